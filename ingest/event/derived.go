@@ -1,0 +1,143 @@
+package event
+
+// Maturity says whether a published number can still change.
+type Maturity uint8
+
+const (
+	// Provisional numbers may be corrected by a later revision.
+	Provisional Maturity = iota
+	// Final numbers are past the allowed lateness.
+	Final
+)
+
+// NumWindows is the number of churn windows: 1 h, 24 h, 7 d and 28 d, in this
+// order in every [NumWindows] array of Features.
+const NumWindows = 4
+
+// Features is one player's churn features as of AsOf, over [AsOf−w, AsOf) for
+// each window w. Key: player_id. Newer revisions replace older ones.
+type Features struct {
+	PlayerID string `json:"player_id" rule:"required"`
+	// Revision grows with every publication for the player.
+	Revision uint64 `json:"revision"`
+	// AsOf is the event time of the player's newest event plus 1 ms, so that [AsOf−w, AsOf) holds it.
+	AsOf int64 `json:"as_of"`
+	// Watermark of the partition when published; −1 when it has none yet.
+	Watermark int64    `json:"watermark"`
+	Maturity  Maturity `json:"maturity"`
+
+	Sessions    [NumWindows]uint32 `json:"sessions"`
+	ActiveDays  [NumWindows]uint32 `json:"active_days"`
+	PlaytimeS   [NumWindows]uint32 `json:"playtime_s"`
+	Landings    [NumWindows]uint32 `json:"landings"`
+	Impressions [NumWindows]uint32 `json:"impressions"`
+	Clicks      [NumWindows]uint32 `json:"clicks"`
+	Checkouts   [NumWindows]uint32 `json:"checkouts"`
+	// NetSpend is completed minus refunded and charged back, in minor units of SpendCurrency.
+	NetSpend [NumWindows]int64  `json:"net_spend"`
+	Creators [NumWindows]uint32 `json:"creators"`
+	Drops    [NumWindows]uint32 `json:"drops"`
+	// LatencyMeanMS is the mean experienced edge latency; −1 without a sample.
+	LatencyMeanMS [NumWindows]float64 `json:"latency_mean_ms"`
+	// LatencyMaxMS is the worst experienced edge latency; −1 without a sample.
+	LatencyMaxMS [NumWindows]float64 `json:"latency_max_ms"`
+
+	// SpendCurrency is the currency of the player's first completed checkout.
+	SpendCurrency string `json:"spend_currency"`
+	// ForeignCheckouts counts completed checkouts in another currency, which NetSpend leaves out.
+	ForeignCheckouts uint32 `json:"foreign_checkouts"`
+	// FirstActivity and LastActivity are event times; AsOf−LastActivity is the recency, AsOf−FirstActivity the tenure.
+	FirstActivity int64 `json:"first_activity"`
+	LastActivity  int64 `json:"last_activity"`
+	// SessionsTotal counts analytic sessions since FirstActivity.
+	SessionsTotal uint32 `json:"sessions_total"`
+	// GapMeanS and GapVarS2 are the EWMA of closed inter-session gaps in seconds; −1 with fewer than 2 sessions.
+	GapMeanS float64 `json:"gap_mean_s"`
+	GapVarS2 float64 `json:"gap_var_s2"`
+}
+
+// VelocityStep indexes the funnel's steps in [NumSteps] arrays.
+const (
+	StepLanding = iota
+	StepImpression
+	StepClick
+	StepStarted
+	StepCompleted
+	NumSteps
+)
+
+// Velocity is one mergeable partial: what one partition saw of a drop at one
+// POP in one pane of PaneMS. Key: (drop_id, pop, pane_start, partition); newer
+// revisions replace older ones; sums over partitions, POPs and panes are exact.
+// Synthetic events are not counted.
+type Velocity struct {
+	DropID    string   `json:"drop_id" rule:"required"`
+	POP       string   `json:"pop"`
+	Partition int32    `json:"partition"`
+	PaneStart int64    `json:"pane_start"`
+	PaneMS    int64    `json:"pane_ms"`
+	Revision  uint64   `json:"revision"`
+	Watermark int64    `json:"watermark"`
+	Maturity  Maturity `json:"maturity"`
+
+	// Events counts each step's events.
+	Events [NumSteps]uint32 `json:"events"`
+	// Players counts players whose ordered first step falls in this pane:
+	// step k's first time at or after step k−1's.
+	Players [NumSteps]uint32 `json:"players"`
+	// FunnelGap counts players left out of the ordered rates, by the pane of the event that showed the gap.
+	FunnelGap  uint32 `json:"funnel_gap"`
+	Failed     uint32 `json:"failed"`
+	Refunded   uint32 `json:"refunded"`
+	Chargeback uint32 `json:"chargeback"`
+	// Conversions counts players' first completed checkout of the drop, landing seen or not.
+	Conversions uint32 `json:"conversions"`
+	// TimeToConvert counts, among Conversions with a landing seen, panes between first landing and conversion:
+	// the landing's pane is PaneStart − Panes·PaneMS. Sorted by Panes.
+	TimeToConvert []TimeToConvert `json:"time_to_convert"`
+	// Money by currency, sorted by Currency.
+	Money []Money `json:"money"`
+}
+
+// TimeToConvert is one bin of a time-to-convert histogram.
+type TimeToConvert struct {
+	Panes uint32 `json:"panes"`
+	Count uint32 `json:"count"`
+}
+
+// Money is gross and returned revenue in minor units of Currency.
+type Money struct {
+	Currency string `json:"currency"`
+	Gross    int64  `json:"gross"`
+	Refunds  int64  `json:"refunds"`
+	// Chargebacks is kept apart from Refunds.
+	Chargebacks int64 `json:"chargebacks"`
+}
+
+// DeadLetter is one record that could not be counted, with where it stood and why.
+type DeadLetter struct {
+	Topic     string `json:"topic" rule:"required"`
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
+	// Timestamp is the broker's.
+	Timestamp int64 `json:"timestamp"`
+	// Class is one of Reasons.
+	Class Reason `json:"class" rule:"required"`
+	// Field names the offending field, if one does.
+	Field string `json:"field"`
+	Key   []byte `json:"key"`
+	Value []byte `json:"value"`
+}
+
+// Late is one valid event that arrived past the allowed lateness.
+type Late struct {
+	Topic     string `json:"topic" rule:"required"`
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
+	Timestamp int64  `json:"timestamp"`
+	EventTime int64  `json:"event_time"`
+	// LateByMS is how far beyond the allowed lateness it came.
+	LateByMS int64  `json:"late_by_ms"`
+	DropID   string `json:"drop_id"`
+	Value    []byte `json:"value"`
+}
