@@ -20,26 +20,6 @@ type Config struct {
 	Inputs []event.Kind
 }
 
-// Record is one consumed record.
-type Record struct {
-	Kind   event.Kind
-	Offset int64
-	// Timestamp is the broker's (Unix ms); it stands in for a missing ingest_time.
-	Timestamp int64
-	Key       []byte
-	Value     []byte
-}
-
-// Outcome is what became of one record; every record has exactly one.
-type Outcome uint8
-
-const (
-	Accepted Outcome = iota
-	Duplicate
-	LateEvent
-	DeadLettered
-)
-
 // Partition runs rules over one partition number of every input. One goroutine owns it.
 type Partition struct{}
 
@@ -49,11 +29,11 @@ func NewPartition(number int32, cfg Config, catalogue Catalogue, rules []Rule) *
 }
 
 // Process judges one record and folds it in when it is accepted.
-func (p *Partition) Process(r Record) Outcome { panic("contract") }
+func (p *Partition) Process(r event.Record) event.Outcome { panic("contract") }
 
 // Flush lets the rules publish. caughtUp says, per input in Config.Inputs order, that the consumer has no
 // lag on it; with nowMS it decides idleness. The messages are valid until Commit or Rollback.
-func (p *Partition) Flush(nowMS int64, caughtUp []bool) *Output { panic("contract") }
+func (p *Partition) Flush(nowMS int64, caughtUp []bool) []event.Message { panic("contract") }
 
 // Changes lists the change-log entries of the transaction; call it after Flush.
 func (p *Partition) Changes(each func(key string, value []byte)) { panic("contract") }

@@ -42,26 +42,19 @@ type Times struct {
 	Now int64
 }
 
-// Catalogue looks drops up. It must answer from everything published to the
-// catalogue before the record in hand was.
+// Catalogue looks drops up.
 type Catalogue interface {
-	// Drop returns the newest entry, or nil. The entry is shared: do not change it.
-	Drop(id string) *event.Drop
-}
-
-// Message is one output record of a partition. Key and Value belong to the
-// Output that carries them until it is reset.
-type Message struct {
-	Kind  event.Kind
-	Key   []byte
-	Value []byte
+	// Drop returns the newest entry, or nil when everything published up to the broker time asOf
+	// (Unix ms) holds none; it may wait for the catalogue to be read that far. The entry is shared: do
+	// not change it.
+	Drop(id string, asOf int64) *event.Drop
 }
 
 // Output collects messages in one arena.
 type Output struct {
 	arena    []byte
 	spans    []span
-	messages []Message
+	messages []event.Message
 }
 
 type span struct {
@@ -84,10 +77,10 @@ func (o *Output) Len() int { return len(o.spans) }
 
 // Messages returns what was emitted since Reset, in order. The result is valid
 // until the next Emit or Reset.
-func (o *Output) Messages() []Message {
+func (o *Output) Messages() []event.Message {
 	o.messages = o.messages[:0]
 	for _, s := range o.spans {
-		o.messages = append(o.messages, Message{Kind: s.kind, Key: o.arena[s.start:s.mid:s.mid], Value: o.arena[s.mid:s.end:s.end]})
+		o.messages = append(o.messages, event.Message{Kind: s.kind, Key: o.arena[s.start:s.mid:s.mid], Value: o.arena[s.mid:s.end:s.end]})
 	}
 	return o.messages
 }
