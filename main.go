@@ -1,3 +1,131 @@
+// Command droplift is a streaming analytics pipeline for live drops: Kafka to
+// exactly-once processors to ClickHouse, in one binary that runs every role.
+// This package parses the command line and wires the packages together.
 package main
 
-func main() {}
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/droplift/droplift/deploy/embedded"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+// CLI is the command line. Every command takes the configuration's flags.
+type CLI struct {
+	Config  `embed:""`
+	File    string           `name:"config-file" short:"c" help:"YAML configuration file." env:"DROPLIFT_CONFIG_FILE" placeholder:"FILE"`
+	Version kong.VersionFlag `help:"Print the version and exit."`
+
+	Up         UpCmd         `cmd:"" help:"Run the whole pipeline: embedded servers unless real ones are named, processors and sink."`
+	Demo       DemoCmd       `cmd:"" help:"Run the pipeline and play a simulated drop on it, then report."`
+	Process    ProcessCmd    `cmd:"" help:"Run the processors alone, against a real Kafka."`
+	Sink       SinkCmd       `cmd:"" help:"Run the ClickHouse sink alone, against a real Kafka and ClickHouse."`
+	Simulate   SimulateCmd   `cmd:"" help:"Generate a seeded drop into Kafka, with its true effects in a file."`
+	Replay     ReplayCmd     `cmd:"" help:"Turn real files into events through a mapping."`
+	Migrate    MigrateCmd    `cmd:"" help:"Create or upgrade the ClickHouse tables."`
+	Query      QueryCmd      `cmd:"" help:"Ask ClickHouse: a named query or SQL."`
+	Report     ReportCmd     `cmd:"" help:"Print a drop's report."`
+	Dashboards DashboardsCmd `cmd:"" help:"Write the Grafana dashboards."`
+	Settings   SettingsCmd   `cmd:"" name:"config" help:"Check or show the configuration."`
+}
+
+func newParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
+	return kong.New(cli, append([]kong.Option{
+		kong.Name("droplift"),
+		kong.Description("Real-time analytics of drops: Kafka to ClickHouse, exactly once, in one binary.\n\n" +
+			"`droplift demo` needs nothing else and shows all of it. `droplift up` is the pipeline without the simulator. " +
+			"Flags can also be set as DROPLIFT_FLAG_NAME in the environment or in a YAML file (--config-file)."),
+		kong.DefaultEnvars("DROPLIFT"),
+		kong.Vars{"version": version},
+		kong.ExplicitGroups([]kong.Group{
+			{Key: "kafka", Title: "Kafka:"},
+			{Key: "clickhouse", Title: "ClickHouse:"},
+			{Key: "processing", Title: "Processing:"},
+			{Key: "sink", Title: "Sink:"},
+			{Key: "operations", Title: "Operations:"},
+		}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	}, options...)...)
+}
+
+func main() {
+	embedded.MaybeRunChild()
+	os.Exit(run(os.Args[1:]))
+}
+
+// run is main without the exit, so that it can be called by tests. Errors are
+// one clear line each and exit code 1.
+func run(args []string) int {
+	var cli CLI
+	var options []kong.Option
+	if path := configFile(args); path != "" {
+		file, err := readConfigFile(path)
+		if err != nil {
+			return fail(err)
+		}
+		options = append(options, kong.Resolvers(file))
+	}
+	parser, err := newParser(&cli, options...)
+	if err != nil {
+		return fail(err)
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		if len(args) > 1 && args[0] == "config" && args[1] == "check" {
+			// The file is bad enough to stop the parser: the check itself says all of it.
+			return fail((&ConfigCheckCmd{}).check(configFile(args)))
+		}
+		var parse *kong.ParseError
+		if errors.As(err, &parse) && len(args) == 0 {
+			parse.Context.PrintUsage(false)
+			return 1
+		}
+		return fail(err)
+	}
+	if err := cli.Config.Validate(); err != nil {
+		return fail(err)
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	command.BindTo(ctx, (*context.Context)(nil))
+	command.Bind(&cli.Config)
+	if err := command.Run(); err != nil {
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			return 0
+		}
+		return fail(err)
+	}
+	return 0
+}
+
+func fail(err error) int {
+	for _, line := range strings.Split(err.Error(), "\n") {
+		fmt.Fprintln(os.Stderr, "droplift: error:", line)
+	}
+	return 1
+}
+
+// configFile finds --config-file before the parser runs, because the parser
+// needs the file to resolve the other flags.
+func configFile(args []string) string {
+	for i, arg := range args {
+		if value, ok := strings.CutPrefix(arg, "--config-file="); ok {
+			return value
+		}
+		if (arg == "--config-file" || arg == "-c") && i+1 < len(args) {
+			return args[i+1]
+		}
+	}
+	return os.Getenv("DROPLIFT_CONFIG_FILE")
+}

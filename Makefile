@@ -1,0 +1,40 @@
+# Everything Droplift needs beyond Go, make and npm is fetched by these targets.
+
+BIN      := bin/droplift
+CACHE    := .cache
+PYTHON   := $(CACHE)/python/bin/python
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+ARGS     :=
+
+.PHONY: build demo test bench lint generate chdb python clean
+
+build: ## Build bin/droplift
+	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) .
+
+demo: build chdb ## Play a drop from end to end on this machine (ARGS=--exit ends after the report)
+	@exec $(BIN) demo $(ARGS)
+
+test: lint chdb python ## Every test, with the race detector
+	DROPLIFT_PYTHON=$(abspath $(PYTHON)) go test -race -timeout 40m ./...
+
+bench: build chdb ## Measure the bars; writes bench.json
+	go test -run '^$$' -bench '^BenchmarkBars$$' -benchtime 1x -timeout 40m .
+
+lint: ## Formatting, vet
+	@unformatted=$$(gofmt -l . ); test -z "$$unformatted" || { echo "not gofmt'ed: $$unformatted"; exit 1; }
+	@go vet ./...
+
+generate: ## Rewrite generated files: codec, schemas, dashboards
+	go generate ./...
+
+chdb: ## Fetch the pinned ClickHouse library (npm, checksum verified, cached)
+	@deploy/embedded/fetch-chdb.sh
+
+python: $(PYTHON) ## Python clients that the tests drive the embedded servers with
+$(PYTHON): deploy/embedded/testdata/requirements.txt
+	@if command -v python3 >/dev/null; then \
+		python3 -m venv $(CACHE)/python && $(PYTHON) -m pip install --quiet --disable-pip-version-check -r $< && touch $(PYTHON); \
+	else echo "python3 is absent: tests of Python clients will be skipped"; fi
+
+clean: ## Remove builds and the demo's data
+	rm -rf bin data bench.json

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/goccy/go-yaml"
+)
+
+// Config is everything that can be set, by flag, by environment variable
+// (DROPLIFT_ and the flag's name in capitals) or in one YAML file, in this order of
+// precedence. YAML keys are the flags' names; a nested mapping joins its keys
+// with a dash. Secrets come from the environment or from files, never from flags.
+type Config struct {
+	DataDir   string `help:"Directory for the embedded servers' data." default:"./data" placeholder:"DIR"`
+	LogLevel  string `help:"Log level: ${enum}." enum:"debug,info,warn,error" default:"info"`
+	LogFormat string `help:"Log format: ${enum}." enum:"text,json" default:"text"`
+
+	KafkaBrokers      []string `group:"kafka" aliases:"kafka" help:"Brokers of a real Kafka (HOST:PORT,...). Empty starts the embedded one." placeholder:"BROKERS"`
+	KafkaAddr         string   `group:"kafka" help:"Address of the embedded Kafka." default:"127.0.0.1:9092"`
+	KafkaPartitions   int32    `group:"kafka" help:"Partitions of the keyed topics, when they are created." default:"4"`
+	KafkaReplication  int16    `group:"kafka" help:"Replicas of topics, when they are created; -1 asks for the broker's default." default:"-1"`
+	KafkaTopicPrefix  string   `group:"kafka" help:"Put in front of every topic and group name."`
+	KafkaSASL         string   `group:"kafka" help:"SASL mechanism: ${enum}." enum:"none,plain,scram-sha-256,scram-sha-512" default:"none"`
+	KafkaUser         string   `group:"kafka" help:"SASL user."`
+	KafkaPasswordFile string   `group:"kafka" help:"File that holds the SASL password (or set DROPLIFT_KAFKA_PASSWORD)." placeholder:"FILE"`
+	KafkaTLS          bool     `group:"kafka" help:"Connect with TLS."`
+	KafkaTLSCA        string   `group:"kafka" help:"CA certificates (PEM) to trust instead of the system's." placeholder:"FILE"`
+	KafkaTLSCert      string   `group:"kafka" help:"Client certificate (PEM)." placeholder:"FILE"`
+	KafkaTLSKey       string   `group:"kafka" help:"Client key (PEM)." placeholder:"FILE"`
+
+	ClickhouseURL                  string `name:"clickhouse-url" group:"clickhouse" aliases:"clickhouse" help:"URL of a real ClickHouse (http://HOST:8123). Empty starts the embedded one." placeholder:"URL"`
+	ClickhouseAddr                 string `name:"clickhouse-addr" group:"clickhouse" help:"Address of the embedded ClickHouse's HTTP interface." default:"127.0.0.1:8123"`
+	ClickhouseDatabase             string `name:"clickhouse-database" group:"clickhouse" help:"Database of Droplift's tables." default:"droplift"`
+	ClickhouseUser                 string `name:"clickhouse-user" group:"clickhouse" help:"User that writes." default:"default"`
+	ClickhousePasswordFile         string `name:"clickhouse-password-file" group:"clickhouse" help:"File that holds its password (or set DROPLIFT_CLICKHOUSE_PASSWORD)." placeholder:"FILE"`
+	ClickhouseReadonlyUser         string `name:"clickhouse-readonly-user" group:"clickhouse" help:"User of dashboards and analysts, who can only read." default:"viewer"`
+	ClickhouseReadonlyPasswordFile string `name:"clickhouse-readonly-password-file" group:"clickhouse" help:"File that holds its password (or set DROPLIFT_CLICKHOUSE_READONLY_PASSWORD)." placeholder:"FILE"`
+
+	MetricsAddr string `group:"operations" help:"Address of /metrics, /healthz and /readyz; empty turns them off." default:"127.0.0.1:9464"`
+	PprofAddr   string `group:"operations" help:"Address of /debug/pprof; loopback only; empty turns it off." default:"127.0.0.1:6060"`
+
+	ProcessGroup          string        `group:"processing" help:"Consumer group of the processors." default:"droplift-process"`
+	ProcessCommitInterval time.Duration `group:"processing" help:"How often a transaction commits." default:"100ms"`
+	OutOfOrderness        time.Duration `group:"processing" help:"How far events may be out of order before the watermark passes them." default:"10s"`
+	AllowedLateness       time.Duration `group:"processing" help:"How long late events still correct published numbers." default:"10m"`
+	IdleAfter             time.Duration `group:"processing" help:"An input without records or lag for this long does not hold the watermark." default:"30s"`
+
+	SinkGroup      string        `group:"sink" help:"Consumer group of the ClickHouse sink." default:"droplift-clickhouse"`
+	SinkBatchRows  int           `group:"sink" help:"Rows at which a batch is inserted." default:"100000"`
+	SinkBatchBytes int           `group:"sink" help:"Bytes at which a batch is inserted." default:"67108864"`
+	SinkBatchAge   time.Duration `group:"sink" help:"Age at which a batch is inserted." default:"500ms"`
+}
+
+// Validate reports every problem at once.
+func (c *Config) Validate() error {
+	var problems []error
+	bad := func(flag, format string, args ...any) {
+		problems = append(problems, fmt.Errorf("--%s: %s", flag, fmt.Sprintf(format, args...)))
+	}
+	address := func(flag, addr string) {
+		if addr == "" {
+			return
+		}
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			bad(flag, "%q is not HOST:PORT", addr)
+		}
+	}
+	for _, broker := range c.KafkaBrokers {
+		address("kafka-brokers", broker)
+	}
+	address("kafka-addr", c.KafkaAddr)
+	address("clickhouse-addr", c.ClickhouseAddr)
+	address("metrics-addr", c.MetricsAddr)
+	address("pprof-addr", c.PprofAddr)
+	if host, _, err := net.SplitHostPort(c.PprofAddr); err == nil && !loopback(host) {
+		bad("pprof-addr", "%q is not a loopback address; profiles must not leave the machine", c.PprofAddr)
+	}
+	if c.ClickhouseURL != "" {
+		if u, err := url.Parse(c.ClickhouseURL); err != nil || u.Host == "" {
+			bad("clickhouse-url", "%q is not a URL such as http://127.0.0.1:8123", c.ClickhouseURL)
+		} else if u.User != nil {
+			bad("clickhouse-url", "holds a password; use --clickhouse-user and DROPLIFT_CLICKHOUSE_PASSWORD")
+		}
+	}
+	if c.ClickhouseUser == c.ClickhouseReadonlyUser {
+		bad("clickhouse-readonly-user", "is the same as --clickhouse-user")
+	}
+	if c.KafkaPartitions < 1 || c.KafkaPartitions > 10_000 {
+		bad("kafka-partitions", "%d is not between 1 and 10000", c.KafkaPartitions)
+	}
+	if c.KafkaSASL != "none" && c.KafkaUser == "" {
+		bad("kafka-user", "is needed with --kafka-sasl %s", c.KafkaSASL)
+	}
+	if (c.KafkaTLSCert == "") != (c.KafkaTLSKey == "") {
+		bad("kafka-tls-cert", "and --kafka-tls-key go together")
+	}
+	positive := func(flag string, d time.Duration) {
+		if d <= 0 {
+			bad(flag, "%s is not positive", d)
+		}
+	}
+	positive("process-commit-interval", c.ProcessCommitInterval)
+	positive("out-of-orderness", c.OutOfOrderness)
+	positive("allowed-lateness", c.AllowedLateness)
+	positive("idle-after", c.IdleAfter)
+	positive("sink-batch-age", c.SinkBatchAge)
+	if c.SinkBatchRows < 1 {
+		bad("sink-batch-rows", "%d is not positive", c.SinkBatchRows)
+	}
+	if c.SinkBatchBytes < 1 {
+		bad("sink-batch-bytes", "%d is not positive", c.SinkBatchBytes)
+	}
+	return errors.Join(problems...)
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// logger writes to stderr, so that results on stdout can be piped.
+func (c *Config) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		level = slog.LevelInfo
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// secret reads the environment variable, else the file's first line, else "".
+func secret(env, file string) (string, error) {
+	if v, ok := os.LookupEnv(env); ok {
+		return v, nil
+	}
+	if file == "" {
+		return "", nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read the secret for %s: %w", env, err)
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	return strings.TrimSuffix(line, "\r"), nil
+}
+
+// fileConfig is the YAML file, flattened to flag names.
+type fileConfig map[string]any
+
+// readConfigFile parses the file; unknown keys are found by Validate, which
+// knows the flags.
+func readConfigFile(path string) (fileConfig, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	var tree map[string]any
+	if err := yaml.Unmarshal(data, &tree); err != nil {
+		return nil, fmt.Errorf("configuration %s: %s", path, yaml.FormatError(err, false, true))
+	}
+	flat := fileConfig{}
+	flatten(flat, "", tree)
+	return flat, nil
+}
+
+func flatten(into fileConfig, prefix string, tree map[string]any) {
+	for key, value := range tree {
+		name := prefix + strings.ReplaceAll(key, "_", "-")
+		if nested, ok := value.(map[string]any); ok {
+			flatten(into, name+"-", nested)
+			continue
+		}
+		into[name] = value
+	}
+}
+
+// Resolve implements kong.Resolver.
+func (f fileConfig) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	for _, env := range flag.Envs {
+		// The parser would let a file win over the environment.
+		if _, set := os.LookupEnv(env); set {
+			return nil, nil
+		}
+	}
+	value, ok := f[flag.Name]
+	for _, alias := range flag.Aliases {
+		if !ok {
+			value, ok = f[alias]
+		}
+	}
+	switch v := value.(type) {
+	case nil:
+		return nil, nil
+	case []any:
+		words := make([]string, len(v))
+		for i, word := range v {
+			words[i] = fmt.Sprint(word)
+		}
+		return strings.Join(words, ","), nil
+	default:
+		return fmt.Sprint(v), nil
+	}
+}
+
+// Validate implements kong.Resolver: every key must be a flag.
+func (f fileConfig) Validate(app *kong.Application) error {
+	known := map[string]bool{}
+	for _, flag := range app.Flags {
+		known[flag.Name] = true
+		for _, alias := range flag.Aliases {
+			known[alias] = true
+		}
+	}
+	var problems []error
+	for _, key := range f.keys() {
+		if !known[key] {
+			problems = append(problems, fmt.Errorf("configuration key %q is unknown; `droplift up --help` lists them", key))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (f fileConfig) keys() []string {
+	keys := make([]string, 0, len(f))
+	for key := range f {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// checkConfig reports every problem of the file, the environment and the flags:
+// each key is parsed on its own first, because a parser stops at its first error.
+func checkConfig(file fileConfig) error {
+	var problems []error
+	parse := func(f fileConfig) (*CLI, error) {
+		var cli CLI
+		parser, err := newParser(&cli, kong.Resolvers(f))
+		if err != nil {
+			return nil, err
+		}
+		_, err = parser.Parse([]string{"config", "check"})
+		return &cli, err
+	}
+	good := fileConfig{}
+	for _, key := range file.keys() {
+		one := fileConfig{key: file[key]}
+		if _, err := parse(one); err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		good[key] = file[key]
+	}
+	cli, err := parse(good)
+	if err != nil {
+		return errors.Join(append(problems, err)...)
+	}
+	return errors.Join(append(problems, cli.Config.Validate())...)
+}
