@@ -81,7 +81,7 @@ func (p *mappingParser) expression(t *target, m member) expression {
 		},
 		"as": func(n ast.Node) {
 			e.as = p.text(n, "as")
-			known := []string{asTime, asSteps, asDecimalToMinor, asSecondsToMS}
+			known := []string{asTime, asSteps, asDecimalToMinor, asSecondsToMS, asRound}
 			if !slices.Contains(known, e.as) {
 				p.at(lineOf(n), "%s: as %q is none of %s", m.key, e.as, strings.Join(known, ", "))
 			}
@@ -142,7 +142,7 @@ func (p *mappingParser) options(e *expression, given map[string]int) {
 			p.at(line, "%s: %s does not go with as %q", e.target.name, option, e.as)
 		}
 	}
-	whole := e.as == asTime || e.as == asSteps || e.as == asDecimalToMinor
+	whole := e.as == asTime || e.as == asSteps || e.as == asDecimalToMinor || e.as == asRound
 	if whole && !e.target.integral() || e.as == asSecondsToMS && !e.target.integral() && e.target.kind.String() != "float64" {
 		p.at(e.line, "%s does not take the result of as %s", e.target.name, e.as)
 	}

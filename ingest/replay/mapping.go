@@ -100,6 +100,7 @@ const (
 	asSteps          = "steps"
 	asDecimalToMinor = "decimal-to-minor"
 	asSecondsToMS    = "seconds-to-ms"
+	asRound          = "round"
 )
 
 //go:embed mappings/*.yaml

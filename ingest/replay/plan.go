@@ -260,6 +260,13 @@ func (e *boundExpression) convert(text string, ev *event.Event, count *tally) (v
 		return value{n: n, whole: true}, problem
 	case asSecondsToMS:
 		return secondsToMS(text, e.whole)
+	case asRound:
+		d, problem := parseDecimal(text)
+		if problem != nil {
+			return value{}, problem
+		}
+		n, problem := roundHalfEven(d, text)
+		return value{n: n, whole: true}, problem
 	case asDecimalToMinor:
 		digits, ok := event.CurrencyDigits(ev.Checkout.Currency)
 		if !ok {

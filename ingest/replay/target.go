@@ -54,6 +54,12 @@ func targetsOf(kind event.Kind) map[string]*target {
 			if field.Type.Implements(reflect.TypeFor[fmt.Stringer]()) && t.kind == reflect.Uint8 {
 				t.enum = enumNames(field.Type)
 			}
+			if t.name == "type" { // each kind has types of its own
+				t.enum = make(map[string]uint64)
+				for _, known := range kind.Types() {
+					t.enum[known.String()] = uint64(known)
+				}
+			}
 			targets[t.name] = t
 		}
 	}
