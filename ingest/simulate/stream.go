@@ -1,0 +1,111 @@
+package simulate
+
+import (
+	"math"
+
+	"github.com/droplift/droplift/ingest/event"
+)
+
+// stream is a drop's live stream in one target language.
+type stream struct {
+	drop     int
+	language uint8
+	cue      uint64
+	// shown is the cue to be sent next: its lag, and whether it is missing.
+	lagMS   int64
+	missing bool
+	held    *held
+}
+
+// variantCue is how many cues lie between two that carry a call to action.
+const variantCue = 75
+
+// missingAfter is when a cue that was never shown is reported, after its speech.
+const missingAfter = 5 * second
+
+// openStreams starts every drop's stream in every language. All languages of a
+// stream live in one shard, for they share a partition key.
+func (sh *shard) openStreams() {
+	for i := range sh.w.drops {
+		if i%sh.w.shards != sh.number || sh.w.drops[i].streamMS == 0 {
+			continue
+		}
+		for language := range sh.w.s.Languages {
+			sh.streams = append(sh.streams, stream{drop: i, language: uint8(language)})
+			sh.planCue(uint32(len(sh.streams) - 1))
+		}
+	}
+}
+
+func (sh *shard) speechStart(s *stream) int64 { return int64(s.cue) * sh.w.s.Subtitles.CueMS }
+
+// planCue draws the next cue's lag and schedules its display.
+func (sh *shard) planCue(n uint32) {
+	s, sub := &sh.streams[n], &sh.w.s.Subtitles
+	d := &sh.w.drops[s.drop]
+	at := sh.speechStart(s)
+	if at >= d.streamMS {
+		return
+	}
+	median := sub.LagMS
+	translated := sh.w.s.Languages[s.language] != sh.w.s.SourceLanguage
+	if translated {
+		median += sub.TranslationMS
+	}
+	if int(s.language) == len(sh.w.s.Languages)-1 && at >= d.streamMS/3 && at < 2*d.streamMS/3 {
+		median += sub.SurgeMS
+	}
+	s.lagMS = sh.lognormal(median, 0.3, 200, minute)
+	s.missing = translated && sh.chance(sub.Missing)
+	shown := at + s.lagMS
+	if s.missing {
+		shown = at + missingAfter
+	}
+	sh.timers.push(timer{at: d.start + shown, what: timeCue, ref: n})
+}
+
+// cue sends one displayed or missing cue.
+func (sh *shard) cue(n uint32) {
+	s, w := &sh.streams[n], sh.w
+	d := &w.drops[s.drop]
+	language := w.s.Languages[s.language]
+	graphemes := min(max(38+10*sh.rng.NormFloat64(), 4), 84)
+	ev := &sh.ev
+	*ev = event.Event{Kind: event.KindSubtitle, Envelope: event.Envelope{
+		Type: event.Cue, EventTime: sh.now, DropID: d.id, CreatorID: w.creators[d.creator],
+		Language: language, SampleRate: 1, SchemaVersion: 1,
+	}}
+	c := &ev.Subtitle
+	*c = event.Subtitle{
+		StreamID: d.stream, CueID: s.cue + 1, SpeechStartMS: sh.speechStart(s),
+		SourceLanguage: w.s.SourceLanguage, TargetLanguage: language, Missing: s.missing,
+	}
+	if !s.missing {
+		c.DisplayMS = c.SpeechStartMS + s.lagMS
+		c.Graphemes = uint32(graphemes)
+		if language != "ja" && language != "zh" && language != "th" {
+			c.Words = uint32(math.Ceil(graphemes / 5.5))
+		}
+		c.OnScreenMS = int64(1000 * min(max(graphemes/15*math.Exp(0.2*sh.rng.NormFloat64()), 0.7), 7))
+		if language != w.s.SourceLanguage {
+			c.TranslationMS = sh.lognormal(w.s.Subtitles.TranslationMS, 0.3, 50, 10*second)
+		}
+	}
+	if arms := d.entry.Experiments; len(arms) > 0 && s.cue%variantCue == variantCue-1 {
+		variants := arms[s.language].Variants
+		c.Variant = variants[s.cue/variantCue%uint64(len(variants))].Name
+	}
+	sub := subject{key: d.stream, player: noPlayer, drop: s.drop, language: s.language}
+	left := d.streamMS - c.SpeechStartMS
+	last := left <= w.s.Subtitles.CueMS
+	s.cue++
+	sh.planCue(n)
+	switch {
+	case last && s.held != nil:
+		sh.release(s.held, sh.emit(sub, clean))
+	case s.held == nil && left > lateFrom+w.s.Subtitles.CueMS+2*minute && sh.wantsLate(event.KindSubtitle, 0.2):
+		s.held = sh.hold(sub)
+	default:
+		sh.emit(sub, ordinary)
+	}
+}
