@@ -1,48 +1,291 @@
 package processors
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"github.com/google/uuid"
+
 	"github.com/droplift/droplift/ingest/event"
 )
 
-// Config is what a Partition needs to know. Zero values mean the defaults of DOMAIN 2.4.
-type Config struct {
-	// OutOfOrderness B in ms (default 10,000): W_p = max(event_time) − B − 1.
-	OutOfOrderness int64
-	// AllowedLateness L in ms (default 600,000).
-	AllowedLateness int64
-	// IdleAfter in ms (default 30,000): an input without a record for this long, and without lag, does not hold the watermark.
-	IdleAfter int64
-	// ClockSkew in ms (default 60,000): an event further ahead of its ingest_time is windowed by ingest_time.
-	ClockSkew int64
-	// Quarantine in ms (default 7 days): an event further from its ingest_time, either way, is dead-lettered.
-	Quarantine int64
-	// Inputs are the kinds this partition reads.
-	Inputs []event.Kind
-}
+// Change-log keys: "_/progress" for the watermarks, "_/ids/<topic>/<minute>/<block>" for
+// event IDs, "<rule>/<table>/<key>" for the rules' tables.
+const (
+	progressKey = "_/progress"
+	idsPrefix   = "_/ids/"
+)
 
 // Partition runs rules over one partition number of every input. One goroutine owns it.
-type Partition struct{}
+type Partition struct {
+	number    int32
+	cfg       Config
+	catalogue Catalogue
+	rules     []Rule
+	tables    []ruleTable
 
-// NewPartition makes an empty partition; Restore fills it from the change-log.
-func NewPartition(number int32, cfg Config, catalogue Catalogue, rules []Rule) *Partition {
-	panic("contract")
+	decoder event.Decoder
+	ev      event.Event
+	out     Output
+
+	// now is the transaction's, was the committed one.
+	now, was          progress
+	tally, tallyWas   tally
+	seen              []*seen // by input
+	keys              []byte  // of the transaction's change-log entries
+	progressValue     []byte  // committed
+	progressCandidate []byte
 }
 
-// Process judges one record and folds it in when it is accepted.
-func (p *Partition) Process(r event.Record) event.Outcome { panic("contract") }
+type ruleTable struct {
+	prefix string
+	Staged
+}
+
+// tally counts outcomes; a plain value, so a transaction works on a copy.
+type tally struct {
+	accepted, duplicates, late, skewed uint64
+	deadLetters                        [256]uint64 // by event.Reason
+}
+
+// NewPartition makes an empty partition; Restore fills it from the change-log.
+// cfg must be valid, and so must rules (ValidateRules); a Rule belongs to one Partition.
+func NewPartition(number int32, cfg Config, catalogue Catalogue, rules []Rule) *Partition {
+	p := &Partition{
+		number: number, cfg: cfg.withDefaults(), catalogue: catalogue, rules: rules,
+		now: newProgress(len(cfg.Inputs)), was: newProgress(len(cfg.Inputs)),
+	}
+	p.cfg.Inputs = slices.Clone(cfg.Inputs)
+	for range cfg.Inputs {
+		p.seen = append(p.seen, newSeen())
+	}
+	for _, rule := range rules {
+		for i, table := range rule.Tables() {
+			p.tables = append(p.tables, ruleTable{prefix: rule.Name() + "/" + strconv.Itoa(i) + "/", Staged: table})
+		}
+	}
+	p.progressValue = p.now.append(nil, p.cfg.Inputs)
+	return p
+}
+
+var ruleName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+
+// ValidateRules reports every rule whose name is taken or cannot name a metric and change-log keys.
+func ValidateRules(rules []Rule) error {
+	var problems []error
+	names := map[string]bool{}
+	for _, rule := range rules {
+		name := rule.Name()
+		if !ruleName.MatchString(name) {
+			problems = append(problems, fmt.Errorf("processors: rule name %q does not match %s", name, ruleName))
+		}
+		if names[name] {
+			problems = append(problems, fmt.Errorf("processors: two rules named %q", name))
+		}
+		names[name] = true
+	}
+	return errors.Join(problems...)
+}
+
+// Process judges one record and folds it in when it is accepted. The order
+// matters: what cannot be trusted moves no watermark, what is late is not
+// compared with IDs that may be forgotten, and only what is counted is remembered.
+func (p *Partition) Process(r event.Record) event.Outcome {
+	input := slices.Index(p.cfg.Inputs, r.Kind)
+	if input < 0 {
+		return p.deadLetter(&r, event.ReasonUnknownType, "")
+	}
+	ev := &p.ev
+	if err := p.decoder.Decode(r.Kind, r.Value, ev); err != nil {
+		return p.deadLetter(&r, err.Reason, err.Field)
+	}
+	if ev.IngestTime == 0 {
+		ev.IngestTime = r.Timestamp
+	}
+	ahead := ev.EventTime - ev.IngestTime
+	if ahead > p.cfg.Quarantine || -ahead > p.cfg.Quarantine {
+		return p.deadLetter(&r, event.ReasonClock, "event_time")
+	}
+	at, in := ev.EventTime, &p.now.inputs[input]
+	skewed := ahead > p.cfg.ClockSkew
+	if skewed {
+		at = ev.IngestTime
+	} else {
+		in.advance(ev.EventTime, &p.cfg)
+	}
+	if by := p.now.lateBy(input, at); by > 0 {
+		return p.late(&r, by)
+	}
+	if p.seen[input].has(ev.ID, ev.EventTime) {
+		p.tally.duplicates++
+		return event.Duplicate
+	}
+	if ev.DropID != "" && p.catalogue.Drop(ev.DropID, r.Timestamp) == nil {
+		return p.deadLetter(&r, event.ReasonUnknownDrop, "drop_id")
+	}
+	p.seen[input].add(ev.ID, ev.EventTime)
+	p.tally.accepted++
+	if skewed {
+		p.tally.skewed++
+	}
+	for _, rule := range p.rules {
+		rule.Apply(ev, at)
+	}
+	return event.Accepted
+}
+
+func (p *Partition) deadLetter(r *event.Record, class event.Reason, field string) event.Outcome {
+	p.tally.deadLetters[class]++
+	letter := event.DeadLetter{
+		Topic: r.Kind.Topic(), Partition: p.number, Offset: r.Offset, Timestamp: r.Timestamp,
+		Class: class, Field: field, Key: r.Key, Value: r.Value,
+	}
+	p.out.Emit(event.KindDeadLetter, string(r.Key), letter.AppendJSON)
+	return event.DeadLettered
+}
+
+func (p *Partition) late(r *event.Record, by int64) event.Outcome {
+	p.tally.late++
+	late := event.Late{
+		Topic: r.Kind.Topic(), Partition: p.number, Offset: r.Offset, Timestamp: r.Timestamp,
+		EventTime: p.ev.EventTime, LateByMS: by, DropID: p.ev.DropID, Value: r.Value,
+	}
+	p.out.Emit(event.KindLate, string(r.Key), late.AppendJSON)
+	return event.PastLateness
+}
 
 // Flush lets the rules publish. caughtUp says, per input in Config.Inputs order, that the consumer has no
-// lag on it; with nowMS it decides idleness. The messages are valid until Commit or Rollback.
-func (p *Partition) Flush(nowMS int64, caughtUp []bool) []event.Message { panic("contract") }
+// lag on it; with nowMS it decides idleness. The messages are valid until Commit or Rollback, one of
+// which must follow, whether or not there is anything to write.
+func (p *Partition) Flush(nowMS int64, caughtUp []bool) []event.Message {
+	p.now.flush(nowMS, caughtUp, &p.cfg)
+	for i, in := range p.now.inputs {
+		if in.horizon != p.was.inputs[i].horizon {
+			p.seen[i].expire(in.horizon)
+		}
+	}
+	times := Times{
+		Watermark: p.now.watermark, AllowedLateness: p.cfg.AllowedLateness, Now: nowMS,
+		inputs: p.cfg.Inputs, progress: p.now.inputs,
+	}
+	for _, rule := range p.rules {
+		rule.Flush(times, &p.out)
+	}
+	return p.out.Messages()
+}
 
 // Changes lists the change-log entries of the transaction; call it after Flush.
-func (p *Partition) Changes(each func(key string, value []byte)) { panic("contract") }
+// Keys and values are valid until Commit or Rollback.
+func (p *Partition) Changes(each func(key string, value []byte)) {
+	p.keys = p.keys[:0]
+	p.progressCandidate = p.now.append(p.progressCandidate[:0], p.cfg.Inputs)
+	if !bytes.Equal(p.progressCandidate, p.progressValue) {
+		each(progressKey, p.progressCandidate)
+	}
+	for i, s := range p.seen {
+		topic := p.cfg.Inputs[i].Topic()
+		s.changes(func(minute int64, block int, ids []uuid.UUID) {
+			start := len(p.keys)
+			p.keys = append(append(append(p.keys, idsPrefix...), topic...), '/')
+			p.keys = append(strconv.AppendInt(p.keys, minute, 10), '/')
+			p.keys = strconv.AppendInt(p.keys, int64(block), 10)
+			var value []byte
+			if ids != nil {
+				value = append(make([]byte, 0, 1+16*len(ids)), blockVersion)
+				for _, id := range ids {
+					value = append(value, id[:]...)
+				}
+			}
+			each(p.key(start), value)
+		})
+	}
+	for _, table := range p.tables {
+		table.Changes(func(key string, value []byte) {
+			start := len(p.keys)
+			p.keys = append(append(p.keys, table.prefix...), key...)
+			each(p.key(start), value)
+		})
+	}
+}
 
-func (p *Partition) Commit()   { panic("contract") }
-func (p *Partition) Rollback() { panic("contract") }
+// key is the arena's tail as a string. The arena only grows until the
+// transaction ends, so nothing overwrites it.
+func (p *Partition) key(start int) string {
+	return unsafe.String(&p.keys[start], len(p.keys)-start)
+}
 
-// Restore puts back one change-log entry; a nil value deletes its key.
-func (p *Partition) Restore(key string, value []byte) error { panic("contract") }
+// Commit keeps the transaction's changes.
+func (p *Partition) Commit() {
+	p.was.set(&p.now)
+	p.progressValue = p.now.append(p.progressValue[:0], p.cfg.Inputs)
+	p.tallyWas = p.tally
+	for _, s := range p.seen {
+		s.commit()
+	}
+	for _, table := range p.tables {
+		table.Commit()
+	}
+	p.out.Reset()
+}
+
+// Rollback forgets the transaction: the partition is again what it was before its first Process.
+func (p *Partition) Rollback() {
+	p.now.set(&p.was)
+	p.tally = p.tallyWas
+	for _, s := range p.seen {
+		s.rollback()
+	}
+	for _, table := range p.tables {
+		table.Rollback()
+	}
+	p.out.Reset()
+}
+
+// Restore puts back one change-log entry, outside any transaction; a nil value deletes its key. Keys may
+// come in any order; the last value of a key wins.
+func (p *Partition) Restore(key string, value []byte) error {
+	if key == progressKey {
+		if value == nil {
+			return nil
+		}
+		if err := p.now.restore(value, p.cfg.Inputs); err != nil {
+			return fmt.Errorf("change-log key %q: %w", key, err)
+		}
+		p.was.set(&p.now)
+		p.progressValue = p.now.append(p.progressValue[:0], p.cfg.Inputs)
+		return nil
+	}
+	if rest, ok := strings.CutPrefix(key, idsPrefix); ok {
+		topic, rest, _ := strings.Cut(rest, "/")
+		input := inputOf(p.cfg.Inputs, topic)
+		if input < 0 {
+			return fmt.Errorf("change-log key %q: this stage does not read %q; start it with that input, or on another change-log", key, topic)
+		}
+		if err := p.seen[input].restore(rest, value); err != nil {
+			return fmt.Errorf("change-log key %q: %w", key, err)
+		}
+		return nil
+	}
+	for _, table := range p.tables {
+		if rest, ok := strings.CutPrefix(key, table.prefix); ok {
+			if err := table.Restore(rest, value); err != nil {
+				return fmt.Errorf("change-log key %q: %w", key, err)
+			}
+			return nil
+		}
+	}
+	var prefixes []string
+	for _, table := range p.tables {
+		prefixes = append(prefixes, table.prefix)
+	}
+	return fmt.Errorf("change-log key %q belongs to no table of this stage (%s): another version or another stage wrote it", key, strings.Join(prefixes, " "))
+}
 
 // Stats are counters since NewPartition, committed transactions only, and gauges of the state.
 type Stats struct {
@@ -53,4 +296,24 @@ type Stats struct {
 	StateBytes                         int64
 }
 
-func (p *Partition) Stats() Stats { panic("contract") }
+// Stats reports the last committed state, IDs for duplicates included in its gauges.
+func (p *Partition) Stats() Stats {
+	s := Stats{
+		Accepted: p.tallyWas.accepted, Duplicates: p.tallyWas.duplicates, Late: p.tallyWas.late, Skewed: p.tallyWas.skewed,
+		DeadLetters: map[event.Reason]uint64{}, Watermark: p.was.watermark,
+	}
+	for reason, n := range p.tallyWas.deadLetters {
+		if n > 0 {
+			s.DeadLetters[event.Reason(reason)] = n
+		}
+	}
+	for _, seen := range p.seen {
+		s.StateKeys += seen.count
+		s.StateBytes += int64(seen.count) * int64(len(uuid.UUID{}))
+	}
+	for _, table := range p.tables {
+		s.StateKeys += table.Len()
+		s.StateBytes += table.Bytes()
+	}
+	return s
+}

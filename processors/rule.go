@@ -18,7 +18,8 @@ import "github.com/droplift/droplift/ingest/event"
 const NoWatermark int64 = -1
 
 // Rule is one live-ops rule set over one partition: a pure state machine whose
-// state lives in Tables only, so that the runtime can stage and restore it.
+// state lives in Tables only, so that the runtime can stage and restore it:
+// whatever else a Rule keeps between calls survives an abort that should undo it.
 type Rule interface {
 	// Name is lower-case and unique within a stage; it names metrics and change-log keys.
 	Name() string
@@ -40,6 +41,21 @@ type Times struct {
 	AllowedLateness int64
 	// Now is the runtime's clock (Unix ms), for rate limits of publications only, never for results.
 	Now int64
+
+	inputs   []event.Kind
+	progress []inputProgress
+}
+
+// Horizon is the event time (Unix ms) at and before which no event of an input
+// will be accepted any more: its own watermark less the allowed lateness, which
+// a lagging sibling does not hold back. Math.MinInt64 when there is none yet.
+func (t Times) Horizon(kind event.Kind) int64 {
+	for i, input := range t.inputs {
+		if input == kind {
+			return t.progress[i].horizon
+		}
+	}
+	return never
 }
 
 // Catalogue looks drops up.
