@@ -10,11 +10,8 @@ import (
 
 // pane is what one partition counted of one (drop, POP) in one pane.
 type pane struct {
-	start    int64
-	revision uint64
-	// changed since the last flush; never encoded, since every transaction ends with a flush.
-	changed bool
-
+	start       int64
+	revision    uint64
 	events      [event.NumSteps]uint32
 	players     [event.NumSteps]uint32
 	gap         uint32

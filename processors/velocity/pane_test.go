@@ -37,7 +37,7 @@ func samePane(a, b pane) bool {
 func TestPaneCodec(t *testing.T) {
 	_, random := seed(t)
 	codec := paneCodec{paneMS: DefaultPaneMS, names: &names{known: map[string]string{}}}
-	got := pane{changed: true}
+	var got pane
 	for range 2000 {
 		want := randomPane(random, DefaultPaneMS)
 		data := codec.Append(nil, &want)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"unsafe"
 
 	"github.com/droplift/droplift/ingest/event"
@@ -47,11 +46,8 @@ type Rule struct {
 	names    *names
 	stats    Stats
 
-	// changed lists keys of panes to publish. It is a hint that may outlive a rollback: the
-	// pane's own changed flag, which is staged, decides.
-	changed []string
-	key     []byte
-	record  event.Velocity
+	key    []byte
+	record event.Velocity
 }
 
 // Stats are counters since New. They are not staged: a refusal in a transaction
@@ -194,18 +190,17 @@ func (r *Rule) mark(drop string, slot int, m mark, s sign) {
 	}
 }
 
-// pane is the pane of (drop, pop) that holds at, marked as changed; nil when it is final.
+// pane is the pane of (drop, pop) that holds at, for changing; nil when it is final.
 func (r *Rule) pane(drop, pop string, at int64) *pane {
 	key := r.paneKey(drop, pop, at)
-	p := r.panes.Get(key)
-	if p == nil && r.final(at) {
-		r.refuse("the pane is final", drop, pop, at)
-		return nil
-	}
-	if p == nil || !p.changed {
-		p, _ = r.panes.Put(key)
-		p.start, p.changed = paneStart(at, r.paneMS), true
-		r.changed = append(r.changed, string(r.key))
+	p, created := r.panes.Put(key)
+	if created {
+		if r.final(at) {
+			r.panes.Delete(key)
+			r.refuse("the pane is final", drop, pop, at)
+			return nil
+		}
+		p.start = paneStart(at, r.paneMS)
 	}
 	return p
 }
@@ -235,30 +230,15 @@ func (r *Rule) refuse(why, drop, pop string, at int64) {
 func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 	// A pane is final when its last millisecond is at or before passed.
 	passed := t.Watermark - t.AllowedLateness
-	r.panes.Due(passed, func(key string, _ *pane) { r.changed = append(r.changed, key) })
-	slices.Sort(r.changed)
 	deleted := false
-	for _, key := range r.changed {
-		p := r.panes.Get(key)
-		if p == nil {
-			continue
-		}
-		maturity := event.Provisional
-		if p.start+r.paneMS-1 <= passed {
-			maturity = event.Final
-		} else if !p.changed {
-			continue
-		}
-		p, _ = r.panes.Put(key)
-		p.revision++
-		p.changed = false
-		r.emit(key, p, t.Watermark, maturity, out)
-		if maturity == event.Final {
-			r.panes.Delete(key)
-			deleted = true
-		}
-	}
-	r.changed = r.changed[:0]
+	r.panes.Due(passed, func(key string, p *pane) {
+		r.emit(key, p, t.Watermark, event.Final, out)
+		r.panes.Delete(key)
+		deleted = true
+	})
+	r.panes.Changed(func(key string, p *pane) {
+		r.emit(key, p, t.Watermark, event.Provisional, out)
+	})
 	if deleted {
 		h, _ := r.horizon.Put(horizonKey)
 		h.at = passed
@@ -278,7 +258,9 @@ func (r *Rule) expire(key string, passed int64) {
 	j.end = drop.EndMS
 }
 
+// emit publishes p's next revision. p is staged for changing already, or deleted next.
 func (r *Rule) emit(key string, p *pane, watermark int64, m event.Maturity, out *processors.Output) {
+	p.revision++
 	drop, rest := cutID(key)
 	pop, _ := cutID(rest)
 	r.record = event.Velocity{
