@@ -26,13 +26,14 @@ func historyDrops() catalogue {
 }
 
 // history is a seeded mess: players of two drops whose steps come in any event-time
-// order, often in the same millisecond, before the start and after the end.
+// order, before the start and after the end, in some histories often in the same millisecond.
 func history(random *rand.Rand, n int) []step {
 	types := append([]event.Type{event.CheckoutFailed, event.CheckoutRefunded, event.CheckoutChargeback}, funnel...)
+	grain := []int64{1, 500, 50_000}[random.IntN(3)]
 	var h []step
 	for range n {
 		h = append(h, step{
-			at:     historyStart - 60_000 + random.Int64N(3_000)*500,
+			at:     historyStart - 60_000 + random.Int64N(1_500_000/grain)*grain,
 			what:   types[random.IntN(len(types))],
 			player: []string{"", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "p10", "p11", "p12"}[random.IntN(13)],
 			pop:    []string{"", "fra", "sin"}[random.IntN(3)],
