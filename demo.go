@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/droplift/droplift/ingest/kafka"
+	"github.com/droplift/droplift/ingest/simulate"
+	"github.com/droplift/droplift/sinks/clickhouse"
+)
+
+// DemoCmd plays a simulated drop on the whole pipeline.
+type DemoCmd struct {
+	Simulation `embed:""`
+	Exit       bool `help:"End after the report instead of serving until Ctrl-C."`
+}
+
+// Help is shown by --help.
+func (c *DemoCmd) Help() string {
+	return "Starts the pipeline, backfills four weeks of history, plays one 48 h drop at --speed, prints its report and keeps " +
+		"serving. Interrupted and started again with the same --data-dir, --scenario and --seed, it goes on where it was.\n\n" +
+		"Example: droplift demo --speed 2000 --exit"
+}
+
+func (c *DemoCmd) Run(ctx context.Context, cfg *Config) error {
+	if len(cfg.KafkaBrokers) > 0 || cfg.ClickhouseURL != "" {
+		return errors.New("the demo plays on embedded servers only; for real ones use droplift up and droplift simulate")
+	}
+	// What the servers have to say belongs below the progress lines only when it matters.
+	if cfg.LogLevel == "info" {
+		cfg.LogLevel = "warn"
+	}
+	cfg.DataDir = filepath.Join(cfg.DataDir, fmt.Sprintf("demo-%s-%d", strings.NewReplacer("/", "_", ".", "_").Replace(c.Scenario), c.Seed))
+	log := cfg.logger(os.Stderr)
+	scenario, err := c.scenario()
+	if err != nil {
+		return err
+	}
+	generator, err := simulate.New(scenario)
+	if err != nil {
+		return err
+	}
+	n, err := startNode(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("ClickHouse  %s/play (user %s)\nKafka       %s\nMetrics     %s/metrics\nDashboards  deploy/grafana/dashboards (import into Grafana)\nData        %s\n\n",
+		n.servers.ClickhouseURL, cfg.ClickhouseReadonlyUser, strings.Join(n.servers.Brokers, ","), n.ops.MetricsAt, cfg.DataDir)
+
+	show := func(ctx context.Context) error { return c.play(ctx, n, generator) }
+	return n.run(ctx, n.processors, n.sink, show)
+}
+
+var errDone = errors.New("the demo is over")
+
+// play is the demo's own role: history, drop, report.
+func (c *DemoCmd) play(ctx context.Context, n *node, generator *simulate.Generator) error {
+	if err := n.topics(ctx); err != nil {
+		return err
+	}
+	client, err := n.cfg.openReader(ctx, n.servers.ClickhouseURL, n.log)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	admin, err := kafka.NewAdmin(n.kafka)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	watch := &watch{cfg: n.cfg, kafka: n.kafka, admin: admin, client: client, drop: generator.DropID()}
+
+	player := &player{generator: generator, speed: c.Speed, historySpeed: c.HistorySpeed}
+	if err := player.resume(ctx, n.kafka, n.log); err != nil {
+		return err
+	}
+	backfill := newBar("Four weeks of history", 1000)
+	player.observe = func(p simulate.Progress) {
+		if p.Phase != simulate.Live {
+			backfill.set("Four weeks of history", int64(p.Fraction*1000))
+		}
+	}
+	live := func(r *simulate.Record) bool { return r.Phase == simulate.Live }
+	if err := player.playUntil(ctx, n.kafka, live); err != nil {
+		return err
+	}
+	backfill.finish()
+	if err := watch.drain(ctx, "Processing and storing it"); err != nil {
+		return err
+	}
+
+	fmt.Fprintf(os.Stderr, "\nThe drop opens: 48 h at %gx.\n", c.Speed)
+	if err := c.live(ctx, n, player, watch); err != nil {
+		return err
+	}
+	if err := watch.drain(ctx, "Settling"); err != nil {
+		return err
+	}
+	if err := report(ctx, os.Stdout, client, generator.DropID()); err != nil {
+		return err
+	}
+	if err := c.writeTruth(generator); err != nil {
+		return err
+	}
+	if c.Exit {
+		return errDone
+	}
+	fmt.Printf("\nServing until Ctrl-C. Try: droplift query --sql 'SHOW TABLES'\n")
+	<-ctx.Done()
+	return nil
+}
+
+// live plays the drop and tells how it goes, once a second.
+func (c *DemoCmd) live(ctx context.Context, n *node, player *player, watch *watch) error {
+	group, ctx := errgroup.WithContext(ctx)
+	over := make(chan struct{})
+	progress := make(chan simulate.Progress, 1)
+	player.observe = func(p simulate.Progress) {
+		select {
+		case <-progress:
+		default:
+		}
+		progress <- p
+	}
+	group.Go(func() error {
+		defer close(over)
+		return player.play(ctx, n.kafka)
+	})
+	group.Go(func() error {
+		interval := time.Second
+		if !interactive() {
+			interval = 10 * time.Second
+		}
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		var at simulate.Progress
+		for {
+			select {
+			case <-over:
+				watch.end()
+				return nil
+			case at = <-progress:
+			case <-ticker.C:
+				watch.line(ctx, at)
+			}
+		}
+	})
+	return group.Wait()
+}

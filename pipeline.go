@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/ingest/kafka"
+	"github.com/droplift/droplift/processors"
+	"github.com/droplift/droplift/processors/churn"
+	"github.com/droplift/droplift/processors/velocity"
+)
+
+// stageInputs are the kinds that the processors read. Subtitles have no rule set
+// yet, but are judged with the others, so that a bad one is dead-lettered.
+var stageInputs = []event.Kind{event.KindPlayer, event.KindLatency, event.KindCheckout, event.KindSubtitle}
+
+// topics are the topics of an installation with this configuration.
+func (c *Config) topics() kafka.Topics {
+	return kafka.Topics{
+		Partitions:         c.KafkaPartitions,
+		SubtitlePartitions: c.KafkaPartitions,
+		Replication:        c.KafkaReplication,
+		Groups:             []string{c.ProcessGroup},
+	}
+}
+
+// ensureTopics creates what is missing and refuses what cannot work. It waits for the brokers.
+func (c *Config) ensureTopics(ctx context.Context, conf kafka.Config, log *slog.Logger) error {
+	admin, err := kafka.NewAdmin(conf)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	warnings, err := admin.EnsureTopics(ctx, c.topics())
+	for _, warning := range warnings {
+		log.Warn(warning)
+	}
+	return err
+}
+
+// newStage makes the processors' stage: churn and velocity over one decode of each record.
+func (c *Config) newStage(conf kafka.Config, catalogue processors.Catalogue, ops *operations, log *slog.Logger) (*kafka.Stage, error) {
+	partitionConfig := processors.Config{
+		OutOfOrderness:  c.OutOfOrderness.Milliseconds(),
+		AllowedLateness: c.AllowedLateness.Milliseconds(),
+		IdleAfter:       c.IdleAfter.Milliseconds(),
+		Inputs:          stageInputs,
+	}
+	if err := partitionConfig.Validate(); err != nil {
+		return nil, err
+	}
+	velocityConfig := velocity.Config{Logger: log}
+	if err := velocityConfig.Validate(); err != nil {
+		return nil, err
+	}
+	metrics := newTaskMetrics(ops.registry)
+	return kafka.NewStage(conf, kafka.StageConfig{
+		Group:  c.ProcessGroup,
+		Inputs: stageInputs,
+		NewTask: func(partition int32) kafka.Task {
+			v, err := velocity.New(velocityConfig, partition, catalogue)
+			if err != nil {
+				panic(fmt.Sprintf("velocity: %v, though its configuration was valid", err))
+			}
+			rules := []processors.Rule{churn.New(churn.Config{}), v}
+			return metrics.observe(partition, processors.NewPartition(partition, partitionConfig, catalogue, rules))
+		},
+		Instance:       c.instance(),
+		CommitInterval: c.ProcessCommitInterval,
+		Logger:         log,
+	})
+}
+
+// taskMetrics publishes what the partitions counted, after each commit.
+type taskMetrics struct {
+	events      *prometheus.CounterVec
+	deadLetters *prometheus.CounterVec
+	watermark   *prometheus.GaugeVec
+	stateKeys   *prometheus.GaugeVec
+	stateBytes  *prometheus.GaugeVec
+}
+
+func newTaskMetrics(registry *prometheus.Registry) *taskMetrics {
+	partition := []string{"partition"}
+	m := &taskMetrics{
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "droplift_process_events_total",
+			Help: "Records judged by the processors, by outcome; skewed ones are also counted as accepted.",
+		}, []string{"outcome"}),
+		deadLetters: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "droplift_process_dead_letters_total",
+			Help: "Records that could not be counted, by class.",
+		}, []string{"class"}),
+		watermark: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "droplift_process_watermark_seconds",
+			Help: "Event time up to which a partition is complete (Unix seconds).",
+		}, partition),
+		stateKeys: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "droplift_process_state_keys",
+			Help: "Keys of a partition's state.",
+		}, partition),
+		stateBytes: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "droplift_process_state_bytes",
+			Help: "Encoded keys and values of a partition's state.",
+		}, partition),
+	}
+	registry.MustRegister(m.events, m.deadLetters, m.watermark, m.stateKeys, m.stateBytes)
+	return m
+}
+
+func (m *taskMetrics) observe(number int32, p *processors.Partition) *observedTask {
+	return &observedTask{Partition: p, metrics: m, label: strconv.Itoa(int(number))}
+}
+
+// observedTask is a Partition whose committed counts become metrics. Its owner's
+// goroutine updates them, so that a scrape reads no partition.
+type observedTask struct {
+	*processors.Partition
+	metrics *taskMetrics
+	label   string
+	before  processors.Stats
+}
+
+// Commit implements kafka.Task.
+func (t *observedTask) Commit() {
+	t.Partition.Commit()
+	now, m := t.Stats(), t.metrics
+	for _, counter := range []struct {
+		outcome     string
+		now, before uint64
+	}{
+		{"accepted", now.Accepted, t.before.Accepted},
+		{"duplicate", now.Duplicates, t.before.Duplicates},
+		{"late", now.Late, t.before.Late},
+		{"skewed", now.Skewed, t.before.Skewed},
+	} {
+		m.events.WithLabelValues(counter.outcome).Add(float64(counter.now - counter.before))
+	}
+	var deadLetters uint64
+	for reason, count := range now.DeadLetters {
+		added := count - t.before.DeadLetters[reason]
+		deadLetters += added
+		m.deadLetters.WithLabelValues(reason.String()).Add(float64(added))
+	}
+	m.events.WithLabelValues("dead_lettered").Add(float64(deadLetters))
+	if now.Watermark != processors.NoWatermark {
+		m.watermark.WithLabelValues(t.label).Set(float64(now.Watermark) / float64(time.Second/time.Millisecond))
+	}
+	m.stateKeys.WithLabelValues(t.label).Set(float64(now.StateKeys))
+	m.stateBytes.WithLabelValues(t.label).Set(float64(now.StateBytes))
+	t.before = now
+}

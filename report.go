@@ -1,0 +1,318 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/guptarohit/asciigraph"
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/sinks/clickhouse"
+)
+
+// ReportCmd prints a drop's report.
+type ReportCmd struct {
+	Drop string `arg:"" help:"Drop id." placeholder:"DROP"`
+}
+
+func (c *ReportCmd) Run(ctx context.Context, cfg *Config) error {
+	client, err := cfg.openReader(ctx, cfg.clickhouseOrLocal(), cfg.logger(os.Stderr))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return report(ctx, os.Stdout, client, c.Drop)
+}
+
+// report prints a drop's report, every number of it computed by SQL in ClickHouse.
+func report(ctx context.Context, w io.Writer, client *clickhouse.Client, drop string) error {
+	r := reporter{ctx: ctx, w: w, client: client, drop: drop}
+	known, err := client.Query(ctx, "drop_entry", clickhouse.Params{"drop": drop})
+	if err != nil {
+		return err
+	}
+	if len(known.Rows) == 0 {
+		return fmt.Errorf("drop %q is not in the catalogue; droplift query --sql 'SELECT DISTINCT drop_id FROM drops' lists them", drop)
+	}
+	entry := row{known, 0}
+	fmt.Fprintf(w, "\nDrop %s: %s, %s to %s UTC\n", drop, entry.text("name"), entry.text("starts"), entry.text("ends"))
+	for _, section := range []func() error{r.revenue, r.velocity, r.funnel, r.latency, r.latencyByPOP, r.cohorts, r.quality} {
+		if err := section(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type reporter struct {
+	ctx    context.Context
+	w      io.Writer
+	client *clickhouse.Client
+	drop   string
+}
+
+func (r *reporter) query(name string, params clickhouse.Params) (*clickhouse.Table, error) {
+	t, err := r.client.Query(r.ctx, name, params)
+	if err != nil {
+		return nil, fmt.Errorf("report, query %s: %w", name, err)
+	}
+	return t, nil
+}
+
+func (r *reporter) print(t table.Writer) { fmt.Fprintf(r.w, "\n%s\n", indent(t.Render())) }
+
+func (r *reporter) revenue() error {
+	data, err := r.query("report_revenue", clickhouse.Params{"drop": r.drop})
+	if err != nil {
+		return err
+	}
+	t := newTable("Revenue", "currency", "checkouts", "buyers", "gross", "refunds", "chargebacks", "net", "in "+reportingCurrency(data))
+	for i := range data.Rows {
+		row := row{data, i}
+		currency := row.text("currency")
+		t.AppendRow(table.Row{currency, row.text("checkouts"), row.text("buyers"), row.money("gross", currency), row.money("refunds", currency),
+			row.money("chargebacks", currency), row.money("net", currency), row.money("reporting_net", row.text("reporting_currency"))})
+	}
+	r.print(t)
+	return nil
+}
+
+func reportingCurrency(data *clickhouse.Table) string {
+	if len(data.Rows) == 0 {
+		return "reporting currency"
+	}
+	return row{data, 0}.text("reporting_currency")
+}
+
+func (r *reporter) velocity() error {
+	data, err := r.query("report_velocity_summary", clickhouse.Params{"drop": r.drop})
+	if err != nil {
+		return err
+	}
+	if len(data.Rows) > 0 {
+		row := row{data, 0}
+		t := newTable("Conversion velocity (conversions per minute over 5 min)", "conversions", "peak", "at", "half of them by age", "maturity")
+		t.AppendRow(table.Row{row.text("conversions"), row.decimal("peak_per_minute", 1), row.text("peak_at"), row.duration("t50_ms"), row.text("maturity")})
+		r.print(t)
+	}
+	series, err := r.query("report_velocity", clickhouse.Params{"drop": r.drop})
+	if err != nil {
+		return err
+	}
+	var points []float64
+	for i := range series.Rows {
+		if v, ok := (row{series, i}).number("per_minute"); ok {
+			points = append(points, v)
+		}
+	}
+	if len(points) > 1 {
+		fmt.Fprintf(r.w, "\n%s\n", indent(asciigraph.Plot(points, asciigraph.Height(8), asciigraph.Width(72), asciigraph.Precision(1),
+			asciigraph.Caption("conversions/min by drop age, start to newest"))))
+	}
+	return nil
+}
+
+func (r *reporter) funnel() error {
+	data, err := r.query("report_funnel", clickhouse.Params{"drop": r.drop})
+	if err != nil {
+		return err
+	}
+	t := newTable("Funnel (players, ordered)", "step", "players", "of the step before", "95 %", "of landings")
+	for i := range data.Rows {
+		row := row{data, i}
+		t.AppendRow(table.Row{row.text("step"), row.text("players"), row.percent("rate"), row.interval("rate_low", "rate_high"), row.percent("total_rate")})
+	}
+	if len(data.Rows) > 0 {
+		last := row{data, 0}
+		t.AppendFooter(table.Row{"left out of the rates", last.text("gap_players"), "", "", last.percent("gap_share")})
+	}
+	r.print(t)
+	return nil
+}
+
+func (r *reporter) latency() error {
+	return r.latencyTable("Landing latency against conversion (observational)", false)
+}
+
+func (r *reporter) latencyByPOP() error {
+	return r.latencyTable("The same by POP", true)
+}
+
+func (r *reporter) latencyTable(title string, byPOP bool) error {
+	params := clickhouse.Params{"drop": r.drop}
+	header := []any{"latency ms", "viewers", "conversions", "rate", "95 %", "net revenue/view"}
+	if byPOP {
+		params["by_pop"] = 1
+		header = append([]any{"POP"}, header...)
+	}
+	data, err := r.query("report_latency", params)
+	if err != nil {
+		return err
+	}
+	t := newTable(title, header...)
+	for i := range data.Rows {
+		row := row{data, i}
+		cells := table.Row{row.text("latency_ms"), row.text("n"), row.text("conversions"), row.percent("rate"),
+			row.interval("rate_low", "rate_high"), row.decimal("revenue_per_view", 1)}
+		if byPOP {
+			cells = append(table.Row{row.text("pop")}, cells...)
+		}
+		t.AppendRow(cells)
+	}
+	t.SetCaption("net revenue/view in minor units of the reporting currency")
+	r.print(t)
+	return nil
+}
+
+// cohortAges is how many weeks of age the report shows.
+const cohortAges = 4
+
+func (r *reporter) cohorts() error {
+	data, err := r.query("ltv_cohorts", clickhouse.Params{"cohort": "week", "max_age": cohortAges})
+	if err != nil {
+		return err
+	}
+	header := []any{"acquired in", "members"}
+	for age := range cohortAges + 1 {
+		header = append(header, "week "+strconv.Itoa(age))
+	}
+	currency := reportingCurrency(data)
+	t := newTable("Lifetime value per member, cumulative, by ISO week of acquisition", header...)
+	var cells table.Row
+	for i := range data.Rows {
+		row := row{data, i}
+		if len(cells) == 0 {
+			cells = table.Row{row.text("cohort"), row.text("members")}
+		}
+		cells = append(cells, row.decimal("ltv", 2))
+		if len(cells) == len(header) {
+			t.AppendRow(cells)
+			cells = nil
+		}
+	}
+	t.SetCaption("%s per member, refunds counted when they happened; – is not mature yet", currency)
+	r.print(t)
+	return nil
+}
+
+func (r *reporter) quality() error {
+	data, err := r.query("report_quality", nil)
+	if err != nil {
+		return err
+	}
+	t := newTable("Data quality", "check", "what", "records", "of")
+	for i := range data.Rows {
+		row := row{data, i}
+		if n, _ := row.number("records"); n == 0 {
+			continue
+		}
+		of := row.text("of")
+		if of == "0" {
+			of = ""
+		}
+		t.AppendRow(table.Row{row.text("check"), row.text("detail"), row.text("records"), of})
+	}
+	r.print(t)
+	return nil
+}
+
+// row reads one row of an answer by column name. An absent (NULL) value reads as –.
+type row struct {
+	*clickhouse.Table
+	index int
+}
+
+const absent = "–"
+
+func (r row) value(column string) any {
+	for i, name := range r.Columns {
+		if name == column {
+			return clickhouse.Value(r.Rows[r.index][i])
+		}
+	}
+	return nil
+}
+
+func (r row) text(column string) string {
+	switch v := r.value(column).(type) {
+	case nil:
+		return absent
+	case time.Time:
+		return v.Format("2006-01-02 15:04")
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+func (r row) number(column string) (float64, bool) {
+	v := r.value(column)
+	if v == nil {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(fmt.Sprint(v), 64)
+	return f, err == nil
+}
+
+func (r row) decimal(column string, digits int) string {
+	v, ok := r.number(column)
+	if !ok {
+		return absent
+	}
+	return strconv.FormatFloat(v, 'f', digits, 64)
+}
+
+func (r row) percent(column string) string {
+	v, ok := r.number(column)
+	if !ok {
+		return absent
+	}
+	return strconv.FormatFloat(100*v, 'f', 2, 64) + " %"
+}
+
+func (r row) interval(low, high string) string {
+	if _, ok := r.number(low); !ok {
+		return absent
+	}
+	return strings.TrimSuffix(r.percent(low), " %") + " – " + r.percent(high)
+}
+
+func (r row) duration(column string) string {
+	v, ok := r.number(column)
+	if !ok {
+		return absent
+	}
+	return (time.Duration(v) * time.Millisecond).Round(time.Minute).String()
+}
+
+// money turns minor units into the currency's own.
+func (r row) money(column, currency string) string {
+	v, ok := r.value(column).(int64)
+	if !ok {
+		return absent
+	}
+	digits, ok := event.CurrencyDigits(currency)
+	if !ok {
+		return strconv.FormatInt(v, 10)
+	}
+	sign := ""
+	if v < 0 {
+		sign, v = "-", -v
+	}
+	s := strconv.FormatInt(v, 10)
+	if digits == 0 {
+		return sign + s
+	}
+	if len(s) <= digits {
+		s = strings.Repeat("0", digits-len(s)+1) + s
+	}
+	return sign + s[:len(s)-digits] + "." + s[len(s)-digits:]
+}
+
+var errNoDrop = errors.New("the catalogue holds no drop yet")

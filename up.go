@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/ingest/kafka"
+	"github.com/droplift/droplift/sinks/clickhouse"
+)
+
+// sinkKinds are the topics that ClickHouse stores.
+var sinkKinds = []event.Kind{
+	event.KindPlayer, event.KindLatency, event.KindCheckout, event.KindSubtitle, event.KindDrop,
+	event.KindFeatures, event.KindVelocity, event.KindDeadLetter, event.KindLate,
+}
+
+// UpCmd runs every role.
+type UpCmd struct{}
+
+// Help is shown by --help.
+func (c *UpCmd) Help() string {
+	return "Starts an embedded Kafka and an embedded ClickHouse below --data-dir, unless --kafka and --clickhouse name real " +
+		"ones, then processes and stores until Ctrl-C. Example: droplift up --data-dir /var/lib/droplift"
+}
+
+func (c *UpCmd) Run(ctx context.Context, cfg *Config) error {
+	log := cfg.logger(os.Stderr)
+	n, err := startNode(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	n.announce()
+	return n.run(ctx, n.processors, n.sink)
+}
+
+// ProcessCmd runs the processors.
+type ProcessCmd struct{}
+
+func (c *ProcessCmd) Run(ctx context.Context, cfg *Config) error {
+	n, err := connectNode(cfg)
+	if err != nil {
+		return err
+	}
+	return n.run(ctx, n.processors)
+}
+
+// SinkCmd runs the sink.
+type SinkCmd struct{}
+
+func (c *SinkCmd) Run(ctx context.Context, cfg *Config) error {
+	n, err := connectNode(cfg)
+	if err != nil {
+		return err
+	}
+	return n.run(ctx, n.sink)
+}
+
+// node is one process of an installation: the servers it owns or uses, what an
+// operator can ask it, and the roles it runs.
+type node struct {
+	cfg     *Config
+	log     *slog.Logger
+	ops     *operations
+	servers *servers
+	kafka   kafka.Config
+}
+
+// startNode starts the servers that the configuration does not name.
+func startNode(ctx context.Context, cfg *Config, log *slog.Logger) (*node, error) {
+	ops := newOperations()
+	if err := ops.serve(cfg.MetricsAddr, cfg.PprofAddr); err != nil {
+		return nil, errors.Join(err, ops.close())
+	}
+	servers, err := startServers(ctx, cfg, log)
+	if err != nil {
+		return nil, errors.Join(err, ops.close())
+	}
+	n, err := newNode(cfg, log, ops, servers)
+	if err != nil {
+		return nil, errors.Join(err, servers.close(), ops.close())
+	}
+	return n, nil
+}
+
+// connectNode uses servers that run already: named ones, or those of another process of ours on this machine.
+func connectNode(cfg *Config) (*node, error) {
+	ops := newOperations()
+	if err := ops.serve(cfg.MetricsAddr, cfg.PprofAddr); err != nil {
+		return nil, errors.Join(err, ops.close())
+	}
+	return newNode(cfg, cfg.logger(os.Stderr), ops, &servers{Brokers: cfg.brokersOrLocal(), ClickhouseURL: cfg.clickhouseOrLocal()})
+}
+
+func newNode(cfg *Config, log *slog.Logger, ops *operations, servers *servers) (*node, error) {
+	conf, err := cfg.kafkaConfig(servers.Brokers, ops, log)
+	if err != nil {
+		return nil, err
+	}
+	return &node{cfg: cfg, log: log, ops: ops, servers: servers, kafka: conf}, nil
+}
+
+// announce says where everything is.
+func (n *node) announce() {
+	n.log.Info("serving", "clickhouse", n.servers.ClickhouseURL, "kafka", n.servers.Brokers, "metrics", n.ops.MetricsAt+"/metrics")
+}
+
+// role is something that a node runs until ctx is done; it drains before it returns.
+type role func(ctx context.Context) error
+
+// run runs roles until ctx is done or one of them fails, and leaves nothing
+// behind: roles drain first, then the servers they used are stopped.
+func (n *node) run(ctx context.Context, roles ...role) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, role := range roles {
+		group.Go(func() error { return role(ctx) })
+	}
+	err := group.Wait()
+	return errors.Join(err, n.close())
+}
+
+func (n *node) close() error { return errors.Join(n.servers.close(), n.ops.close()) }
+
+// topics makes sure of the topics, waiting for brokers that do not answer.
+func (n *node) topics(ctx context.Context) error {
+	return n.insist(ctx, "create topics", func() error { return n.cfg.ensureTopics(ctx, n.kafka, n.log) }, kafka.Unavailable)
+}
+
+// insist repeats attempt while waitable says that waiting can help.
+func (n *node) insist(ctx context.Context, what string, attempt func() error, waitable func(error) bool) error {
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := attempt()
+		if err != nil && !waitable(err) {
+			err = backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}, backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
+		n.log.Warn("waiting", "to", what, "again_in", wait.Round(time.Millisecond), "because", err)
+	}))
+	return err
+}
+
+// processors is the role that turns raw topics into derived ones.
+func (n *node) processors(ctx context.Context) error {
+	waiting := errors.New("waits for Kafka")
+	n.ops.check("process", func() error { return waiting })
+	if err := n.topics(ctx); err != nil {
+		return err
+	}
+	catalogue, err := kafka.NewCatalogue(n.kafka, kafka.CatalogueConfig{})
+	if err != nil {
+		return err
+	}
+	stage, err := n.cfg.newStage(n.kafka, catalogue, n.ops, n.log)
+	if err != nil {
+		return err
+	}
+	n.ops.check("catalogue", catalogue.Ready)
+	n.ops.check("process", stage.Ready)
+
+	// The catalogue outlives the stage, which looks drops up while it drains.
+	following, stop := context.WithCancel(context.WithoutCancel(ctx))
+	followed := make(chan error, 1)
+	go func() { followed <- catalogue.Run(following) }()
+	err = stage.Run(ctx)
+	stop()
+	return errors.Join(err, <-followed)
+}
+
+// sink is the role that stores every topic in ClickHouse.
+func (n *node) sink(ctx context.Context) error {
+	waiting := errors.New("waits for Kafka and ClickHouse")
+	n.ops.check("sink", func() error { return waiting })
+	if err := n.topics(ctx); err != nil {
+		return err
+	}
+	client, err := n.cfg.openWriter(ctx, n.servers.ClickhouseURL, n.log)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if _, err := client.Migrate(ctx); err != nil {
+		return err
+	}
+	if err := client.CheckSchema(ctx); err != nil {
+		return err
+	}
+	sink, err := clickhouse.NewSink(client, clickhouse.SinkConfig{
+		Flush:      clickhouse.FlushPolicy{Rows: n.cfg.SinkBatchRows, Bytes: n.cfg.SinkBatchBytes, Age: n.cfg.SinkBatchAge},
+		Registerer: n.ops.registry,
+	})
+	if err != nil {
+		return err
+	}
+	feed, err := kafka.NewFeed(n.kafka, kafka.FeedConfig{
+		Group: n.cfg.SinkGroup,
+		Kinds: sinkKinds,
+		NewLoader: func(kind event.Kind, partition int32) (kafka.Loader, error) {
+			return sink.Loader(kind.Topic(), partition)
+		},
+		Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.ops.check("sink", feed.Ready)
+	n.ops.check("clickhouse", client.Ready)
+	if err := feed.Run(ctx); err != nil {
+		return fmt.Errorf("sink: %w", err)
+	}
+	return nil
+}

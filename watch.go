@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/ingest/kafka"
+	"github.com/droplift/droplift/ingest/simulate"
+	"github.com/droplift/droplift/sinks/clickhouse"
+)
+
+// watch asks a running pipeline how it is.
+type watch struct {
+	cfg    *Config
+	kafka  kafka.Config
+	admin  *kafka.Admin
+	client *clickhouse.Client
+	drop   string
+
+	asked   time.Time
+	records int64
+}
+
+// behind is how many offsets the processors and the sink have yet to pass, and
+// how many raw records the log holds.
+func (w *watch) behind(ctx context.Context) (behind, raw int64, err error) {
+	// Commits are read before the ends: records that come in between count as behind, not as done.
+	lags, err := w.admin.Lag(ctx, w.cfg.ProcessGroup, w.cfg.SinkGroup)
+	if err != nil {
+		return 0, 0, err
+	}
+	type at struct {
+		group, topic string
+		partition    int32
+	}
+	committed := map[at]int64{}
+	for _, lag := range lags {
+		committed[at{lag.Group, lag.Topic, lag.Partition}] = lag.Committed
+	}
+	var topics []string
+	for _, kind := range sinkKinds {
+		topics = append(topics, w.kafka.Topic(kind))
+	}
+	ends, err := w.admin.EndOffsets(ctx, topics...)
+	if err != nil {
+		return 0, 0, err
+	}
+	count := func(group string, kinds []event.Kind) {
+		for _, kind := range kinds {
+			topic := w.kafka.Topic(kind)
+			for partition, end := range ends[topic] {
+				behind += max(0, end-committed[at{group, topic, partition}])
+			}
+		}
+	}
+	count(w.cfg.ProcessGroup, stageInputs)
+	count(w.cfg.SinkGroup, sinkKinds)
+	for _, kind := range stageInputs {
+		for _, end := range ends[w.kafka.Topic(kind)] {
+			raw += end
+		}
+	}
+	return behind, raw, nil
+}
+
+// drain waits until everything in the log is processed and stored, with a
+// progress bar. The processors may publish once more after their inputs' end, so
+// the log must stay as it is between two looks.
+func (w *watch) drain(ctx context.Context, label string) error {
+	var progress *bar
+	var most, quiet int64
+	ticker := time.NewTicker(drainLook)
+	defer ticker.Stop()
+	for quiet < 2 {
+		behind, _, err := w.behind(ctx)
+		if err != nil {
+			return err
+		}
+		if behind > most {
+			most = behind
+			progress = newBar(label, most)
+		}
+		if progress != nil {
+			progress.set(label, most-behind)
+		}
+		quiet++
+		if behind > 0 {
+			quiet = 0
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+	if progress != nil {
+		progress.finish()
+	}
+	return nil
+}
+
+// drainLook is over a stage's flush interval of one second, so that two quiet looks mean that nothing is pending.
+const drainLook = 1200 * time.Millisecond
+
+// line prints how the pipeline does; on a terminal it overwrites the line before.
+func (w *watch) line(ctx context.Context, at simulate.Progress) {
+	behind, raw, err := w.behind(ctx)
+	if err != nil {
+		return // the next line may be luckier; /readyz and the log say what is wrong
+	}
+	now := time.Now()
+	rate := 0.0
+	if !w.asked.IsZero() {
+		rate = float64(raw-w.records) / now.Sub(w.asked).Seconds()
+	}
+	w.asked, w.records = now, raw
+
+	fields := []string{
+		fmt.Sprintf("%s %3.0f %%", time.UnixMilli(at.At).UTC().Format("Mon 15:04"), 100*at.Fraction),
+		fmt.Sprintf("%6.0f events/s", rate),
+		fmt.Sprintf("lag %d", behind),
+	}
+	if data, err := w.client.Query(ctx, "live_status", clickhouse.Params{"drop": w.drop}); err == nil && len(data.Rows) > 0 {
+		row := row{data, 0}
+		fields = append(fields,
+			"fresh "+row.decimal("freshness_s", 1)+" s",
+			row.decimal("conversions_per_minute", 1)+" conversions/min",
+			row.text("conversions")+" conversions",
+			fmt.Sprintf("%s %s", row.money("revenue", row.text("reporting_currency")), row.text("reporting_currency")))
+	}
+	text := strings.Join(fields, "  ")
+	if interactive() {
+		fmt.Fprintf(os.Stderr, "\r\x1b[K%s", text)
+		return
+	}
+	fmt.Fprintln(os.Stderr, text)
+}
+
+// end finishes the line.
+func (w *watch) end() {
+	if interactive() {
+		fmt.Fprintln(os.Stderr)
+	}
+}
