@@ -6,7 +6,8 @@
 -- param period_ms Int64 = 604800000: length of one age step.
 -- param watermark_ms Int64 = 0: watermark in Unix ms; 0 takes it from the stored events.
 WITH
-    (SELECT if({watermark_ms:Int64} > 0, fromUnixTimestamp64Milli({watermark_ms:Int64}, 'UTC'), minIf(watermark, NOT idle)) FROM watermarks) AS now_watermark,
+    (SELECT if({watermark_ms:Int64} > 0, fromUnixTimestamp64Milli({watermark_ms:Int64}, 'UTC'), stored)
+     FROM (SELECT minIf(watermark, NOT idle) AS stored FROM watermarks)) AS now_watermark,
     (SELECT argMax(value, changed_at) FROM settings WHERE name = 'reporting_currency') AS reporting,
     (SELECT exp10(max(exponent)) FROM currencies WHERE code = (SELECT argMax(value, changed_at) FROM settings WHERE name = 'reporting_currency')) AS unit
 SELECT

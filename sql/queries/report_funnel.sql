@@ -30,8 +30,8 @@ SELECT
     steps[k] AS players,
     if(k = 1 OR steps[k - 1] = 0, NULL, steps[k - 1]) AS n,
     players / n AS rate,
-    (rate + z * z / (2 * n)) / (1 + z * z / n) - z / (1 + z * z / n) * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) AS rate_low,
-    (rate + z * z / (2 * n)) / (1 + z * z / n) + z / (1 + z * z / n) * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) AS rate_high,
+    if(rate IS NULL, NULL, greatest(0, (rate + z * z / (2 * n)) / (1 + z * z / n) - z / (1 + z * z / n) * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)))) AS rate_low,
+    if(rate IS NULL, NULL, least(1, (rate + z * z / (2 * n)) / (1 + z * z / n) + z / (1 + z * z / n) * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)))) AS rate_high,
     if(steps[1] = 0, NULL, players / steps[1]) AS total_rate,
     totals.7 AS gap_players,
     if(totals.1 = 0, NULL, totals.7 / totals.1) AS gap_share

@@ -11,8 +11,8 @@ SELECT
     count() AS n,
     countIf(converted) AS conversions,
     conversions / n AS rate,
-    (rate + z * z / (2 * n)) / (1 + z * z / n) - z / (1 + z * z / n) * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) AS rate_low,
-    (rate + z * z / (2 * n)) / (1 + z * z / n) + z / (1 + z * z / n) * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) AS rate_high,
+    greatest(0, (rate + z * z / (2 * n)) / (1 + z * z / n) - z / (1 + z * z / n) * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))) AS rate_low,
+    least(1, (rate + z * z / (2 * n)) / (1 + z * z / n) + z / (1 + z * z / n) * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))) AS rate_high,
     sum(net) AS revenue,
     revenue / n AS revenue_per_view,
     bucket

@@ -9,13 +9,13 @@ FROM
     UNION ALL
     SELECT 'dead letter', concat(topic, ': ', class), count(), toUInt64(0) FROM dead_letters GROUP BY topic, class
     UNION ALL
-    SELECT 'repeated id', 'player', count() - uniqExact(id), count() FROM player_events
+    SELECT 'repeated id', 'player', toUInt64(count() - uniqExact(id)), count() FROM player_events
     UNION ALL
-    SELECT 'repeated id', 'latency', count() - uniqExact(id), count() FROM latency_events
+    SELECT 'repeated id', 'latency', toUInt64(count() - uniqExact(id)), count() FROM latency_events
     UNION ALL
-    SELECT 'repeated id', 'checkout', count() - uniqExact(id), count() FROM checkout_events
+    SELECT 'repeated id', 'checkout', toUInt64(count() - uniqExact(id)), count() FROM checkout_events
     UNION ALL
-    SELECT 'repeated id', 'subtitle', count() - uniqExact(id), count() FROM subtitle_events
+    SELECT 'repeated id', 'subtitle', toUInt64(count() - uniqExact(id)), count() FROM subtitle_events
     UNION ALL
     SELECT 'clock off by over 7 days', 'player', countIf(quarantined), count() FROM player_events
     UNION ALL
