@@ -17,24 +17,34 @@ const NumWindows = 4
 // Features is one player's churn features as of AsOf, over [AsOf−w, AsOf) for
 // each window w. Key: player_id. Newer revisions replace older ones.
 type Features struct {
+	// PlayerID is the pseudonym, and the key.
 	PlayerID string `json:"player_id" rule:"required"`
 	// Revision grows with every publication for the player.
-	Revision uint64 `json:"revision"`
+	Revision uint64 `json:"revision" rule:"required"`
 	// AsOf is the event time of the player's newest event plus 1 ms, so that [AsOf−w, AsOf) holds it.
-	AsOf int64 `json:"as_of"`
+	AsOf int64 `json:"as_of" rule:"required"`
 	// Watermark of the partition when published; −1 when it has none yet.
-	Watermark int64    `json:"watermark"`
-	Maturity  Maturity `json:"maturity"`
+	Watermark int64 `json:"watermark" rule:"required"`
+	// Maturity says whether a later revision may differ.
+	Maturity Maturity `json:"maturity" rule:"required"`
 
-	Sessions    [NumWindows]uint32 `json:"sessions"`
-	ActiveDays  [NumWindows]uint32 `json:"active_days"`
-	PlaytimeS   [NumWindows]uint32 `json:"playtime_s"`
-	Landings    [NumWindows]uint32 `json:"landings"`
+	// Sessions counts analytic sessions, like every array by window: 1 h, 24 h, 7 d and 28 d.
+	Sessions [NumWindows]uint32 `json:"sessions"`
+	// ActiveDays counts UTC days with activity.
+	ActiveDays [NumWindows]uint32 `json:"active_days"`
+	// PlaytimeS is in seconds.
+	PlaytimeS [NumWindows]uint32 `json:"playtime_s"`
+	// Landings counts landing views.
+	Landings [NumWindows]uint32 `json:"landings"`
+	// Impressions counts offer impressions.
 	Impressions [NumWindows]uint32 `json:"impressions"`
-	Clicks      [NumWindows]uint32 `json:"clicks"`
-	Checkouts   [NumWindows]uint32 `json:"checkouts"`
+	// Clicks counts offer clicks.
+	Clicks [NumWindows]uint32 `json:"clicks"`
+	// Checkouts counts completed checkouts.
+	Checkouts [NumWindows]uint32 `json:"checkouts"`
 	// NetSpend is completed minus refunded and charged back, in minor units of SpendCurrency.
-	NetSpend [NumWindows]int64  `json:"net_spend"`
+	NetSpend [NumWindows]int64 `json:"net_spend"`
+	// Creators and Drops count distinct ones.
 	Creators [NumWindows]uint32 `json:"creators"`
 	Drops    [NumWindows]uint32 `json:"drops"`
 	// LatencyMeanMS is the mean experienced edge latency; −1 without a sample.
@@ -71,14 +81,21 @@ const (
 // revisions replace older ones; sums over partitions, POPs and panes are exact.
 // Synthetic events are not counted.
 type Velocity struct {
-	DropID    string   `json:"drop_id" rule:"required"`
-	POP       string   `json:"pop"`
-	Partition int32    `json:"partition"`
-	PaneStart int64    `json:"pane_start"`
-	PaneMS    int64    `json:"pane_ms"`
-	Revision  uint64   `json:"revision"`
-	Watermark int64    `json:"watermark"`
-	Maturity  Maturity `json:"maturity"`
+	// DropID names the drop.
+	DropID string `json:"drop_id" rule:"required"`
+	// POP is the edge location; empty where none is known.
+	POP string `json:"pop"`
+	// Partition of the input that this partial is about.
+	Partition int32 `json:"partition" rule:"required"`
+	// PaneStart is the event time (Unix ms) at which the pane begins, PaneMS its length.
+	PaneStart int64 `json:"pane_start" rule:"required"`
+	PaneMS    int64 `json:"pane_ms" rule:"required"`
+	// Revision grows with every publication of this pane.
+	Revision uint64 `json:"revision" rule:"required"`
+	// Watermark of the partition when published; −1 when it has none yet.
+	Watermark int64 `json:"watermark" rule:"required"`
+	// Maturity says whether a later revision may differ.
+	Maturity Maturity `json:"maturity" rule:"required"`
 
 	// Events counts each step's events.
 	Events [NumSteps]uint32 `json:"events"`
@@ -86,7 +103,8 @@ type Velocity struct {
 	// step k's first time at or after step k−1's.
 	Players [NumSteps]uint32 `json:"players"`
 	// FunnelGap counts players left out of the ordered rates, by the pane of the event that showed the gap.
-	FunnelGap  uint32 `json:"funnel_gap"`
+	FunnelGap uint32 `json:"funnel_gap"`
+	// Failed, Refunded and Chargeback count checkout events of these types.
 	Failed     uint32 `json:"failed"`
 	Refunded   uint32 `json:"refunded"`
 	Chargeback uint32 `json:"chargeback"`
@@ -101,43 +119,55 @@ type Velocity struct {
 
 // TimeToConvert is one bin of a time-to-convert histogram.
 type TimeToConvert struct {
+	// Panes between first landing and conversion.
 	Panes uint32 `json:"panes"`
+	// Count of conversions.
 	Count uint32 `json:"count"`
 }
 
 // Money is gross and returned revenue in minor units of Currency.
 type Money struct {
+	// Currency is an ISO 4217 code.
 	Currency string `json:"currency"`
-	Gross    int64  `json:"gross"`
-	Refunds  int64  `json:"refunds"`
+	// Gross is the sum of completed checkouts.
+	Gross int64 `json:"gross"`
+	// Refunds is the sum of refunds, not negative.
+	Refunds int64 `json:"refunds"`
 	// Chargebacks is kept apart from Refunds.
 	Chargebacks int64 `json:"chargebacks"`
 }
 
 // DeadLetter is one record that could not be counted, with where it stood and why.
 type DeadLetter struct {
+	// Topic, Partition and Offset say where the record stood.
 	Topic     string `json:"topic" rule:"required"`
-	Partition int32  `json:"partition"`
-	Offset    int64  `json:"offset"`
+	Partition int32  `json:"partition" rule:"required"`
+	Offset    int64  `json:"offset" rule:"required"`
 	// Timestamp is the broker's.
 	Timestamp int64 `json:"timestamp"`
 	// Class is one of Reasons.
 	Class Reason `json:"class" rule:"required"`
 	// Field names the offending field, if one does.
 	Field string `json:"field"`
+	// Key and Value are the record as it was.
 	Key   []byte `json:"key"`
 	Value []byte `json:"value"`
 }
 
 // Late is one valid event that arrived past the allowed lateness.
 type Late struct {
+	// Topic, Partition and Offset say where the record stood.
 	Topic     string `json:"topic" rule:"required"`
-	Partition int32  `json:"partition"`
-	Offset    int64  `json:"offset"`
-	Timestamp int64  `json:"timestamp"`
-	EventTime int64  `json:"event_time"`
+	Partition int32  `json:"partition" rule:"required"`
+	Offset    int64  `json:"offset" rule:"required"`
+	// Timestamp is the broker's.
+	Timestamp int64 `json:"timestamp"`
+	// EventTime is the event's.
+	EventTime int64 `json:"event_time"`
 	// LateByMS is how far beyond the allowed lateness it came.
-	LateByMS int64  `json:"late_by_ms"`
-	DropID   string `json:"drop_id"`
-	Value    []byte `json:"value"`
+	LateByMS int64 `json:"late_by_ms"`
+	// DropID names the drop; empty outside one.
+	DropID string `json:"drop_id"`
+	// Value is the record as it was.
+	Value []byte `json:"value"`
 }

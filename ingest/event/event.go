@@ -3,9 +3,24 @@
 // their JSON codec, their validation and their JSON Schemas. The struct
 // definitions here are the one definition: `go generate` reads them and writes
 // the decoder, the encoder and the schemas.
+//
+// A raw record is one flat JSON object: the envelope's fields and its kind's.
+// Null means absent, unknown names are skipped and counted, and the last of two
+// equal names wins. What a field allows stands in its rule tag, items apart by
+// semicolons:
+//
+//	required         present and not empty; required=player,checkout: in these kinds only
+//	min= max= above= bounds of a number; above excludes the bound
+//	default=         what absence means, where that is not the zero value
+//	currency         an ISO 4217 code
+//	minor            an amount of money in whole units: a fraction is an amount_precision error
+//	complete         shares that sum to 10,000 basis points
+//	after=           greater than the named field
 package event
 
 import "github.com/google/uuid"
+
+//go:generate go run ./gen
 
 // Kind says which record a topic carries.
 type Kind uint8
@@ -31,6 +46,8 @@ type Type uint8
 // Player types, then latency, checkout, subtitle and drop types.
 const (
 	TypeUnknown Type = iota
+
+	//event:kind player
 	SessionStart
 	Heartbeat
 	SessionEnd
@@ -39,8 +56,10 @@ const (
 	OfferClick
 	CTAExposure
 
+	//event:kind latency
 	EdgeRequest
 
+	//event:kind checkout
 	CheckoutStarted
 	CheckoutCompleted
 	CheckoutFailed
@@ -48,8 +67,10 @@ const (
 	CheckoutChargeback
 	CheckoutSettled
 
+	//event:kind subtitle
 	Cue
 
+	//event:kind drop
 	Catalogue
 )
 
@@ -64,13 +85,13 @@ type Envelope struct {
 	// IngestTime is when the collector took it in; 0 until then, and the broker's timestamp stands in.
 	IngestTime int64 `json:"ingest_time" rule:"min=0"`
 	// PlayerID is a pseudonym; the partition key of player, latency and checkout records. Empty for an edge sample of no known player.
-	PlayerID string `json:"player_id"`
+	PlayerID string `json:"player_id" rule:"required=player,checkout"`
 	// SessionID groups a player's events between session_start and session_end.
 	SessionID string `json:"session_id"`
 	// DropID names the drop; empty outside one.
-	DropID string `json:"drop_id"`
+	DropID string `json:"drop_id" rule:"required=drop"`
 	// CreatorID names the creator whose content or offer this is.
-	CreatorID string `json:"creator_id"`
+	CreatorID string `json:"creator_id" rule:"required=drop"`
 	// Region is the player's region (ISO 3166-1 alpha-2).
 	Region string `json:"region"`
 	// POP is the edge location that served the player.
@@ -143,10 +164,11 @@ type Checkout struct {
 	// CheckoutID ties the records of one checkout together, refunds included.
 	CheckoutID string `json:"checkout_id" rule:"required"`
 	// Amount is in minor units; a fraction of a minor unit is refused as amount_precision.
-	Amount int64 `json:"amount" rule:"required;min=0"`
+	Amount int64 `json:"amount" rule:"required;min=0;minor"`
 	// Currency is an active ISO 4217 code.
 	Currency string `json:"currency" rule:"required;currency"`
-	SKU      string `json:"sku"`
+	// SKU is the item sold.
+	SKU string `json:"sku"`
 	// Quantity is the number of items. Absent means 1.
 	Quantity uint32 `json:"quantity" rule:"default=1"`
 	// SplitVersion is the version of the drop's shares this sale is settled by; 0 outside drops.
@@ -177,7 +199,8 @@ type Subtitle struct {
 	// Words is the text's length in words; 0 where words mean nothing.
 	Words uint32 `json:"words"`
 	// TranslationMS is the translation's wall-clock duration.
-	TranslationMS  int64  `json:"translation_ms" rule:"min=0"`
+	TranslationMS int64 `json:"translation_ms" rule:"min=0"`
+	// SourceLanguage is spoken, TargetLanguage is displayed (BCP 47).
 	SourceLanguage string `json:"source_language" rule:"required"`
 	TargetLanguage string `json:"target_language" rule:"required"`
 	// Variant is the call-to-action variant that the cue carried, if any.
@@ -189,18 +212,22 @@ type Subtitle struct {
 // Drop is the payload of drop records: one catalogue entry, keyed by drop_id,
 // the newest version of which replaces the others.
 type Drop struct {
-	Name    string `json:"name" rule:"required"`
+	// Name is what people call the drop.
+	Name string `json:"name" rule:"required"`
+	// Version grows with every change of the entry.
 	Version uint32 `json:"version" rule:"min=1;default=1"`
 	// StartMS is the actual first availability, EndMS the end: [StartMS, EndMS).
 	StartMS int64 `json:"start_ms" rule:"required;min=1"`
-	EndMS   int64 `json:"end_ms" rule:"required;min=1"`
+	EndMS   int64 `json:"end_ms" rule:"required;min=1;after=start_ms"`
 	// Splits are the versioned shares; a checkout names the version it is settled by.
 	Splits []Split `json:"splits"`
-	Items  []Item  `json:"items"`
+	// Items are the goods on offer.
+	Items []Item `json:"items"`
 	// Budget is the edge budget in nano-units of BudgetCurrency; 0 means none.
-	Budget         int64        `json:"budget" rule:"min=0"`
-	BudgetCurrency string       `json:"budget_currency"`
-	Experiments    []Experiment `json:"experiments"`
+	Budget         int64  `json:"budget" rule:"min=0;minor"`
+	BudgetCurrency string `json:"budget_currency" rule:"currency"`
+	// Experiments run during the drop.
+	Experiments []Experiment `json:"experiments"`
 	// LatencyBudgetMS is the landing latency above which revenue counts as lost; 0 means the default.
 	LatencyBudgetMS int64 `json:"latency_budget_ms" rule:"min=0"`
 	// CueLatencyMS overrides the cue latency objective; 0 means the default.
@@ -209,36 +236,50 @@ type Drop struct {
 
 // Split is one version of a drop's shares; they sum to 10,000 basis points.
 type Split struct {
-	Version uint32  `json:"version" rule:"required;min=1"`
-	Shares  []Share `json:"shares"`
+	// Version is what a checkout's split_version names.
+	Version uint32 `json:"version" rule:"required;min=1"`
+	// Shares sum to 10,000 basis points.
+	Shares []Share `json:"shares" rule:"complete"`
 }
 
 // Share is a participant's part in basis points; the platform is a participant.
 type Share struct {
+	// Participant receives the share; the platform is one.
 	Participant string `json:"participant" rule:"required"`
-	BPS         uint32 `json:"bps" rule:"max=10000"`
+	// BPS is the share in basis points.
+	BPS uint32 `json:"bps" rule:"max=10000"`
 }
 
 // Item is one limited good. Price is in minor units; Inventory 0 means unlimited.
 type Item struct {
-	SKU       string `json:"sku" rule:"required"`
-	Price     int64  `json:"price" rule:"min=0"`
-	Currency  string `json:"currency" rule:"required;currency"`
+	// SKU names the item.
+	SKU string `json:"sku" rule:"required"`
+	// Price is in minor units of Currency.
+	Price int64 `json:"price" rule:"min=0;minor"`
+	// Currency is an active ISO 4217 code.
+	Currency string `json:"currency" rule:"required;currency"`
+	// Inventory is how many there are; 0 means unlimited.
 	Inventory uint64 `json:"inventory"`
 }
 
 // Experiment is one randomised experiment of a drop.
 type Experiment struct {
-	ID         string    `json:"id" rule:"required"`
-	Salt       string    `json:"salt" rule:"required"`
-	TrafficBPS uint32    `json:"traffic_bps" rule:"max=10000"`
-	Variants   []Variant `json:"variants"`
+	// ID names the experiment.
+	ID string `json:"id" rule:"required"`
+	// Salt keeps the assignments of experiments apart.
+	Salt string `json:"salt" rule:"required"`
+	// TrafficBPS is the share of players enrolled, in basis points.
+	TrafficBPS uint32 `json:"traffic_bps" rule:"max=10000"`
+	// Variants are the arms.
+	Variants []Variant `json:"variants"`
 }
 
 // Variant is an arm and its share of the enrolled, in basis points.
 type Variant struct {
+	// Name is what cta_exposure reports as its variant.
 	Name string `json:"name" rule:"required"`
-	BPS  uint32 `json:"bps" rule:"max=10000"`
+	// BPS is the arm's share of the enrolled, in basis points.
+	BPS uint32 `json:"bps" rule:"max=10000"`
 }
 
 // Event is one raw record. Only the payload of Kind is meaningful. Strings of a

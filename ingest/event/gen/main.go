@@ -1,0 +1,56 @@
+// Command gen reads the struct definitions of package event and writes its
+// codec and its JSON Schemas. It runs in the package's folder: go generate.
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+)
+
+func main() {
+	if err := run("."); err != nil {
+		slog.Error("generate", "error", err)
+		os.Exit(1)
+	}
+}
+
+func run(dir string) error {
+	files, err := generate(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(dir, schemaDir), 0o755); err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const schemaDir = "schemas"
+
+// generate returns every generated file by its path below dir.
+func generate(dir string) (map[string][]byte, error) {
+	m, err := parse(dir)
+	if err != nil {
+		return nil, fmt.Errorf("parse %s: %w", dir, err)
+	}
+	code, err := m.code()
+	if err != nil {
+		return nil, fmt.Errorf("codec: %w", err)
+	}
+	files := map[string][]byte{"codec_gen.go": code}
+	for _, k := range m.kinds {
+		schema, err := m.schema(k)
+		if err != nil {
+			return nil, fmt.Errorf("schema of %s: %w", k.topic, err)
+		}
+		files[filepath.Join(schemaDir, k.topic+".json")] = schema
+	}
+	return files, nil
+}
