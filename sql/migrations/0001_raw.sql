@@ -172,7 +172,8 @@ ORDER BY (drop_id, target_language, event_time)
 TTL toDateTime(inserted_at) + INTERVAL 90 DAY
 SETTINGS non_replicated_deduplication_window = 10000;
 
--- The catalogue. The newest version of a drop replaces the others: read it with FINAL.
+-- The catalogue. The newest version of a drop replaces the others: read it with FINAL. Tables whose rows replace each other
+-- need no deduplication window: a repeated batch replaces itself.
 CREATE TABLE drops
 (
     id             UUID,
@@ -219,5 +220,4 @@ CREATE TABLE drops
     INDEX by_offset kafka_offset TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
-ORDER BY drop_id
-SETTINGS non_replicated_deduplication_window = 10000;
+ORDER BY drop_id;

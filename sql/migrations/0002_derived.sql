@@ -125,8 +125,7 @@ CREATE TABLE velocity
 )
 ENGINE = ReplacingMergeTree(revision)
 ORDER BY (drop_id, pane_start, pop, partition)
-TTL toDateTime(inserted_at) + INTERVAL 90 DAY
-SETTINGS non_replicated_deduplication_window = 10000;
+TTL toDateTime(inserted_at) + INTERVAL 90 DAY;
 
 CREATE VIEW velocity_latest AS SELECT * FROM velocity FINAL;
 
