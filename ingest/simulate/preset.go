@@ -93,16 +93,17 @@ func Tiny(seed uint64) Scenario {
 	s.HistoryMS = 7 * day
 	s.Earlier = []EarlierDrop{{Creator: 2, BeforeMS: 6 * day, DropMS: 12 * hour, Reach: 0.15}}
 	s.Behaviour.ProbeMS = 2 * hour
+	s.Behaviour.ConversionLogit = -0.6
 	s.Behaviour.Refund = 0.25
 	s.Behaviour.Chargeback = 0.05
 	s.Behaviour.RefundMS = 4 * hour
 	s.Subtitles.StreamMS = 40 * minute
 	s.Subtitles.CueMS = 10 * second
-	s.Faults.Duplicate = 0.02
+	s.Faults.Duplicate = 0.04
 	s.Faults.LateBeyond = 0.01
 	s.Faults.WrongClock = 0.03
 	s.Faults.Malformed = 0.02
-	s.Faults.AdBlocked = 0.03
+	s.Faults.AdBlocked = 0.08
 	return s
 }
 
