@@ -75,7 +75,7 @@ func (c *DemoCmd) play(ctx context.Context, n *node, generator *simulate.Generat
 		return err
 	}
 	defer admin.Close()
-	watch := &watch{cfg: n.cfg, kafka: n.kafka, admin: admin, client: client, drop: generator.DropID()}
+	watch := &watch{cfg: n.cfg, kafka: n.kafka, admin: admin, client: client, drop: generator.MainDrop()}
 
 	player := &player{generator: generator, speed: c.Speed, historySpeed: c.HistorySpeed}
 	if err := player.resume(ctx, n.kafka, n.log); err != nil {
@@ -103,7 +103,7 @@ func (c *DemoCmd) play(ctx context.Context, n *node, generator *simulate.Generat
 	if err := watch.drain(ctx, "Settling"); err != nil {
 		return err
 	}
-	if err := report(ctx, os.Stdout, client, generator.DropID()); err != nil {
+	if err := report(ctx, os.Stdout, client, generator.MainDrop()); err != nil {
 		return err
 	}
 	if err := c.writeTruth(generator); err != nil {

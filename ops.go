@@ -38,7 +38,7 @@ func newOperations() *operations {
 	return &operations{registry: registry, checks: map[string]func() error{}}
 }
 
-// check registers what must hold for /readyz. The function must not block.
+// check registers what must hold for /readyz. The function answers within a second or so.
 func (o *operations) check(name string, ready func() error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -115,7 +115,8 @@ func (o *operations) listen(addr string, handler http.Handler) (string, error) {
 	return listener.Addr().String(), nil
 }
 
-func (o *operations) close() {
+// close ends requests in hand within two seconds. It returns nil: whatever is left is cut off.
+func (o *operations) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	for _, server := range o.servers {
@@ -123,4 +124,5 @@ func (o *operations) close() {
 			server.Close()
 		}
 	}
+	return nil
 }

@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -234,7 +234,7 @@ const absent = "–"
 func (r row) value(column string) any {
 	for i, name := range r.Columns {
 		if name == column {
-			return clickhouse.Value(r.Rows[r.index][i])
+			return dereference(r.Rows[r.index][i])
 		}
 	}
 	return nil
@@ -315,4 +315,13 @@ func (r row) money(column, currency string) string {
 	return sign + s[:len(s)-digits] + "." + s[len(s)-digits:]
 }
 
-var errNoDrop = errors.New("the catalogue holds no drop yet")
+// dereference turns the pointer of a Nullable column into its value, or nil.
+func dereference(v any) any {
+	if p := reflect.ValueOf(v); p.Kind() == reflect.Pointer {
+		if p.IsNil() {
+			return nil
+		}
+		return p.Elem().Interface()
+	}
+	return v
+}

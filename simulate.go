@@ -62,7 +62,7 @@ func (s *Simulation) writeTruth(generator *simulate.Generator) error {
 	if err != nil {
 		return fmt.Errorf("--truth: %w", err)
 	}
-	return errors.Join(simulate.WriteTruth(file, generator), file.Close())
+	return errors.Join(simulate.WriteTruth(file, generator.Truth()), file.Close())
 }
 
 // SimulateCmd generates into Kafka.

@@ -211,7 +211,11 @@ func (n *node) sink(ctx context.Context) error {
 		return err
 	}
 	n.ops.check("sink", feed.Ready)
-	n.ops.check("clickhouse", client.Ready)
+	n.ops.check("clickhouse", func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		return client.Ping(ctx)
+	})
 	if err := feed.Run(ctx); err != nil {
 		return fmt.Errorf("sink: %w", err)
 	}

@@ -95,6 +95,9 @@ func New(s Scenario) (*Generator, error) {
 // Scenario is the generator's scenario, defaults applied.
 func (g *Generator) Scenario() Scenario { return g.w.s }
 
+// MainDrop is the id of the main drop.
+func (g *Generator) MainDrop() string { return g.w.drops[len(g.w.drops)-1].id }
+
 // Next fills r with the next record, or returns false at the end of the run.
 func (g *Generator) Next(r *Record) bool {
 	for g.next == len(g.order) {
