@@ -104,8 +104,11 @@ func (t Topics) Validate() error {
 func (t Topics) Table(cfg Config) []Topic {
 	t = t.withDefaults()
 	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+	// Raw records carry the broker's time of arrival, whatever the producer's clock says: it stands in for
+	// ingest_time, orders inputs against each other and against the catalogue.
 	raw := map[string]string{
 		"cleanup.policy": "delete", "retention.ms": ms(t.RawRetention), "max.message.bytes": strconv.Itoa(maxRawBytes),
+		"message.timestamp.type": "LogAppendTime",
 	}
 	derived := map[string]string{
 		"cleanup.policy": "delete", "retention.ms": ms(t.DerivedRetention), "max.message.bytes": strconv.Itoa(maxDerivedBytes),
@@ -121,12 +124,15 @@ func (t Topics) Table(cfg Config) []Topic {
 	// A change-log is only read to restore: the cleaner it is, the faster.
 	restored := map[string]string{"min.compaction.lag.ms": "0", "min.cleanable.dirty.ratio": "0.1"}
 
+	catalogue := compacted(maxRawBytes)
+	catalogue["message.timestamp.type"] = "LogAppendTime"
+
 	topics := []Topic{
 		{Name: cfg.Topic(event.KindPlayer), Partitions: t.Partitions, CoPartitioned: true, Configs: raw},
 		{Name: cfg.Topic(event.KindLatency), Partitions: t.Partitions, CoPartitioned: true, Configs: raw},
 		{Name: cfg.Topic(event.KindCheckout), Partitions: t.Partitions, CoPartitioned: true, Configs: raw},
 		{Name: cfg.Topic(event.KindSubtitle), Partitions: t.SubtitlePartitions, Configs: raw},
-		{Name: cfg.Topic(event.KindDrop), Partitions: 1, CoPartitioned: true, Configs: compacted(maxRawBytes), Tuning: restored},
+		{Name: cfg.Topic(event.KindDrop), Partitions: 1, CoPartitioned: true, Configs: catalogue, Tuning: restored},
 		{Name: cfg.Topic(event.KindFeatures), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
 		{Name: cfg.Topic(event.KindVelocity), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
 		{Name: cfg.Topic(event.KindDeadLetter), Partitions: t.Partitions, Configs: derived},
