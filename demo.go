@@ -13,7 +13,6 @@ import (
 
 	"github.com/droplift/droplift/ingest/kafka"
 	"github.com/droplift/droplift/ingest/simulate"
-	"github.com/droplift/droplift/sinks/clickhouse"
 )
 
 // DemoCmd plays a simulated drop on the whole pipeline.

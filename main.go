@@ -35,7 +35,6 @@ type CLI struct {
 	Migrate    MigrateCmd    `cmd:"" help:"Create or upgrade the ClickHouse tables."`
 	Query      QueryCmd      `cmd:"" help:"Ask ClickHouse: a named query or SQL."`
 	Report     ReportCmd     `cmd:"" help:"Print a drop's report."`
-	Dashboards DashboardsCmd `cmd:"" help:"Write the Grafana dashboards."`
 	Settings   SettingsCmd   `cmd:"" name:"config" help:"Check or show the configuration."`
 }
 

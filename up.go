@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -71,6 +72,10 @@ type node struct {
 	ops     *operations
 	servers *servers
 	kafka   kafka.Config
+
+	// ensuring is held while topics are made sure of, ensured once they are.
+	ensuring sync.Mutex
+	ensured  bool
 }
 
 // startNode starts the servers that the configuration does not name.
@@ -128,22 +133,30 @@ func (n *node) run(ctx context.Context, roles ...role) error {
 
 func (n *node) close() error { return errors.Join(n.servers.close(), n.ops.close()) }
 
-// topics makes sure of the topics, waiting for brokers that do not answer.
+// topics makes sure of the topics, once for all roles, waiting for brokers that do not answer.
 func (n *node) topics(ctx context.Context) error {
-	return n.insist(ctx, "create topics", func() error { return n.cfg.ensureTopics(ctx, n.kafka, n.log) }, kafka.Unavailable)
-}
-
-// insist repeats attempt while waitable says that waiting can help.
-func (n *node) insist(ctx context.Context, what string, attempt func() error, waitable func(error) bool) error {
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		err := attempt()
-		if err != nil && !waitable(err) {
-			err = backoff.Permanent(err)
-		}
-		return struct{}{}, err
-	}, backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
-		n.log.Warn("waiting", "to", what, "again_in", wait.Round(time.Millisecond), "because", err)
-	}))
+	n.ensuring.Lock()
+	defer n.ensuring.Unlock()
+	if n.ensured {
+		return nil
+	}
+	admin, err := kafka.NewAdmin(n.kafka)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	ping := func() (struct{}, error) {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		return struct{}{}, admin.Ping(ctx)
+	}
+	if _, err := backoff.Retry(ctx, ping, backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
+		n.log.Warn("Kafka is away; trying again", "in", wait.Round(time.Millisecond), "error", err)
+	})); err != nil {
+		return err
+	}
+	err = n.cfg.ensureTopics(ctx, n.kafka, n.log)
+	n.ensured = err == nil
 	return err
 }
 
@@ -193,7 +206,7 @@ func (n *node) sink(ctx context.Context) error {
 		return err
 	}
 	sink, err := clickhouse.NewSink(client, clickhouse.SinkConfig{
-		Flush:      clickhouse.FlushPolicy{Rows: n.cfg.SinkBatchRows, Bytes: n.cfg.SinkBatchBytes, Age: n.cfg.SinkBatchAge},
+		Flush:      clickhouse.FlushPolicy{MaxRecords: n.cfg.SinkBatchRows, MaxBytes: n.cfg.SinkBatchBytes, MaxAge: n.cfg.SinkBatchAge},
 		Registerer: n.ops.registry,
 	})
 	if err != nil {
