@@ -18,9 +18,13 @@ type view struct {
 // <target>_from_<source>.
 func (c *Client) views(ctx context.Context, table string) ([]view, error) {
 	rows, err := c.conn.Query(withParams(ctx, Params{"suffix": "_from_" + table}), `
-		SELECT t.name, t.as_select, (SELECT groupArray(name) FROM (
-			SELECT name FROM system.columns WHERE database = currentDatabase() AND table = t.name ORDER BY position))
+		SELECT t.name, t.as_select, c.names
 		FROM system.tables AS t
+		INNER JOIN
+		(
+			SELECT table, arrayMap(c -> c.2, arraySort(groupArray((position, name)))) AS names
+			FROM system.columns WHERE database = currentDatabase() GROUP BY table
+		) AS c ON c.table = t.name
 		WHERE t.database = currentDatabase() AND t.engine = 'MaterializedView' AND endsWith(t.name, {suffix:String})
 		ORDER BY t.name`)
 	if err != nil {
