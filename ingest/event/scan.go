@@ -63,10 +63,7 @@ func (d *Decoder) member(b []byte, i int) (name string, next int, more bool) {
 	if i = space(b, i); i < len(b) {
 		switch b[i] {
 		case ',':
-			if i++; i < len(b) && b[i] == ' ' { // as many writers do
-				i++
-			}
-			return d.name(b, space(b, i))
+			return d.name(b, space(b, i+1))
 		case '}':
 			return "", i + 1, false
 		}
