@@ -13,7 +13,8 @@ import (
 	"github.com/google/uuid"
 )
 
-const rounds = 2000
+// rounds of a randomised test, per kind.
+const rounds = 400
 
 func TestRoundTrip(t *testing.T) {
 	for _, kind := range Kinds() {

@@ -26,8 +26,6 @@ func FuzzDecodeVelocity(f *testing.F)   { fuzzDecode(f, KindVelocity) }
 func FuzzDecodeDeadLetter(f *testing.F) { fuzzDecode(f, KindDeadLetter) }
 func FuzzDecodeLate(f *testing.F)       { fuzzDecode(f, KindLate) }
 
-// fuzzDecode compares a decoder with encoding/json: on what is JSON at all,
-// and on every field's value.
 func fuzzDecode(f *testing.F, kind Kind) {
 	sample := samples[kind]
 	f.Add([]byte(sample))
@@ -36,38 +34,78 @@ func fuzzDecode(f *testing.F, kind Kind) {
 	f.Add([]byte(strings.ReplaceAll(sample, ":1", ":1.0e0")))
 	f.Add([]byte(strings.Replace(sample, "{", `{"x":[{"":[null,true,-1.5e-3]}],`, 1)))
 	f.Add([]byte(sample[:len(sample)-1] + "," + sample[1:]))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var d Decoder
-		to := newDestination(kind)
-		original := bytes.Clone(data)
-		err := to.decode(&d, data)
-		if !bytes.Equal(data, original) {
-			t.Fatal("decoding changed the data")
-		}
-		if err != nil {
-			if err.Reason == ReasonNone || err.Offset < 0 || err.Offset > len(data) {
-				t.Fatalf("%+v", err)
+	f.Fuzz(func(t *testing.T, data []byte) { checkDecode(t, kind, data) })
+}
+
+// syntax are the characters that JSON gives a meaning.
+const syntax = "{}[],:\"\\ \n0123456789+-.eEtfnu"
+
+// Damaged records, for runs without the fuzzer.
+func TestDamagedRecords(t *testing.T) {
+	for _, kind := range Kinds() {
+		t.Run(kind.String(), func(t *testing.T) {
+			r := newRand(t)
+			accepted := 0
+			for range rounds {
+				data := []byte(samples[kind])
+				for range 1 + r.IntN(3) {
+					at := r.IntN(len(data))
+					switch to := min(len(data), at+r.IntN(8)); r.IntN(4) {
+					case 0:
+						data[at] = byte(r.Uint32())
+					case 1:
+						data[at] = syntax[r.IntN(len(syntax))]
+					case 2:
+						data = append(data[:at:at], data[to:]...)
+					case 3:
+						data = append(data[:to:to], data[at:]...)
+					}
+				}
+				if checkDecode(t, kind, data) {
+					accepted++
+				}
 			}
-			if err.Reason == ReasonMalformed && wellFormed(data) {
-				t.Fatalf("%v in a JSON object", err)
+			if accepted == 0 || accepted == rounds {
+				t.Errorf("%d of %d accepted: the damage is none or too much", accepted, rounds)
 			}
-			return
+		})
+	}
+}
+
+// checkDecode compares a decoder with encoding/json: on what is JSON at all,
+// and on every field's value.
+func checkDecode(t *testing.T, kind Kind, data []byte) (accepted bool) {
+	var d Decoder
+	to := newDestination(kind)
+	original := bytes.Clone(data)
+	err := to.decode(&d, data)
+	if !bytes.Equal(data, original) {
+		t.Fatal("decoding changed the data")
+	}
+	if err != nil {
+		if err.Reason == ReasonNone || err.Offset < 0 || err.Offset > len(data) {
+			t.Fatalf("%+v in %s", err, data)
 		}
-		if !json.Valid(data) || !utf8.Valid(data) {
-			t.Fatal("accepted what is not JSON")
+		if err.Reason == ReasonMalformed && wellFormed(data) {
+			t.Fatalf("%v in a JSON object: %s", err, data)
 		}
-		for _, part := range to.parts() {
-			compare(t, data, part)
-		}
-		encoded := to.append(nil)
-		again := newDestination(kind)
-		if err := again.decode(&d, encoded); err != nil {
-			t.Fatalf("%v in its own encoding %s", err, encoded)
-		}
-		if twice := again.append(nil); !bytes.Equal(twice, encoded) {
-			t.Fatalf("encoded\n%s\nand again\n%s", encoded, twice)
-		}
-	})
+		return false
+	}
+	if !json.Valid(data) || !utf8.Valid(data) {
+		t.Fatalf("accepted what is not JSON: %s", data)
+	}
+	for _, part := range to.parts() {
+		compare(t, data, part)
+	}
+	encoded := to.append(nil)
+	again := newDestination(kind)
+	if err := again.decode(&d, encoded); err != nil {
+		t.Fatalf("%v in its own encoding %s", err, encoded)
+	}
+	if twice := again.append(nil); !bytes.Equal(twice, encoded) {
+		t.Fatalf("encoded\n%s\nand again\n%s", encoded, twice)
+	}
+	return true
 }
 
 var surrogate = regexp.MustCompile(`\\u[dD][89a-fA-F]`)
