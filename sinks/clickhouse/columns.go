@@ -1,0 +1,132 @@
+package clickhouse
+
+import (
+	"slices"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// column is one column of an open batch. Rows are appended one value at a time
+// and sent as a whole; the memory is kept from batch to batch.
+type column interface {
+	name() string
+	// kind is the type in the table, wire the one it is sent as.
+	kind() string
+	wire() string
+	send(to driver.BatchColumn) error
+	reset()
+}
+
+type header struct{ title, stored, sent string }
+
+func (h header) name() string { return h.title }
+func (h header) kind() string { return h.stored }
+func (h header) wire() string { return h.sent }
+
+// columns collects the columns of one table in order.
+type columns []column
+
+func (c *columns) add(col column) { *c = append(*c, col) }
+
+// text declares a String column.
+func (c *columns) text(name string) *text {
+	t := &text{header: header{name, "String", "String"}}
+	c.add(t)
+	return t
+}
+
+// label declares a LowCardinality(String) column. It is sent as String: the server builds the dictionary faster
+// than the client library does.
+func (c *columns) label(name string) *text {
+	t := &text{header: header{name, "LowCardinality(String)", "String"}}
+	c.add(t)
+	return t
+}
+
+// moment declares a DateTime64(3, 'UTC') column of Unix milliseconds.
+func (c *columns) moment(name string) *vector[int64] {
+	return newVector[int64](c, name, "DateTime64(3, 'UTC')")
+}
+
+func newVector[T any](c *columns, name, kind string) *vector[T] {
+	v := &vector[T]{header: header{name, kind, kind}}
+	c.add(v)
+	return v
+}
+
+func newOptional[T any](c *columns, name, kind string) *optional[T] {
+	v := &optional[T]{header: header{name, "Nullable(" + kind + ")", "Nullable(" + kind + ")"}}
+	c.add(v)
+	return v
+}
+
+// vector is a column of fixed-size values, or of slices that the caller cloned.
+type vector[T any] struct {
+	header
+	values []T
+}
+
+func (v *vector[T]) add(value T)                      { v.values = append(v.values, value) }
+func (v *vector[T]) send(to driver.BatchColumn) error { return to.Append(v.values) }
+func (v *vector[T]) reset() {
+	clear(v.values) // slices of the last batch must not outlive it
+	v.values = v.values[:0]
+}
+
+// optional is a Nullable column.
+type optional[T any] struct {
+	header
+	values  []T
+	present []bool
+}
+
+func (o *optional[T]) add(value T, present bool) {
+	o.values = append(o.values, value)
+	o.present = append(o.present, present)
+}
+
+func (o *optional[T]) send(to driver.BatchColumn) error {
+	pointers := make([]*T, len(o.values))
+	for i := range o.values {
+		if o.present[i] {
+			pointers[i] = &o.values[i]
+		}
+	}
+	return to.Append(pointers)
+}
+
+func (o *optional[T]) reset() { o.values, o.present = o.values[:0], o.present[:0] }
+
+// text is a string column. The strings of a decoded event alias the record, so
+// they are copied, one after the other into one arena.
+type text struct {
+	header
+	arena   []byte
+	ends    []int
+	strings []string
+}
+
+func (t *text) add(s string) {
+	t.arena = append(t.arena, s...)
+	t.ends = append(t.ends, len(t.arena))
+}
+
+func (t *text) addBytes(b []byte) {
+	t.arena = append(t.arena, b...)
+	t.ends = append(t.ends, len(t.arena))
+}
+
+func (t *text) send(to driver.BatchColumn) error {
+	all := string(t.arena)
+	t.strings = slices.Grow(t.strings[:0], len(t.ends))
+	start := 0
+	for _, end := range t.ends {
+		t.strings = append(t.strings, all[start:end])
+		start = end
+	}
+	err := to.Append(t.strings)
+	clear(t.strings)
+	return err
+}
+
+func (t *text) reset() { t.arena, t.ends = t.arena[:0], t.ends[:0] }

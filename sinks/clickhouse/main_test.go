@@ -1,0 +1,137 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/droplift/droplift/deploy/embedded"
+	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
+	"github.com/droplift/droplift/ingest/event"
+)
+
+func TestMain(m *testing.M) { embeddedtest.Main(m) }
+
+// open connects to server and makes an empty, migrated database for the test.
+func open(t testing.TB, server *embedded.ClickHouse) *Client {
+	t.Helper()
+	c := openBare(t, server)
+	if _, err := c.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+var databases atomic.Int64
+
+// openBare connects to server with a database name of its own, which does not exist yet.
+func openBare(t testing.TB, server *embedded.ClickHouse) *Client {
+	t.Helper()
+	c, err := Open(t.Context(), Config{URL: server.URL(), Database: fmt.Sprintf("test%d", databases.Add(1)), Logger: embeddedtest.Logger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+func newSink(t testing.TB, c *Client) *Sink {
+	t.Helper()
+	s, err := NewSink(c, SinkConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func newTestLoader(t testing.TB, s *Sink, kind event.Kind, partition int32) *Loader {
+	t.Helper()
+	l, err := s.Loader(kind.Topic(), partition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// exec runs statements that a test needs.
+func exec(t testing.TB, c *Client, statements ...string) {
+	t.Helper()
+	for _, s := range statements {
+		if err := c.conn.Exec(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// value returns the one value of a query as text.
+func value(t testing.TB, c *Client, text string) string {
+	t.Helper()
+	return strings.Join(lines(t, c, text), "\n")
+}
+
+// lines returns the rows of a query as TSV.
+func lines(t testing.TB, c *Client, text string) []string {
+	t.Helper()
+	var b strings.Builder
+	if err := c.Stream(t.Context(), &b, StreamRequest{SQL: text, Format: "TSV"}); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+}
+
+// writeAll writes records as one batch per call, covering their offsets.
+func writeAll(t testing.TB, l *Loader, records []event.Record) {
+	t.Helper()
+	for _, r := range records {
+		l.Add(r)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := l.Write(ctx, records[0].Offset, records[len(records)-1].Offset); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// monday is 2025-09-01 00:00 UTC, a Monday.
+const monday int64 = 1_756_684_800_000
+
+// records encodes events as the records of one partition from offset first on.
+func records(first int64, events ...event.Event) []event.Record {
+	out := make([]event.Record, len(events))
+	for i := range events {
+		ev := &events[i]
+		if ev.ID == (uuid.UUID{}) {
+			ev.ID = uuid.NewSHA1(uuid.NameSpaceOID, fmt.Appendf(nil, "%d/%d/%s", ev.Kind, first+int64(i), ev.PlayerID))
+		}
+		ev.SampleRate, ev.SchemaVersion = 1, 1
+		out[i] = event.Record{Kind: ev.Kind, Offset: first + int64(i), Timestamp: ev.EventTime + 5, Value: event.Append(nil, ev)}
+	}
+	return out
+}
+
+func checkout(kind event.Type, player string, at, amount int64) event.Event {
+	ev := event.Event{Kind: event.KindCheckout}
+	ev.Type, ev.PlayerID, ev.EventTime, ev.IngestTime = kind, player, at, at
+	ev.DropID, ev.CreatorID, ev.POP = "drop-1", "creator-1", "fra"
+	ev.Checkout = event.Checkout{CheckoutID: "c-" + player, Amount: amount, Currency: "USD", SKU: "jacket", Quantity: 1}
+	return ev
+}
+
+func player(kind event.Type, id string, at int64) event.Event {
+	ev := event.Event{Kind: event.KindPlayer}
+	ev.Type, ev.PlayerID, ev.EventTime, ev.IngestTime = kind, id, at, at
+	ev.DropID, ev.CreatorID, ev.POP = "drop-1", "creator-1", "fra"
+	return ev
+}

@@ -1,0 +1,25 @@
+-- purpose: What ClickHouse holds of each topic-partition, to compare with Kafka's offsets.
+-- grain: One row per table and Kafka partition.
+-- units: Rows and offsets. rows > distinct_offsets means doubled rows; distinct_offsets < last - first + 1 means offsets without a row: see audit_gaps.
+-- maturity: As of now. Tables with a TTL or with replacing rows hold fewer rows than were written.
+SELECT * FROM
+(
+    SELECT 'player_events' AS table, kafka_partition AS partition, count() AS rows, min(kafka_offset) AS first, max(kafka_offset) AS last, uniqExact(kafka_offset) AS distinct_offsets FROM player_events GROUP BY partition
+    UNION ALL
+    SELECT 'latency_events', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM latency_events GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'checkout_events', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM checkout_events GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'subtitle_events', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM subtitle_events GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'drops', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM drops GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'features', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM features GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'velocity', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM velocity GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'dead_letters', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM dead_letters GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'late_events', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM late_events GROUP BY kafka_partition
+)
+ORDER BY table, partition
