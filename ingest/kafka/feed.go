@@ -1,0 +1,394 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/droplift/droplift/ingest/event"
+)
+
+// Loader fills an external store from one topic-partition. The feed calls it
+// from one goroutine. A batch is what was added since the last Write or Discard.
+type Loader interface {
+	// Add takes one record into the batch. Its bytes may be kept until the batch ends.
+	Add(r event.Record)
+	// Due says whether the batch should be written now, by its size or its age.
+	Due(now time.Time) bool
+	// Write stores the batch under the token (topic, partition, first, last), which the store must recognise when the same
+	// range is written again. It retries by itself until it has succeeded or ctx is done; any other error is
+	// permanent and ends the feed. After success the batch is empty.
+	Write(ctx context.Context, first, last int64) error
+	// Discard empties the batch: somebody else will write it.
+	Discard()
+}
+
+// FeedConfig describes a feed. Group, Kinds and NewLoader are required.
+type FeedConfig struct {
+	Group string
+	Kinds []event.Kind
+	// NewLoader is called when a topic-partition is assigned; its error is permanent.
+	NewLoader func(kind event.Kind, partition int32) (Loader, error)
+	// MaxBufferedBytes of one topic-partition before its fetching pauses; a batch in its Loader is apart. Default 8 MiB.
+	MaxBufferedBytes int64
+	// RevokeTimeout is how long a write in flight may go on when its partition is taken away. Default 15 s; under SessionTimeout.
+	RevokeTimeout time.Duration
+	// ShutdownTimeout is how long Run may take to write what is buffered and leave the group. Default 15 s.
+	ShutdownTimeout time.Duration
+	// LagInterval is how often end offsets are asked for. Default 5 s.
+	LagInterval time.Duration
+	// SessionTimeout is when the group gives a silent member's partitions away. Default 45 s.
+	SessionTimeout time.Duration
+	// Registerer gets the feed's metrics. Default: Config.Registerer.
+	Registerer prometheus.Registerer
+	// Logger. Default: Config.Logger.
+	Logger *slog.Logger
+}
+
+func (c FeedConfig) withDefaults(cfg Config) FeedConfig {
+	c.MaxBufferedBytes = orDefault(c.MaxBufferedBytes, 8<<20)
+	c.RevokeTimeout = orDefault(c.RevokeTimeout, 15*time.Second)
+	c.ShutdownTimeout = orDefault(c.ShutdownTimeout, 15*time.Second)
+	c.LagInterval = orDefault(c.LagInterval, 5*time.Second)
+	c.SessionTimeout = orDefault(c.SessionTimeout, 45*time.Second)
+	if c.Registerer == nil {
+		c.Registerer = cfg.Registerer
+	}
+	if c.Logger == nil {
+		c.Logger = cfg.logger()
+	}
+	c.Logger = c.Logger.With("feed", c.Group)
+	return c
+}
+
+// Validate reports every problem at once.
+func (c FeedConfig) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("feed %q: "+format, append([]any{c.Group}, args...)...))
+	}
+	if c.Group == "" {
+		bad("no group")
+	}
+	if len(c.Kinds) == 0 {
+		bad("no kinds")
+	}
+	for i, k := range c.Kinds {
+		if k == event.KindUnknown || k > event.KindLate {
+			bad("kind %d is no kind", i)
+		}
+		if slices.Contains(c.Kinds[:i], k) {
+			bad("kind %d is named twice", i)
+		}
+	}
+	if c.NewLoader == nil {
+		bad("no loader")
+	}
+	if c.MaxBufferedBytes < 0 {
+		bad("max buffered bytes %d is negative", c.MaxBufferedBytes)
+	}
+	if c.RevokeTimeout < 0 || c.ShutdownTimeout < 0 || c.LagInterval < 0 || c.SessionTimeout < 0 {
+		bad("a timeout is negative")
+	}
+	if r, s := orDefault(c.RevokeTimeout, 15*time.Second), orDefault(c.SessionTimeout, 45*time.Second); r >= s {
+		bad("revoke timeout %v is not under session timeout %v", r, s)
+	}
+	return errors.Join(errs...)
+}
+
+// Feed consumes into an external store so that every record is stored once,
+// given that the store recognises a repeated token. One batch is one contiguous
+// offset range of one topic-partition:
+//
+//	1  commit offset=first, metadata "v1 last=<last>"   the plan: repeatable from here on
+//	2  Loader.Write(first, last)                        token: the same on every attempt
+//	3  commit offset=last+1                             or together with the next plan
+//
+// Whoever is assigned the partition after a crash between 1 and 3 reads the plan
+// and writes exactly that range again before anything else.
+type Feed struct {
+	conf    Config
+	cfg     FeedConfig
+	log     *slog.Logger
+	kinds   map[string]event.Kind
+	metrics *feedMetrics
+
+	cl    *kgo.Client
+	adm   *kadm.Client
+	watch *monitor
+
+	mu         sync.Mutex
+	partitions map[topicPartition]*feedPartition
+	waiting    string
+	failed     error // first permanent failure
+	fail       context.CancelFunc
+}
+
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+// NewFeed validates and registers metrics; nothing connects before Run.
+func NewFeed(conf Config, cfg FeedConfig) (*Feed, error) {
+	if err := errors.Join(conf.Validate(), cfg.Validate()); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults(conf)
+	conf.Logger = cfg.Logger
+	f := &Feed{conf: conf, cfg: cfg, log: cfg.Logger, kinds: map[string]event.Kind{}, partitions: map[topicPartition]*feedPartition{}, waiting: "not started"}
+	for _, k := range cfg.Kinds {
+		f.kinds[conf.Topic(k)] = k
+	}
+	var err error
+	f.metrics, err = newFeedMetrics(cfg.Group, cfg.Registerer)
+	return f, err
+}
+
+// Run feeds until ctx is done, then writes what is buffered, leaves the group
+// and returns nil. It returns a Loader's permanent error. Call it once.
+func (f *Feed) Run(ctx context.Context) error {
+	running, fail := context.WithCancel(ctx)
+	defer fail()
+	f.fail = fail
+	defer f.setWaiting("stopped")
+	f.setWaiting("joining the group")
+	topics := make([]string, 0, len(f.kinds))
+	for t := range f.kinds {
+		topics = append(topics, t)
+	}
+	cl, err := f.conf.newClient("feed-"+f.cfg.Group,
+		kgo.ConsumerGroup(f.cfg.Group),
+		kgo.ConsumeTopics(topics...),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(f.cfg.SessionTimeout),
+		kgo.HeartbeatInterval(max(f.cfg.SessionTimeout/15, 100*time.Millisecond)),
+		kgo.RebalanceTimeout(max(f.cfg.SessionTimeout, 30*time.Second)),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), // lag zero means zero, also behind a transaction's marker
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.DisableAutoCommit(),
+		// Between a poll and the hand-over of its records no partition may change hands: else
+		//
+		//	poll returns 100–199 of p;  p is revoked and assigned again, its new worker starts at 50;
+		//	100–199 are handed to the new worker, and 50–99 are lost.
+		kgo.BlockRebalanceOnPoll(),
+		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, p map[string][]int32) { f.assigned(cl, p) }),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { f.revoked(p, f.cfg.RevokeTimeout) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { f.revoked(p, 0) }),
+	)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.cl, f.adm = cl, kadm.NewClient(cl)
+	f.watch = &monitor{adm: f.adm, topics: topics, every: f.cfg.LagInterval, log: f.log}
+	f.mu.Unlock()
+	var watching sync.WaitGroup
+	watching.Go(func() { f.watch.run(running) })
+
+	f.poll(running)
+
+	// Two steps: write what is here until the deadline, then stop in the middle. What is left is repeated by the next owner.
+	left := f.stopAll(f.cfg.ShutdownTimeout)
+	watching.Wait()
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := cl.LeaveGroupContext(leaving); err != nil {
+		f.log.Warn("the group was not left; it will notice at the session timeout", "error", err)
+	}
+	cl.CloseAllowingRebalance()
+	f.stopAll(0) // workers of an assignment that arrived while stopping
+	if left > 0 {
+		f.log.Warn("stopped with unwritten batches, which will be repeated", "partitions", left)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed
+}
+
+// poll hands records over until ctx is done. It never blocks on a partition, so
+// that the member stays in the group however slow the store is.
+func (f *Feed) poll(ctx context.Context) {
+	defer f.cl.AllowRebalance()
+	for ctx.Err() == nil {
+		fetches := f.cl.PollRecords(ctx, 20_000)
+		failed := false
+		for _, fe := range fetches.Errors() {
+			if errors.Is(fe.Err, context.Canceled) {
+				continue
+			}
+			failed = true
+			f.log.Warn("fetch failed; retrying", "topic", fe.Topic, "partition", fe.Partition, "error", fe.Err)
+		}
+		f.mu.Lock()
+		fetches.EachPartition(func(tp kgo.FetchTopicPartition) {
+			if p := f.partitions[topicPartition{tp.Topic, tp.Partition}]; p != nil && len(tp.Records) > 0 {
+				p.push(tp.Records, tp.LogStartOffset)
+			}
+		})
+		f.mu.Unlock()
+		f.cl.AllowRebalance()
+		f.reportLag()
+		if failed && wait(ctx, 50*time.Millisecond) != nil {
+			return
+		}
+	}
+}
+
+// assigned starts the partitions' workers. They are paused until they have read
+// their plan.
+func (f *Feed) assigned(cl *kgo.Client, partitions map[string][]int32) {
+	cl.PauseFetchPartitions(partitions)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.waiting = ""
+	f.metrics.ready.Set(1)
+	for topic, numbers := range partitions {
+		for _, n := range numbers {
+			tp := topicPartition{topic, n}
+			p := newFeedPartition(f, tp)
+			f.partitions[tp] = p
+			go p.run()
+		}
+	}
+}
+
+// revoked stops workers: at once, or after their write in flight is done and released, for
+// at most grace. It returns when they have stopped, so nothing of
+// theirs can be committed once the partition has gone.
+func (f *Feed) revoked(partitions map[string][]int32, grace time.Duration) {
+	var leaving []*feedPartition
+	f.mu.Lock()
+	for topic, numbers := range partitions {
+		for _, n := range numbers {
+			tp := topicPartition{topic, n}
+			if p := f.partitions[tp]; p != nil {
+				leaving = append(leaving, p)
+				delete(f.partitions, tp)
+				f.metrics.lag.DeleteLabelValues(topic, strconv.Itoa(int(n)))
+				f.metrics.buffered.DeleteLabelValues(topic, strconv.Itoa(int(n)))
+			}
+		}
+	}
+	f.mu.Unlock()
+	stopPartitions(leaving, (*feedPartition).release, grace)
+}
+
+// stopAll drains every worker and says how many did not get through.
+func (f *Feed) stopAll(grace time.Duration) (left int) {
+	f.mu.Lock()
+	var all []*feedPartition
+	for _, p := range f.partitions {
+		all = append(all, p)
+	}
+	clear(f.partitions)
+	f.mu.Unlock()
+	stopPartitions(all, (*feedPartition).drain, grace)
+	for _, p := range all {
+		if p.unwritten {
+			left++
+		}
+	}
+	return left
+}
+
+func stopPartitions(ps []*feedPartition, ask func(*feedPartition), grace time.Duration) {
+	timer := time.AfterFunc(grace, func() {
+		for _, p := range ps {
+			p.cancel()
+		}
+	})
+	defer timer.Stop()
+	for _, p := range ps {
+		ask(p)
+	}
+	for _, p := range ps {
+		<-p.done
+	}
+}
+
+// permanent records a failure that ends the feed.
+func (f *Feed) permanent(err error) {
+	f.mu.Lock()
+	if f.failed == nil {
+		f.failed = err
+	}
+	f.mu.Unlock()
+	f.fail()
+}
+
+// Ready says what the feed waits for, nil when it is feeding.
+func (f *Feed) Ready() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.waiting != "" {
+		return fmt.Errorf("feed %s: %s", f.cfg.Group, f.waiting)
+	}
+	if err := f.watch.reachable(); err != nil {
+		return fmt.Errorf("feed %s: %w", f.cfg.Group, err)
+	}
+	return nil
+}
+
+func (f *Feed) setWaiting(what string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.waiting = what
+	f.metrics.ready.Set(0)
+}
+
+func (f *Feed) reportLag() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for tp, p := range f.partitions {
+		if end, at := f.watch.end(tp.topic, tp.partition); !at.IsZero() {
+			f.metrics.lag.WithLabelValues(tp.topic, strconv.Itoa(int(tp.partition))).Set(float64(max(0, end-p.released.Load())))
+		}
+	}
+}
+
+// feedMetrics are one feed's, all labelled feed=group.
+type feedMetrics struct {
+	records  *prometheus.CounterVec // topic
+	batches  *prometheus.CounterVec // topic
+	repeats  *prometheus.CounterVec // topic
+	rows     prometheus.Histogram
+	write    prometheus.Histogram
+	retries  *prometheus.CounterVec // class
+	lag      *prometheus.GaugeVec   // topic, partition
+	buffered *prometheus.GaugeVec   // topic, partition
+	pauses   *prometheus.CounterVec // topic
+	lost     *prometheus.CounterVec // topic
+	last     prometheus.Gauge
+	ready    prometheus.Gauge
+}
+
+func newFeedMetrics(group string, reg prometheus.Registerer) (*feedMetrics, error) {
+	r := registry{prefix: "droplift_feed_", labels: prometheus.Labels{"feed": group}, reg: reg}
+	m := &feedMetrics{
+		records:  r.counters("records_total", "Records written.", "topic"),
+		batches:  r.counters("batches_total", "Batches written.", "topic"),
+		repeats:  r.counters("repeated_batches_total", "Batches that a journalled plan made this member write again.", "topic"),
+		rows:     r.histogram("batch_records", "Records of a batch.", prometheus.ExponentialBuckets(1, 4, 11)),
+		write:    r.histogram("write_seconds", "Time to write a batch, the loader's retries included.", prometheus.ExponentialBuckets(0.001, 2, 16)),
+		retries:  r.counters("commit_retries_total", "Offset commits tried again.", "cause"),
+		lag:      r.gauges("lag_records", "Offsets between what is released and the end of the log.", "topic", "partition"),
+		buffered: r.gauges("buffered_bytes", "Fetched bytes waiting for the loader.", "topic", "partition"),
+		pauses:   r.counters("pauses_total", "Times that fetching paused because the store is slow.", "topic"),
+		lost:     r.counters("lost_offsets_total", "Offsets that retention removed before they were written.", "topic"),
+		last:     r.gauge("last_write_timestamp_seconds", "Unix time of the last written batch."),
+		ready:    r.gauge("ready", "1 while the feed has joined its group."),
+	}
+	return m, r.err()
+}

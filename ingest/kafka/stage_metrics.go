@@ -1,0 +1,119 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/droplift/droplift/ingest/event"
+)
+
+// stageMetrics are one stage's, all labelled stage=group. Labels are bounded by
+// kinds, partitions and closed lists.
+type stageMetrics struct {
+	in           *prometheus.CounterVec // input, outcome
+	out          *prometheus.CounterVec // kind
+	changes      prometheus.Counter
+	lag          *prometheus.GaugeVec // input, partition
+	commit       prometheus.Histogram
+	transaction  prometheus.Histogram
+	commits      prometheus.Counter
+	aborts       *prometheus.CounterVec // cause
+	sessions     *prometheus.CounterVec // cause
+	restores     prometheus.Counter
+	restored     prometheus.Counter
+	restore      prometheus.Histogram
+	restoreRate  prometheus.Gauge
+	lastCommit   prometheus.Gauge
+	ready        prometheus.Gauge
+	lost         *prometheus.CounterVec // input
+	ownedTasks   prometheus.Gauge
+	rebalances   prometheus.Counter
+	fetchErrors  prometheus.Counter
+	keptOnMoving prometheus.Counter
+}
+
+// outcomeNames are the label values of event.Outcome, in its order.
+var outcomeNames = [...]string{event.Accepted: "accepted", event.Duplicate: "duplicate", event.PastLateness: "late", event.DeadLettered: "dead_letter"}
+
+func newStageMetrics(group string, reg prometheus.Registerer) (*stageMetrics, error) {
+	r := registry{prefix: "droplift_stage_", labels: prometheus.Labels{"stage": group}, reg: reg}
+	m := &stageMetrics{
+		in:           r.counters("records_in_total", "Committed input records by what became of them.", "input", "outcome"),
+		out:          r.counters("records_out_total", "Committed output records.", "kind"),
+		changes:      r.counter("changelog_records_total", "Committed change-log records."),
+		lag:          r.gauges("lag_records", "Offsets between the last commit and the end of the log.", "input", "partition"),
+		commit:       r.histogram("commit_seconds", "From the first output produced to the end of the transaction.", prometheus.ExponentialBuckets(0.001, 2, 14)),
+		transaction:  r.histogram("transaction_records", "Input records of a committed transaction.", prometheus.ExponentialBuckets(1, 4, 10)),
+		commits:      r.counter("commits_total", "Committed transactions."),
+		aborts:       r.counters("aborts_total", "Aborted transactions by cause.", "cause"),
+		sessions:     r.counters("session_restarts_total", "Times that all tasks were dropped and restored, by cause.", "cause"),
+		restores:     r.counter("restores_total", "Tasks restored from the change-log."),
+		restored:     r.counter("restored_records_total", "Change-log records read back."),
+		restore:      r.histogram("restore_seconds", "Time to restore the tasks of one assignment.", prometheus.ExponentialBuckets(0.01, 2, 14)),
+		restoreRate:  r.gauge("restore_rate_records_per_second", "Throughput of the last restore."),
+		lastCommit:   r.gauge("last_commit_timestamp_seconds", "Unix time of the last committed transaction."),
+		ready:        r.gauge("ready", "1 while the stage processes."),
+		lost:         r.counters("lost_offsets_total", "Offsets that retention removed before they were processed.", "input"),
+		ownedTasks:   r.gauge("tasks", "Tasks this process owns."),
+		rebalances:   r.counter("rebalances_total", "Assignments received."),
+		fetchErrors:  r.counter("fetch_errors_total", "Fetches that failed."),
+		keptOnMoving: r.counter("kept_tasks_total", "Tasks that kept their memory over a rebalance."),
+	}
+	return m, r.err()
+}
+
+// registry registers metrics under one prefix and set of constant labels, and
+// keeps the errors for the end.
+type registry struct {
+	prefix string
+	labels prometheus.Labels
+	reg    prometheus.Registerer
+	errs   []error
+}
+
+func (r *registry) add(c prometheus.Collector) {
+	if r.reg == nil {
+		return
+	}
+	if err := r.reg.Register(c); err != nil {
+		r.errs = append(r.errs, fmt.Errorf("kafka: metrics: %w", err))
+	}
+}
+
+func (r *registry) err() error { return errors.Join(r.errs...) }
+
+func (r *registry) opts(name, help string) prometheus.Opts {
+	return prometheus.Opts{Name: r.prefix + name, Help: help, ConstLabels: r.labels}
+}
+
+func (r *registry) counter(name, help string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts(r.opts(name, help)))
+	r.add(c)
+	return c
+}
+
+func (r *registry) counters(name, help string, labels ...string) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts(r.opts(name, help)), labels)
+	r.add(c)
+	return c
+}
+
+func (r *registry) gauge(name, help string) prometheus.Gauge {
+	g := prometheus.NewGauge(prometheus.GaugeOpts(r.opts(name, help)))
+	r.add(g)
+	return g
+}
+
+func (r *registry) gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts(r.opts(name, help)), labels)
+	r.add(g)
+	return g
+}
+
+func (r *registry) histogram(name, help string, buckets []float64) prometheus.Histogram {
+	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: r.prefix + name, Help: help, ConstLabels: r.labels, Buckets: buckets})
+	r.add(h)
+	return h
+}

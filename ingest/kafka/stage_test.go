@@ -1,0 +1,445 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/droplift/droplift/ingest/event"
+)
+
+const testGroup = "count"
+
+func tallies() StageConfig {
+	return StageConfig{
+		Group:   testGroup,
+		Inputs:  []event.Kind{event.KindPlayer, event.KindCheckout},
+		NewTask: func(int32) Task { return newTally() },
+	}
+}
+
+func TestStageCountsOnce(t *testing.T) {
+	_, cfg := newCluster(t)
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+	produce(t, cfg, event.KindPlayer, 0, 500, 37)
+	reg := prometheus.NewRegistry()
+	sc := tallies()
+	sc.Registerer = reg
+	m := startStage(t, cfg, sc)
+	produce(t, cfg, event.KindCheckout, 500, 1000, 37)
+	eventually(t, 20*time.Second, "everything committed", func() bool {
+		return groupDone(t, cfg, testGroup, event.KindPlayer, event.KindCheckout)
+	})
+	if err := m.stage.Ready(); err != nil {
+		t.Error("not ready:", err)
+	}
+	m.stop(t)
+	checkExactlyOnce(t, cfg, testGroup, 1000, 37)
+	if n := metric(t, m.stage.metrics.in.WithLabelValues("player", "accepted")); n != 500 {
+		t.Errorf("metric: %v player records accepted", n)
+	}
+	if err := m.stage.Ready(); err == nil {
+		t.Error("ready after it stopped")
+	}
+
+	// Outputs of a task are in its partition: a player's records stay together.
+	for _, topic := range []string{"features", "velocity", "changelog-count"} {
+		homes := map[string]int32{}
+		for p, rs := range contents(t, cfg, "player") {
+			for _, r := range rs {
+				homes[string(r.Key)] = p
+			}
+		}
+		for p, rs := range contents(t, cfg, topic) {
+			for _, r := range rs {
+				if homes[string(r.Key)] != p {
+					t.Errorf("%s: key %s is in partition %d, its inputs in %d", topic, r.Key, p, homes[string(r.Key)])
+				}
+			}
+		}
+	}
+}
+
+func TestStageRestores(t *testing.T) {
+	_, cfg := newCluster(t)
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+	for run := range 3 {
+		produce(t, cfg, event.KindPlayer, run*200, (run+1)*200, 20)
+		m := startStage(t, cfg, tallies())
+		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+		m.stop(t)
+	}
+	checkExactlyOnce(t, cfg, testGroup, 600, 20)
+}
+
+// A member that comes and goes makes partitions move; what stays keeps its memory.
+func TestStageRebalances(t *testing.T) {
+	_, cfg := newCluster(t)
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+	const total, keys = 6000, 101
+	var produced sync.WaitGroup
+	produced.Go(func() {
+		for i := 0; i < total; i += 200 {
+			produce(t, cfg, event.KindPlayer, i, i+200, keys)
+		}
+	})
+	a := startStage(t, cfg, tallies())
+	eventually(t, 20*time.Second, "first member ready", func() bool { return a.stage.Ready() == nil })
+	b := startStage(t, cfg, tallies())
+	eventually(t, 20*time.Second, "second member ready", func() bool { return b.stage.Ready() == nil })
+	c := startStage(t, cfg, tallies())
+	eventually(t, 20*time.Second, "third member ready", func() bool { return c.stage.Ready() == nil })
+	b.stop(t)
+	produced.Wait()
+	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	kept := metric(t, a.stage.metrics.keptOnMoving)
+	if kept == 0 {
+		t.Error("no task kept its memory over a rebalance")
+	}
+	a.stop(t)
+	c.stop(t)
+	checkExactlyOnce(t, cfg, testGroup, total, keys)
+}
+
+// Every request of the commit path fails now and then, in every way a broker has.
+func TestStageSurvivesFaults(t *testing.T) {
+	faults := []struct {
+		name string
+		key  kmsg.Key
+		err  *kerr.Error
+	}{
+		{"produce is refused", kmsg.Produce, kerr.InvalidTxnState},
+		{"produce is fenced", kmsg.Produce, kerr.InvalidProducerEpoch},
+		{"produce is not retriable", kmsg.Produce, kerr.UnknownServerError},
+		{"offsets are refused by generation", kmsg.TxnOffsetCommit, kerr.IllegalGeneration},
+		{"offsets hit a forgotten member", kmsg.TxnOffsetCommit, kerr.UnknownMemberID},
+		{"offsets fail", kmsg.TxnOffsetCommit, kerr.UnknownServerError},
+		{"end fails", kmsg.EndTxn, kerr.UnknownServerError},
+		{"end times out after it happened", kmsg.EndTxn, kerr.RequestTimedOut},
+		{"end is fenced", kmsg.EndTxn, kerr.ProducerFenced},
+		{"end meets an invalid state", kmsg.EndTxn, kerr.InvalidTxnState},
+		{"heartbeat loses the member", kmsg.Heartbeat, kerr.UnknownMemberID},
+		{"init is concurrent", kmsg.InitProducerID, kerr.ConcurrentTransactions},
+		{"restore cannot list", kmsg.ListOffsets, kerr.NotLeaderForPartition},
+	}
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			c, cfg := newCluster(t)
+			ensure(t, cfg, Topics{Groups: []string{testGroup}})
+			const total, keys = 1500, 17
+			m := startStage(t, cfg, tallies())
+			eventually(t, 20*time.Second, "ready", func() bool { return m.stage.Ready() == nil })
+			h := c.Fault(kfake.Fault{Keys: []kmsg.Key{f.key}, Err: f.err, Count: 2, When: func(r kmsg.Request) bool {
+				// The test's own producer is not transactional, and is to be left alone.
+				p, ok := r.(*kmsg.ProduceRequest)
+				return !ok || p.TransactionID != nil
+			}})
+			for i := 0; i < total; i += 300 {
+				produce(t, cfg, event.KindPlayer, i, i+300, keys)
+			}
+			if f.key == kmsg.InitProducerID || f.key == kmsg.ListOffsets {
+				m.stop(t)
+				m = startStage(t, cfg, tallies())
+			}
+			eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+			if h.Hits() == 0 {
+				t.Error("the fault never came")
+			}
+			m.stop(t)
+			checkExactlyOnce(t, cfg, testGroup, total, keys)
+		})
+	}
+}
+
+// The answer to a commit is lost: the broker has committed, the stage cannot know.
+func TestStageUnknownOutcome(t *testing.T) {
+	c, cfg := newCluster(t)
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+	const total, keys = 2000, 17
+	m := startStage(t, cfg, tallies())
+	eventually(t, 20*time.Second, "ready", func() bool { return m.stage.Ready() == nil })
+	var ends, deafened atomic.Int64
+	c.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if n := ends.Add(1); r.(*kmsg.EndTxnRequest).Commit && n%3 == 0 && n < 12 {
+			// The broker goes on to commit; nobody hears of it until connections are made anew.
+			m.net.deaf.Store(true)
+			deafened.Add(1)
+		}
+		return nil, nil, false
+	})
+	stop := make(chan struct{})
+	var healer sync.WaitGroup
+	healer.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(30 * time.Millisecond):
+				m.net.deaf.Store(false)
+			}
+		}
+	})
+	for i := 0; i < total; i += 100 {
+		produce(t, cfg, event.KindPlayer, i, i+100, keys)
+	}
+	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	close(stop)
+	healer.Wait()
+	if deafened.Load() == 0 {
+		t.Error("no answer was lost")
+	}
+	m.stop(t)
+	checkExactlyOnce(t, cfg, testGroup, total, keys)
+}
+
+// A member that was off the network past its session comes back in the middle of
+// a transaction. Its partitions have a new owner; nothing of its may count.
+func TestStageFencesZombies(t *testing.T) {
+	_, cfg := newCluster(t)
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+	const total, keys = 2000, 17
+	var held atomic.Bool
+	gate := make(chan struct{})
+	sc := tallies()
+	sc.NewTask = func(int32) Task {
+		task := newTally()
+		task.slow = func() {
+			if held.CompareAndSwap(true, false) {
+				<-gate
+			}
+		}
+		return task
+	}
+	zombie := startStage(t, cfg, sc)
+	eventually(t, 20*time.Second, "ready", func() bool { return zombie.stage.Ready() == nil })
+	held.Store(true)
+	produce(t, cfg, event.KindPlayer, 0, total/2, keys)
+	eventually(t, 10*time.Second, "the zombie is in a transaction", func() bool { return !held.Load() })
+	zombie.net.cut()
+	heir := startStage(t, cfg, tallies())
+	eventually(t, 30*time.Second, "the heir has done everything", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	zombie.net.heal()
+	close(gate)
+	produce(t, cfg, event.KindPlayer, total/2, total, keys)
+	eventually(t, 30*time.Second, "both ready", func() bool { return zombie.stage.Ready() == nil && heir.stage.Ready() == nil })
+	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	zombie.stop(t)
+	heir.stop(t)
+	checkExactlyOnce(t, cfg, testGroup, total, keys)
+}
+
+// Members stop, crash and come back at seeded random moments, and requests fail.
+func TestStageUnderChaos(t *testing.T) {
+	c, cfg := newCluster(t)
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+	r := rng(t)
+	const total, keys = 8000, 53
+	var processed atomic.Int64
+	sc := tallies()
+	sc.NewTask = func(int32) Task {
+		task := newTally()
+		task.processed = &processed
+		return task
+	}
+	var produced sync.WaitGroup
+	produced.Go(func() {
+		for i := 0; i < total; i += 100 {
+			kind := event.KindPlayer
+			if i/100%3 == 0 {
+				kind = event.KindCheckout
+			}
+			produce(t, cfg, kind, i, i+100, keys)
+		}
+	})
+	keysOf := []kmsg.Key{kmsg.Produce, kmsg.TxnOffsetCommit, kmsg.EndTxn, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.Heartbeat, kmsg.OffsetFetch}
+	errs := []*kerr.Error{kerr.UnknownServerError, kerr.NotCoordinator, kerr.InvalidProducerEpoch, kerr.RequestTimedOut, kerr.CoordinatorLoadInProgress}
+	var members []*member
+	for round := 0; !groupDone(t, cfg, testGroup, event.KindPlayer, event.KindCheckout) || round < 8; round++ {
+		if round > 60 {
+			t.Fatal("no end after 60 rounds")
+		}
+		if len(members) < 3 {
+			one := sc
+			if r.IntN(2) == 0 {
+				one.Instance = fmt.Sprint("instance-", r.IntN(2), "-", round)
+			}
+			members = append(members, startStage(t, cfg, one))
+		}
+		// Something happens, then the victim falls after a random number of records.
+		if r.IntN(2) == 0 {
+			c.Fault(kfake.Fault{Keys: []kmsg.Key{keysOf[r.IntN(len(keysOf))]}, Err: errs[r.IntN(len(errs))], When: func(r kmsg.Request) bool {
+				p, ok := r.(*kmsg.ProduceRequest)
+				return !ok || p.TransactionID != nil
+			}})
+		}
+		until, deadline := processed.Load()+int64(r.IntN(400)), time.Now().Add(700*time.Millisecond)
+		eventually(t, 30*time.Second, "progress", func() bool { return processed.Load() >= until || time.Now().After(deadline) })
+		switch i := r.IntN(len(members)); r.IntN(4) {
+		case 0:
+			members[i].stop(t)
+			members = append(members[:i], members[i+1:]...)
+		case 1:
+			members[i].crash()
+			members = append(members[:i], members[i+1:]...)
+		}
+	}
+	produced.Wait()
+	if len(members) == 0 {
+		members = append(members, startStage(t, cfg, sc))
+	}
+	eventually(t, 60*time.Second, "everything committed", func() bool {
+		return groupDone(t, cfg, testGroup, event.KindPlayer, event.KindCheckout)
+	})
+	for _, m := range members {
+		m.stop(t)
+	}
+	checkExactlyOnce(t, cfg, testGroup, total, keys)
+	t.Logf("%d records were processed for %d", processed.Load(), total)
+}
+
+// A stage without records publishes what has become due, in a transaction that
+// is fenced like any other, and commits nothing when there is nothing.
+func TestStageIdleFlush(t *testing.T) {
+	_, cfg := newCluster(t)
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+	var armed, seenIdle atomic.Bool
+	sc := tallies()
+	sc.LagInterval = 50 * time.Millisecond
+	sc.NewTask = func(int32) Task {
+		task := newTally()
+		task.idle = func(t *tally) []event.Message {
+			if len(t.caughtUp) == 2 && t.caughtUp[0] && t.caughtUp[1] {
+				seenIdle.Store(true)
+				if armed.CompareAndSwap(true, false) {
+					return []event.Message{{Kind: event.KindLate, Key: []byte("idle"), Value: []byte("1")}}
+				}
+			}
+			return nil
+		}
+		return task
+	}
+	m := startStage(t, cfg, sc)
+	produce(t, cfg, event.KindPlayer, 0, 100, 10)
+	eventually(t, 20*time.Second, "caught up", func() bool {
+		return seenIdle.Load() && groupDone(t, cfg, testGroup, event.KindPlayer)
+	})
+	before := metric(t, m.stage.metrics.commits)
+	armed.Store(true)
+	eventually(t, 20*time.Second, "idle output committed", func() bool { return len(contents(t, cfg, "late")) == 1 })
+	after := metric(t, m.stage.metrics.commits)
+	if after != before+1 {
+		t.Errorf("%v commits for one idle output", after-before)
+	}
+	m.stop(t)
+	checkExactlyOnce(t, cfg, testGroup, 100, 10)
+}
+
+// Brokers vanish and come back: the stage says so, waits, and loses nothing.
+func TestStageWaitsForBrokers(t *testing.T) {
+	_, cfg := newCluster(t)
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+	sc := tallies()
+	sc.LagInterval = 50 * time.Millisecond
+	m := startStage(t, cfg, sc)
+	produce(t, cfg, event.KindPlayer, 0, 300, 10)
+	eventually(t, 20*time.Second, "ready", func() bool { return m.stage.Ready() == nil })
+	m.net.cut()
+	eventually(t, 20*time.Second, "not ready", func() bool { return m.stage.Ready() != nil })
+	produce(t, cfg, event.KindPlayer, 300, 600, 10)
+	m.net.heal()
+	eventually(t, 40*time.Second, "ready again", func() bool { return m.stage.Ready() == nil })
+	eventually(t, 40*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	m.stop(t)
+	checkExactlyOnce(t, cfg, testGroup, 600, 10)
+}
+
+func TestStageRefuses(t *testing.T) {
+	run := func(t *testing.T, cfg Config, sc StageConfig) error {
+		t.Helper()
+		s, err := NewStage(cfg, sc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		err = s.Run(ctx)
+		if ctx.Err() != nil {
+			t.Fatal("it went on")
+		}
+		return err
+	}
+	t.Run("inputs with different partition counts", func(t *testing.T) {
+		c, cfg := newCluster(t, kfake.SeedTopics(4, "player", "changelog-count"), kfake.SeedTopics(3, "checkout"))
+		_ = c
+		if err := run(t, cfg, tallies()); classify(err) != permanent {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("state without offsets", func(t *testing.T) {
+		_, cfg := newCluster(t)
+		ensure(t, cfg, Topics{Groups: []string{testGroup}})
+		produce(t, cfg, event.KindPlayer, 0, 100, 10)
+		m := startStage(t, cfg, tallies())
+		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+		m.stop(t)
+		adm, err := NewAdmin(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer adm.Close()
+		if _, err := adm.adm.DeleteGroups(t.Context(), testGroup); err != nil {
+			t.Fatal(err)
+		}
+		if err := run(t, cfg, tallies()); classify(err) != permanent {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("a change-log it cannot read", func(t *testing.T) {
+		_, cfg := newCluster(t)
+		ensure(t, cfg, Topics{Groups: []string{testGroup}})
+		produce(t, cfg, event.KindPlayer, 0, 100, 10)
+		m := startStage(t, cfg, tallies())
+		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+		m.stop(t)
+		sc := tallies()
+		sc.NewTask = func(int32) Task { return unreadable{newTally()} }
+		if err := run(t, cfg, sc); classify(err) != permanent {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("an output that no topic takes", func(t *testing.T) {
+		_, cfg := newCluster(t)
+		ensure(t, cfg, Topics{Groups: []string{testGroup}})
+		produce(t, cfg, event.KindPlayer, 0, 1, 10)
+		sc := tallies()
+		sc.NewTask = func(int32) Task { return bloated{newTally()} }
+		if err := run(t, cfg, sc); !errors.Is(err, kerr.MessageTooLarge) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+type unreadable struct{ *tally }
+
+func (unreadable) Restore(string, []byte) error { return errors.New("written by another version") }
+
+type bloated struct{ *tally }
+
+func (b bloated) Flush(now int64, up []bool) []event.Message {
+	out := b.tally.Flush(now, up)
+	for i := range out {
+		out[i].Value = make([]byte, maxDerivedBytes+1)
+	}
+	return out
+}
