@@ -13,6 +13,8 @@
 // installations without an edit.
 package dashboards
 
+//go:generate go run ./gen ../deploy/grafana/dashboards
+
 import (
 	"bytes"
 	"encoding/json"

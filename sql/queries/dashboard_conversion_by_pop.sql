@@ -9,7 +9,7 @@
 -- param step_s Int64: distance between two points, in seconds.
 SELECT
     toStartOfInterval(fromUnixTimestamp64Milli(toUnixTimestamp64Milli(v.pane_start) - s.1 * v.pane_ms, 'UTC'),
-        toIntervalMillisecond(greatest({step_s:Int64} * 1000, v.pane_ms))) AS time,
+        toIntervalSecond({step_s:Int64})) AS time,
     v.pop AS pop,
     sum(s.3) / sum(s.2) AS converted
 FROM

@@ -9,7 +9,7 @@
 -- param to DateTime64(3,'UTC'): end of the range, exclusive.
 -- param step_s Int64: distance between two points, in seconds.
 SELECT
-    toStartOfInterval(v.pane_start, toIntervalMillisecond(greatest({step_s:Int64} * 1000, v.pane_ms))) AS time,
+    toStartOfInterval(v.pane_start, toIntervalSecond({step_s:Int64})) AS time,
     m.1 AS currency,
     if((max(v.maturity != 'final') AS open) = 1, NULL, (sum(m.2 - m.3 - m.4) / exp10(any(c.exponent)) AS total)) AS net,
     if(open = 1, total, NULL) AS net_provisional,
