@@ -54,6 +54,15 @@ type Config struct {
 	Processors processors.Config
 	// Rules makes the rules of a new partition.
 	Rules func() []processors.Rule
+	// RulesOf makes them in its place where they look drops up: those that the file has declared so far.
+	RulesOf func(processors.Catalogue) []processors.Rule
+}
+
+func (c Config) rules(drops processors.Catalogue) []processors.Rule {
+	if c.RulesOf != nil {
+		return c.RulesOf(drops)
+	}
+	return c.Rules()
 }
 
 // Run runs every file that matches pattern as a subtest.
@@ -138,10 +147,10 @@ func (c catalogue) Drop(id string, _ int64) *event.Drop { return c[id] }
 
 func run(cfg Config, text []byte, mode mode) ([]byte, error) {
 	r := &runner{cfg: cfg, mode: mode, catalogue: catalogue{}, log: map[string][]byte{}}
-	if err := cmp.Or(cfg.Processors.Validate(), processors.ValidateRules(cfg.Rules())); err != nil {
+	if err := cmp.Or(cfg.Processors.Validate(), processors.ValidateRules(cfg.rules(r.catalogue))); err != nil {
 		return nil, err
 	}
-	r.partition = processors.NewPartition(7, cfg.Processors, r.catalogue, cfg.Rules())
+	r.partition = processors.NewPartition(7, cfg.Processors, r.catalogue, cfg.rules(r.catalogue))
 	var out []byte
 	input := 0
 	for number, line := range strings.Split(strings.TrimRight(string(text), "\n"), "\n") {
@@ -257,7 +266,7 @@ func (r *runner) restart() error {
 		return fmt.Errorf("restart with %d records that no flush has committed", len(r.records))
 	}
 	before := r.partition.Stats()
-	r.partition = processors.NewPartition(7, r.cfg.Processors, r.catalogue, r.cfg.Rules())
+	r.partition = processors.NewPartition(7, r.cfg.Processors, r.catalogue, r.cfg.rules(r.catalogue))
 	keys := slices.Sorted(maps.Keys(r.log))
 	rand.New(rand.NewPCG(1, uint64(len(keys)))).Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	for _, key := range keys {

@@ -79,7 +79,7 @@ func TestMarksNeverChangeThePast(t *testing.T) {
 	pops := []string{"a", "b", "c"}
 	const width = 10
 	moved := 0
-	for range 200_000 {
+	for range 50_000 {
 		var j journey
 		for step := range j.at {
 			if random.IntN(4) > 0 {

@@ -259,7 +259,7 @@ func newest(b *bench) []event.Velocity { return slices.Collect(maps.Values(b.new
 
 func TestAnyOrderEndsInTheReference(t *testing.T) {
 	s, random := seed(t)
-	for round := range 60 {
+	for round := range 20 {
 		cfg := Config{PaneMS: []int64{0, 1_000, 60_000}[random.IntN(3)]}
 		width := cfg.PaneMS
 		if width == 0 {
@@ -280,7 +280,7 @@ func TestAnyOrderEndsInTheReference(t *testing.T) {
 
 func TestPartitionsAddUp(t *testing.T) {
 	_, random := seed(t)
-	for range 10 {
+	for range 4 {
 		h := history(random, 2_000)
 		const partitions = 5
 		var parts [partitions][]step

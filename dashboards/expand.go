@@ -1,0 +1,75 @@
+package dashboards
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// allValue is what the choice "All" becomes in a query; Grafana puts it in unquoted.
+const allValue = "'*'"
+
+// Vars are the values that Grafana would put into a panel's SQL.
+type Vars struct {
+	// From and To are the time range [From, To) in Unix ms.
+	From, To int64
+	// IntervalS is the step that Grafana derives from the range and a panel's width, in seconds (default 60).
+	IntervalS int64
+	// Values are the chosen values by variable. None means All, which drop does not have.
+	Values map[string][]string
+}
+
+var macro = regexp.MustCompile(`\$\{(\w+)(?::(\w+))?\}|\$__(\w+)`)
+
+// Expand replaces Grafana's macros and variables in a panel's SQL, the way Grafana
+// and its ClickHouse plugin do. What it does not know is an error, never left in place.
+func Expand(text string, v Vars) (string, error) {
+	if v.IntervalS == 0 {
+		v.IntervalS = 60
+	}
+	var problems []error
+	out := macro.ReplaceAllStringFunc(text, func(m string) string {
+		parts := macro.FindStringSubmatch(m)
+		value, err := v.value(parts[1], parts[2], parts[3])
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", m, err))
+		}
+		return value
+	})
+	return out, errors.Join(problems...)
+}
+
+func (v Vars) value(variable, format, macro string) (string, error) {
+	switch macro {
+	case "":
+	case "fromTime_ms":
+		return "fromUnixTimestamp64Milli(" + strconv.FormatInt(v.From, 10) + ")", nil
+	case "toTime_ms":
+		return "fromUnixTimestamp64Milli(" + strconv.FormatInt(v.To, 10) + ")", nil
+	case "fromTime":
+		return "toDateTime(" + strconv.FormatInt(v.From/1000, 10) + ")", nil
+	case "toTime":
+		return "toDateTime(" + strconv.FormatInt(v.To/1000, 10) + ")", nil
+	case "interval_s":
+		return strconv.FormatInt(v.IntervalS, 10), nil
+	default:
+		return "", errors.New("unknown macro")
+	}
+	if format != "singlequote" {
+		return "", errors.New("variables are quoted: use the format singlequote")
+	}
+	values := v.Values[variable]
+	if len(values) == 0 {
+		if variable == "drop" {
+			return "", errors.New("no value given")
+		}
+		return allValue, nil
+	}
+	quoted := make([]string, len(values))
+	for i, s := range values {
+		quoted[i] = "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+	}
+	return strings.Join(quoted, ","), nil
+}
