@@ -121,14 +121,13 @@ func (c *MigrateCmd) Run(ctx context.Context, cfg *Config) error {
 }
 
 // newTable is a terminal table in our style.
-func newTable(title string, header ...any) table.Writer {
+func newTable(header ...any) table.Writer {
 	t := table.NewWriter()
-	t.SetTitle(title)
 	t.SetStyle(table.StyleLight)
 	t.Style().Options.SeparateColumns = false
 	t.Style().Options.DrawBorder = false
 	t.Style().Format.Header = text.FormatDefault
-	t.Style().Title.Colors = text.Colors{text.Bold}
+	t.Style().Format.Footer = text.FormatDefault
 	t.AppendHeader(table.Row(header))
 	var numbers []table.ColumnConfig
 	for i := range header {

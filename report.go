@@ -66,21 +66,23 @@ func (r *reporter) query(name string, params clickhouse.Params) (*clickhouse.Tab
 	return t, nil
 }
 
-func (r *reporter) print(t table.Writer) { fmt.Fprintf(r.w, "\n%s\n", indent(t.Render())) }
+func (r *reporter) print(title string, t table.Writer) {
+	fmt.Fprintf(r.w, "\n%s\n\n%s\n", title, indent(t.Render()))
+}
 
 func (r *reporter) revenue() error {
 	data, err := r.query("report_revenue", clickhouse.Params{"drop": r.drop})
 	if err != nil {
 		return err
 	}
-	t := newTable("Revenue", "currency", "checkouts", "buyers", "gross", "refunds", "chargebacks", "net", "in "+reportingCurrency(data))
+	t := newTable("currency", "checkouts", "buyers", "gross", "refunds", "chargebacks", "net", "in "+reportingCurrency(data))
 	for i := range data.Rows {
 		row := row{data, i}
 		currency := row.text("currency")
 		t.AppendRow(table.Row{currency, row.text("checkouts"), row.text("buyers"), row.money("gross", currency), row.money("refunds", currency),
 			row.money("chargebacks", currency), row.money("net", currency), row.money("reporting_net", row.text("reporting_currency"))})
 	}
-	r.print(t)
+	r.print("Revenue", t)
 	return nil
 }
 
@@ -98,9 +100,9 @@ func (r *reporter) velocity() error {
 	}
 	if len(data.Rows) > 0 {
 		row := row{data, 0}
-		t := newTable("Conversion velocity (conversions per minute over 5 min)", "conversions", "peak", "at", "half of them by age", "maturity")
+		t := newTable("conversions", "peak", "at", "half of them by age", "maturity")
 		t.AppendRow(table.Row{row.text("conversions"), row.decimal("peak_per_minute", 1), row.text("peak_at"), row.duration("t50_ms"), row.text("maturity")})
-		r.print(t)
+		r.print("Conversion velocity (conversions per minute over 5 min)", t)
 	}
 	series, err := r.query("report_velocity", clickhouse.Params{"drop": r.drop})
 	if err != nil {
@@ -124,7 +126,7 @@ func (r *reporter) funnel() error {
 	if err != nil {
 		return err
 	}
-	t := newTable("Funnel (players, ordered)", "step", "players", "of the step before", "95 %", "of landings")
+	t := newTable("step", "players", "of the step before", "95 %", "of landings")
 	for i := range data.Rows {
 		row := row{data, i}
 		t.AppendRow(table.Row{row.text("step"), row.text("players"), row.percent("rate"), row.interval("rate_low", "rate_high"), row.percent("total_rate")})
@@ -133,7 +135,7 @@ func (r *reporter) funnel() error {
 		last := row{data, 0}
 		t.AppendFooter(table.Row{"left out of the rates", last.text("gap_players"), "", "", last.percent("gap_share")})
 	}
-	r.print(t)
+	r.print("Funnel (players, ordered)", t)
 	return nil
 }
 
@@ -156,7 +158,7 @@ func (r *reporter) latencyTable(title string, byPOP bool) error {
 	if err != nil {
 		return err
 	}
-	t := newTable(title, header...)
+	t := newTable(header...)
 	for i := range data.Rows {
 		row := row{data, i}
 		cells := table.Row{row.text("latency_ms"), row.text("n"), row.text("conversions"), row.percent("rate"),
@@ -167,7 +169,7 @@ func (r *reporter) latencyTable(title string, byPOP bool) error {
 		t.AppendRow(cells)
 	}
 	t.SetCaption("net revenue/view in minor units of the reporting currency")
-	r.print(t)
+	r.print(title, t)
 	return nil
 }
 
@@ -184,7 +186,7 @@ func (r *reporter) cohorts() error {
 		header = append(header, "week "+strconv.Itoa(age))
 	}
 	currency := reportingCurrency(data)
-	t := newTable("Lifetime value per member, cumulative, by ISO week of acquisition", header...)
+	t := newTable(header...)
 	var cells table.Row
 	for i := range data.Rows {
 		row := row{data, i}
@@ -198,7 +200,7 @@ func (r *reporter) cohorts() error {
 		}
 	}
 	t.SetCaption("%s per member, refunds counted when they happened; – is not mature yet", currency)
-	r.print(t)
+	r.print("Lifetime value per member, cumulative, by ISO week of acquisition", t)
 	return nil
 }
 
@@ -207,7 +209,7 @@ func (r *reporter) quality() error {
 	if err != nil {
 		return err
 	}
-	t := newTable("Data quality", "check", "what", "records", "of")
+	t := newTable("check", "what", "records", "of")
 	for i := range data.Rows {
 		row := row{data, i}
 		if n, _ := row.number("records"); n == 0 {
@@ -219,7 +221,7 @@ func (r *reporter) quality() error {
 		}
 		t.AppendRow(table.Row{row.text("check"), row.text("detail"), row.text("records"), of})
 	}
-	r.print(t)
+	r.print("Data quality", t)
 	return nil
 }
 

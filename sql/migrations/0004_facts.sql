@@ -41,10 +41,9 @@ ENGINE = ReplacingMergeTree(version)
 ORDER BY (player_id, event_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
+-- Settings and exponents are joined, not looked up by scalar subqueries: the embedded engine cancels a streamed insert
+-- whose views hold one.
 CREATE MATERIALIZED VIEW purchases_from_checkout_events TO purchases AS
-WITH
-    (SELECT argMax(value, changed_at) FROM settings WHERE name = 'reporting_currency') AS reporting,
-    (SELECT mapFromArrays(groupArray(code), groupArray(exponent)) FROM currencies FINAL) AS exponents
 SELECT
     player_id,
     event_id,
@@ -81,12 +80,13 @@ FROM
         e.effective_time AS effective_time, e.original_time AS original_time,
         e.amount AS amount, e.currency AS currency, e.rate_day AS rate_day,
         e.kafka_partition AS kafka_partition, e.kafka_offset AS kafka_offset,
+        e.reporting AS reporting,
         r.source AS fx_source, r.date AS fx_date,
-        if(e.currency = reporting, toDecimal128(1, 18), r.rate) AS fx_rate,
-        fx_rate > 0 AND e.original_time > toDateTime64(0, 3, 'UTC') AND mapContains(exponents, e.currency) AS rated,
+        if(e.currency = e.reporting, toDecimal128(1, 18), r.rate) AS fx_rate,
+        fx_rate > 0 AND e.original_time > toDateTime64(0, 3, 'UTC') AND mapContains(e.exponents, e.currency) AS rated,
         -- amount · rate · 10^(e_r − e_t) as one exact fraction: rate has 18 decimals.
         toInt256(amount) * toInt256(toDecimal256(fx_rate, 18) * 1000000000000000000) AS numerator,
-        toInt256(exp10(18 + exponents[e.currency] - exponents[reporting])) AS denominator,
+        toInt256(exp10(18 + e.exponents[e.currency] - e.exponents[e.reporting])) AS denominator,
         intDiv(numerator, denominator) AS quotient,
         numerator - quotient * denominator AS remainder
     FROM
@@ -97,17 +97,18 @@ FROM
             if(type = 'completed', at, original_time) AS original_time,
             if(type = 'completed', amount, -amount) AS amount,
             currency, toDate(if(type = 'completed', at, original_time)) AS rate_day,
-            kafka_partition, kafka_offset
+            kafka_partition, kafka_offset, reporting, exponents
         FROM checkout_events
+        CROSS JOIN (SELECT argMax(value, changed_at) AS reporting FROM settings WHERE name = 'reporting_currency') AS s
+        CROSS JOIN (SELECT mapFromArrays(groupArray(code), groupArray(exponent)) AS exponents FROM currencies FINAL) AS c
         WHERE type IN ('completed', 'refunded', 'chargeback') AND NOT synthetic AND NOT quarantined
     ) AS e
     ASOF LEFT JOIN
     (
-        SELECT base, date, argMax(f.rate, loaded_at) AS rate, argMax(f.source, loaded_at) AS source
+        SELECT base, quote, date, argMax(f.rate, loaded_at) AS rate, argMax(f.source, loaded_at) AS source
         FROM fx_rates AS f
-        WHERE quote = (SELECT argMax(value, changed_at) FROM settings WHERE name = 'reporting_currency')
-        GROUP BY base, date
-    ) AS r ON e.currency = r.base AND e.rate_day >= r.date
+        GROUP BY base, quote, date
+    ) AS r ON e.currency = r.base AND e.reporting = r.quote AND e.rate_day >= r.date
 );
 
 -- Who is a member since when: first activity, first drop and first creator by (time, id), so that ties break the same way
