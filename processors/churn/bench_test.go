@@ -21,7 +21,7 @@ func cpuTime() time.Duration {
 }
 
 // BenchmarkPartition is the whole of the runtime with churn alone, decoding and
-// publishing included: typical players with a month behind them, events of a live drop, one
+// publishing included, and as a multiple of decoding alone: typical players with a month behind them, events of a live drop, one
 // transaction per 10,000.
 func BenchmarkPartition(b *testing.B) {
 	for _, players := range []int{2_000, 50_000} {
@@ -64,12 +64,19 @@ func BenchmarkPartition(b *testing.B) {
 					records[i] = event.Record{Kind: kind, Timestamp: clock, Key: []byte(e.PlayerID), Value: value}
 				}
 			}
-			events, published, cpu := 0, 0, time.Duration(0)
+			events, published, cpu, baseline := 0, 0, time.Duration(0), time.Duration(0)
+			var decoder event.Decoder
+			var decoded event.Event
 			b.ReportAllocs()
 			for b.Loop() {
 				b.StopTimer()
 				make()
 				before := cpuTime()
+				for i := range records {
+					decoder.Decode(records[i].Kind, records[i].Value, &decoded)
+				}
+				baseline += cpuTime() - before
+				before = cpuTime()
 				b.StartTimer()
 				for i := range records {
 					if outcome := partition.Process(records[i]); outcome != event.Accepted {
@@ -84,6 +91,7 @@ func BenchmarkPartition(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(events), "ns/event")
 			b.ReportMetric(float64(cpu.Nanoseconds())/float64(events), "cpu-ns/event")
+			b.ReportMetric(float64(cpu)/float64(baseline), "×decode")
 			b.ReportMetric(float64(published)/float64(events), "published/event")
 			b.ReportMetric(float64(bytes)/float64(events), "B/event")
 		})

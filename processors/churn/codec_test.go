@@ -35,7 +35,7 @@ func months(players int, seed uint64, history func(*rand.Rand, string, int64, in
 }
 
 func TestStateSurvivesEncoding(t *testing.T) {
-	for i, data := range months(30, 1, visits) {
+	for i, data := range months(8, 1, visits) {
 		p := player{first: 3, marks: marks{list: make([]mark, 9), cut: true}, sessions: sessions{open: make([]span, 7)}} // a reused one
 		if err := (playerCodec{}).Decode(data, &p); err != nil {
 			t.Fatalf("state %d: %v", i, err)
@@ -148,7 +148,7 @@ func TestStateSize(t *testing.T) {
 	}{"typical": {typical, 450}, "busy": {visits, 850}} {
 		var sizes []int
 		total := 0
-		for _, data := range months(100, 3, c.history) {
+		for _, data := range months(50, 3, c.history) {
 			sizes = append(sizes, len(data))
 			total += len(data)
 		}
