@@ -33,10 +33,10 @@ type Codec[S any] interface {
 	Deadline(s *S) int64
 }
 
-// Checker is a Codec that decodes lazily: Check decodes all of it, and says what
-// Decode would not notice. It is asked about values that come from outside.
-type Checker interface {
-	Check(data []byte) error
+// Checker is a Codec that decodes lazily: Check looks at what Decode left alone.
+// It is asked about values that come from outside.
+type Checker[S any] interface {
+	Check(s *S) error
 }
 
 // Table is keyed state with a staged overlay. Committed values are held encoded,
@@ -345,12 +345,15 @@ func (t *Table[S]) Restore(key string, value []byte) error {
 }
 
 func (t *Table[S]) check(data []byte) error {
-	if checker, ok := t.codec.(Checker); ok {
-		return checker.Check(data)
-	}
 	e := t.newEntry()
 	defer func() { t.free = append(t.free, e) }()
-	return t.codec.Decode(data, &e.state)
+	if err := t.codec.Decode(data, &e.state); err != nil {
+		return err
+	}
+	if checker, ok := t.codec.(Checker[S]); ok {
+		return checker.Check(&e.state)
+	}
+	return nil
 }
 
 // set copies value into the cell, over the old value where that is neither too

@@ -261,11 +261,7 @@ func (playerCodec) Decode(data []byte, p *player) error {
 }
 
 // Check implements processors.Checker: Decode leaves the tiles packed.
-func (c playerCodec) Check(data []byte) error {
-	var p player
-	if err := c.Decode(data, &p); err != nil {
-		return err
-	}
+func (playerCodec) Check(p *player) error {
 	for l := range p.tiles.level {
 		if err := p.tiles.level[l].check(); err != nil {
 			return err
