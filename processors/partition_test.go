@@ -161,7 +161,7 @@ func texts(messages []event.Message) []string {
 // twice, the first time to roll it back; and one that restores from the
 // change-log after every commit.
 func TestPartitionForgetsAbortsAndSurvivesRestarts(t *testing.T) {
-	for seed := range uint64(25) {
+	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			h := newHistory(seed)
 			cfg := processors.Config{Inputs: inputs, AllowedLateness: 120_000}
@@ -281,12 +281,12 @@ func TestPartitionForgetsAbortsAndSurvivesRestarts(t *testing.T) {
 // A final minute must never change: no event is accepted into it, in whatever
 // way two inputs are interleaved, lag or fall silent.
 func TestNothingIsAcceptedIntoAFinalPane(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(10) {
 		h := newHistory(seed)
 		rule := newMinutes()
 		p := processors.NewPartition(0, processors.Config{Inputs: inputs, AllowedLateness: 60_000}, catalogue{}, []processors.Rule{rule})
 		var queues [2][]event.Record
-		for i := range int64(3_000) {
+		for i := range int64(1_500) {
 			if r := h.record(i); r.Kind == event.KindPlayer {
 				queues[0] = append(queues[0], r)
 			} else {

@@ -66,43 +66,43 @@ type Catalogue interface {
 	Drop(id string, asOf int64) *event.Drop
 }
 
-// Output collects messages in one arena.
+// Output collects messages in chunks of memory that are never written twice: a
+// producer may still hold messages of the last transaction.
 type Output struct {
-	arena    []byte
-	spans    []span
+	chunk    []byte
 	messages []event.Message
 }
 
-type span struct {
-	kind            event.Kind
-	start, mid, end int
-}
+// chunkBytes is the size of a chunk; a message that does not fit the rest of one gets its own memory.
+const chunkBytes = 1 << 16
 
-// Emit appends a message: value is called with the arena's tail to append to,
-// so that an encoder writes in place.
+// Emit appends a message: value is called with free memory to append to, so that
+// an encoder writes in place.
 func (o *Output) Emit(kind event.Kind, key string, value func(dst []byte) []byte) {
-	start := len(o.arena)
-	o.arena = append(o.arena, key...)
-	mid := len(o.arena)
-	o.arena = value(o.arena)
-	o.spans = append(o.spans, span{kind: kind, start: start, mid: mid, end: len(o.arena)})
+	if cap(o.chunk)-len(o.chunk) < max(len(key), chunkBytes/16) {
+		o.chunk = make([]byte, 0, max(len(key), chunkBytes))
+	}
+	start := len(o.chunk)
+	o.chunk = append(o.chunk, key...)
+	m := event.Message{Kind: kind, Key: o.chunk[start:len(o.chunk):len(o.chunk)]}
+	start = len(o.chunk)
+	m.Value = value(o.chunk[start:])
+	if end := start + len(m.Value); end <= cap(o.chunk) {
+		o.chunk = o.chunk[:end] // it was written here
+	}
+	m.Value = m.Value[:len(m.Value):len(m.Value)]
+	o.messages = append(o.messages, m)
 }
 
 // Len is the number of messages collected.
-func (o *Output) Len() int { return len(o.spans) }
+func (o *Output) Len() int { return len(o.messages) }
 
-// Messages returns what was emitted since Reset, in order. The result is valid
+// Messages returns what was emitted since Reset, in order. The slice is valid
 // until the next Emit or Reset.
-func (o *Output) Messages() []event.Message {
-	o.messages = o.messages[:0]
-	for _, s := range o.spans {
-		o.messages = append(o.messages, event.Message{Kind: s.kind, Key: o.arena[s.start:s.mid:s.mid], Value: o.arena[s.mid:s.end:s.end]})
-	}
-	return o.messages
-}
+func (o *Output) Messages() []event.Message { return o.messages }
 
-// Reset forgets all messages. The arena is given up, not reused: a producer may
-// still hold messages of the last transaction.
+// Reset forgets all messages.
 func (o *Output) Reset() {
-	o.arena, o.spans = nil, o.spans[:0]
+	clear(o.messages)
+	o.messages = o.messages[:0]
 }

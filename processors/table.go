@@ -33,6 +33,12 @@ type Codec[S any] interface {
 	Deadline(s *S) int64
 }
 
+// Checker is a Codec that decodes lazily: Check looks at what Decode left alone.
+// It is asked about values that come from outside.
+type Checker[S any] interface {
+	Check(s *S) error
+}
+
 // Table is keyed state with a staged overlay. Committed values are held encoded,
 // which keeps them small, hides no pointer from a rollback, and makes a restore
 // a copy; a key is decoded when a transaction first touches it and encoded once
@@ -327,16 +333,26 @@ func (t *Table[S]) Restore(key string, value []byte) error {
 	if len(value) < deadlineBytes {
 		return fmt.Errorf("table %s, key %q: value of %d bytes is shorter than its deadline", t.name, key, len(value))
 	}
-	e := t.newEntry()
-	if err := t.codec.Decode(value[deadlineBytes:], &e.state); err != nil {
+	if err := t.check(value[deadlineBytes:]); err != nil {
 		return fmt.Errorf("table %s, key %q: %w", t.name, key, err)
 	}
-	t.free = append(t.free, e)
 	if c == nil {
 		c = &cell[S]{key: strings.Clone(key)}
 		t.cells[c.key] = c
 	}
 	t.set(c, value)
+	return nil
+}
+
+func (t *Table[S]) check(data []byte) error {
+	e := t.newEntry()
+	defer func() { t.free = append(t.free, e) }()
+	if err := t.codec.Decode(data, &e.state); err != nil {
+		return err
+	}
+	if checker, ok := t.codec.(Checker[S]); ok {
+		return checker.Check(&e.state)
+	}
 	return nil
 }
 

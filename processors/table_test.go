@@ -77,14 +77,14 @@ func equal(a, b map[string]counter) bool { return maps.EqualFunc(a, b, counter.e
 
 // TestTableAgainstModel runs random transactions on a table and on plain maps.
 func TestTableAgainstModel(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(20) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 7))
 			table := NewTable("counters", counterCodec{})
 			committed := map[string]counter{}
 			log := map[string][]byte{}
 			now := int64(100)
-			for range 120 {
+			for range 80 {
 				staged := maps.Clone(committed)
 				touched := map[string]bool{}
 				handed := map[string]bool{}

@@ -39,7 +39,8 @@ type Config struct {
 	GapAlpha float64
 	// PublishEvery (default 1,000) is the least time between two publications for a player, by Times.Now.
 	PublishEvery int64
-	// ExpireAfter (default 90 days) without an event, a player is forgotten. Not below the widest window.
+	// ExpireAfter (default 90 days) without an event, a player is forgotten, and starts anew on return. Not
+	// below the widest window.
 	ExpireAfter int64
 }
 
@@ -144,6 +145,9 @@ func (r *Rule) Apply(ev *event.Event, at int64) {
 		if f := r.floors.Get(floorKey); f != nil {
 			p.revision = f.revision
 		}
+	} else if at > p.asOf+r.cfg.ExpireAfter {
+		// The watermark may not have come so far in the same transaction: results must not depend on it.
+		*p = player{revision: p.revision, published: p.published}
 	}
 	p.apply(ev, at, &r.cfg)
 }

@@ -21,19 +21,6 @@ const (
 	flagGaps
 )
 
-// A tile's fields in the order of their mask bits, the common ones first.
-const (
-	maskActive = 1 << iota
-	maskPlay
-	maskLatency
-	maskSessions
-	maskLandings
-	maskImpressions
-	maskClicks
-	maskCheckouts
-	maskNet // of the first currency; the others follow
-)
-
 // Deadline implements processors.Codec: when the features become final, then
 // when the player is forgotten.
 func (c playerCodec) Deadline(p *player) int64 {
@@ -67,8 +54,8 @@ func (playerCodec) Append(dst []byte, p *player) []byte {
 		dst = binary.AppendVarint(dst, p.asOf-p.last)
 	}
 
-	for l := range levels {
-		dst = appendTiles(dst, p.tiles.level[l], floorDiv(p.asOf, levels[l].width))
+	for l := range p.tiles.level {
+		dst = p.tiles.level[l].append(dst)
 	}
 
 	s := &p.sessions
@@ -123,47 +110,6 @@ func (playerCodec) Append(dst []byte, p *player) []byte {
 	return dst
 }
 
-func appendTiles(dst []byte, list []tile, newest int64) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(list)))
-	after := newest
-	for i := len(list) - 1; i >= 0; i-- {
-		t := &list[i]
-		mask := uint64(0)
-		if t.active {
-			mask |= maskActive
-		}
-		for bit, v := range [...]uint32{t.playMS, t.requests, t.sessions, t.landings, t.impressions, t.clicks, t.checkouts} {
-			if v != 0 {
-				mask |= maskPlay << bit
-			}
-		}
-		for slot, v := range t.net {
-			if v != 0 {
-				mask |= maskNet << slot
-			}
-		}
-		dst = appendUvarint(dst, uint64(after-int64(t.index)))
-		dst = appendUvarint(dst, mask)
-		after = int64(t.index)
-		for bit, v := range [...]uint32{t.playMS, t.requests, t.sessions, t.landings, t.impressions, t.clicks, t.checkouts} {
-			if v == 0 {
-				continue
-			}
-			dst = appendUvarint(dst, uint64(v))
-			if maskPlay<<bit == maskLatency {
-				dst = appendUvarint(dst, uint64(t.latencyMax))
-				dst = appendUvarint(dst, t.latencySum)
-			}
-		}
-		for _, v := range t.net {
-			if v != 0 {
-				dst = binary.AppendVarint(dst, v)
-			}
-		}
-	}
-	return dst
-}
-
 func appendUvarint(dst []byte, v uint64) []byte {
 	if v < 0x80 {
 		return append(dst, byte(v))
@@ -185,10 +131,11 @@ func (r *reader) uvarint() uint64 {
 		r.data = r.data[1:]
 		return uint64(v)
 	}
-	return r.uvarintSlow()
+	return r.long()
 }
 
-func (r *reader) uvarintSlow() uint64 {
+// long reads a number of several bytes.
+func (r *reader) long() uint64 {
 	v, n := binary.Uvarint(r.data)
 	if n <= 0 {
 		r.short, r.data = true, nil
@@ -198,10 +145,9 @@ func (r *reader) uvarintSlow() uint64 {
 	return v
 }
 
-func (r *reader) varint() int64 {
-	v := r.uvarint()
-	return int64(v>>1) ^ -int64(v&1)
-}
+func (r *reader) varint() int64 { return unzigzag(r.uvarint()) }
+
+func unzigzag(v uint64) int64 { return int64(v>>1) ^ -int64(v&1) }
 
 func (r *reader) take(n int) []byte {
 	if len(r.data) < n {
@@ -251,9 +197,11 @@ func (playerCodec) Decode(data []byte, p *player) error {
 		p.last = p.asOf - r.varint()
 	}
 
-	for l := range levels {
-		p.tiles.oldest[l] = floorDiv(p.asOf-levels[l].window, levels[l].width)
-		p.tiles.level[l] = r.tiles(p.tiles.level[l], floorDiv(p.asOf, levels[l].width))
+	p.tiles.reach(p.asOf)
+	for l := range p.tiles.level {
+		level := &p.tiles.level[l]
+		level.packed, level.list = true, level.list[:0]
+		level.pack = append(level.pack[:0], r.take(r.count())...)
 	}
 
 	s := &p.sessions
@@ -279,7 +227,7 @@ func (playerCodec) Decode(data []byte, p *player) error {
 		v := r.uvarint()
 		m := &p.marks.list[i]
 		m.kind = markKind(v >> 1 & 3)
-		m.at = at - int64(every) - (int64(v>>4) ^ -int64(v>>3&1))
+		m.at = at - int64(every) - unzigzag(v>>3)
 		if v&1 != 0 {
 			every = int32(r.varint())
 		}
@@ -312,46 +260,14 @@ func (playerCodec) Decode(data []byte, p *player) error {
 	return nil
 }
 
-func (r *reader) tiles(list []tile, newest int64) []tile {
-	list = resize(list, r.count())
-	after := newest
-	for i := len(list) - 1; i >= 0; i-- {
-		t := &list[i]
-		*t = tile{}
-		after -= int64(r.uvarint())
-		t.index = int32(after)
-		mask := r.uvarint()
-		t.active = mask&maskActive != 0
-		if mask&maskPlay != 0 {
-			t.playMS = uint32(r.uvarint())
-		}
-		if mask&maskLatency != 0 {
-			t.requests = uint32(r.uvarint())
-			t.latencyMax = uint32(r.uvarint())
-			t.latencySum = r.uvarint()
-		}
-		if mask&maskSessions != 0 {
-			t.sessions = uint32(r.uvarint())
-		}
-		if mask&maskLandings != 0 {
-			t.landings = uint32(r.uvarint())
-		}
-		if mask&maskImpressions != 0 {
-			t.impressions = uint32(r.uvarint())
-		}
-		if mask&maskClicks != 0 {
-			t.clicks = uint32(r.uvarint())
-		}
-		if mask&maskCheckouts != 0 {
-			t.checkouts = uint32(r.uvarint())
-		}
-		for slot := range t.net {
-			if mask&(maskNet<<slot) != 0 {
-				t.net[slot] = r.varint()
-			}
+// Check implements processors.Checker: Decode leaves the tiles packed.
+func (playerCodec) Check(p *player) error {
+	for l := range p.tiles.level {
+		if err := p.tiles.level[l].check(); err != nil {
+			return err
 		}
 	}
-	return list
+	return nil
 }
 
 // pendingCodec: the deadline in front of every value says it all, but Decode is
@@ -366,7 +282,7 @@ func (pendingCodec) Append(dst []byte, p *pending) []byte {
 
 func (pendingCodec) Decode(data []byte, p *pending) (err error) {
 	v, err := single(data)
-	p.due = int64(v>>1) ^ -int64(v&1)
+	p.due = unzigzag(v)
 	return err
 }
 

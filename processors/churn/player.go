@@ -226,32 +226,14 @@ func (p *player) features(f *event.Features, cfg *Config) {
 			f.ForeignCheckouts += c.completed
 		}
 	}
-	// From the newest tile backwards, so that every window is a prefix of the sum.
+	// From the newest tile backwards, so that every window is the sum so far when the first tile
+	// outside of it comes.
 	var sum tile
 	days, lastDay := uint32(0), int64(math.MaxInt64)
-	l, i := fine, len(p.tiles.level[fine])
-	for w := range windows {
-		start := windowStart(w, p.asOf)
-		for l <= windows[w].level {
-			if i == 0 {
-				if l++; l < numLevels {
-					i = len(p.tiles.level[l])
-				}
-				continue
-			}
-			t := &p.tiles.level[l][i-1]
-			at := int64(t.index) * levels[l].width
-			if at < start {
-				break
-			}
-			i--
-			sum.merge(t)
-			if d := floorDiv(at, day); t.active && d != lastDay {
-				days, lastDay = days+1, d
-			}
-		}
+	w, start := 0, windowStart(0, p.asOf)
+	close := func() {
 		f.Sessions[w], f.ActiveDays[w] = sum.sessions, days
-		f.PlaytimeS[w] = uint32(sum.playMS / 1000)
+		f.PlaytimeS[w] = sum.playMS / 1000
 		f.Landings[w], f.Impressions[w], f.Clicks[w] = sum.landings, sum.impressions, sum.clicks
 		f.Checkouts[w] = sum.checkouts
 		if slot >= 0 {
@@ -263,6 +245,28 @@ func (p *player) features(f *event.Features, cfg *Config) {
 			f.LatencyMeanMS[w] = float64(sum.latencySum) / float64(sum.requests) / 1000
 			f.LatencyMaxMS[w] = float64(sum.latencyMax) / 1000
 		}
+		if w++; w < len(windows) {
+			start = windowStart(w, p.asOf)
+		}
+	}
+	for l := range p.tiles.level {
+		c := p.tiles.level[l].cursor()
+		for t := c.next(); t != nil; t = c.next() {
+			at := int64(t.index) * levels[l].width
+			for w < len(windows) && (windows[w].level < l || at < start) {
+				close()
+			}
+			if w == len(windows) {
+				break
+			}
+			sum.merge(t)
+			if d := floorDiv(at, day); t.active && d != lastDay {
+				days, lastDay = days+1, d
+			}
+		}
+	}
+	for w < len(windows) {
+		close()
 	}
 	f.GapMeanS, f.GapVarS2 = -1, -1
 	total, gaps := p.sessions.total(cfg)

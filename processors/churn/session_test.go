@@ -16,7 +16,7 @@ import (
 func TestOrderOnACoarseGrid(t *testing.T) {
 	cfg := Config{SessionGap: 60_000, Heartbeat: 10_000}.withDefaults()
 	const lateness = 90_000
-	for seed := range uint64(3_000) {
+	for seed := range uint64(800) {
 		r := rand.New(rand.NewPCG(seed, 9))
 		var all []event.Event
 		for range 2 + r.IntN(30) {

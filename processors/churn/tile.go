@@ -71,33 +71,50 @@ func windowStart(window int, asOf int64) int64 {
 	return floorDiv(asOf-windows[window].width, width) * width
 }
 
-// tiles are the non-empty tiles of every level, oldest first. A moment belongs
-// to the finest level whose window still reaches it, so where something is
-// counted depends on the newest event and not on the order of arrival.
+// tiles are the non-empty tiles of every level. A moment belongs to the finest
+// level whose window still reaches it, so where something is counted depends on
+// the newest event and not on the order of arrival.
 type tiles struct {
-	level [numLevels][]tile
+	level [numLevels]level
 	// oldest is the index of the oldest tile that each level keeps.
 	oldest [numLevels]int64
 }
 
+// level is one level's tiles, oldest first in list, or still packed as they were
+// read: most events change the newest tile only, and the rest goes from one
+// version of the state to the next as it is.
+type level struct {
+	list   []tile
+	packed bool
+	pack   []byte
+}
+
 // advance moves on to asOf and merges upward what the finer windows have left.
 func (t *tiles) advance(asOf int64) {
-	for l := range levels {
-		t.oldest[l] = floorDiv(asOf-levels[l].window, levels[l].width)
-	}
-	for l := range levels {
+	t.reach(asOf)
+	for l := range t.level {
+		from := &t.level[l]
+		if from.first() >= t.oldest[l] {
+			continue
+		}
+		from.unpack()
 		left := 0
-		for left < len(t.level[l]) && int64(t.level[l][left].index) < t.oldest[l] {
+		for left < len(from.list) && int64(from.list[left].index) < t.oldest[l] {
 			if l+1 < numLevels {
-				old := &t.level[l][left]
+				old := &from.list[left]
 				index := floorDiv(int64(old.index)*levels[l].width, levels[l+1].width)
-				t.tile(l+1, int32(index)).merge(old)
+				t.level[l+1].tile(int32(index)).merge(old)
 			}
 			left++
 		}
-		if left > 0 {
-			t.level[l] = slices.Delete(t.level[l], 0, left)
-		}
+		from.list = slices.Delete(from.list, 0, left)
+	}
+}
+
+// reach sets how far back each level reaches as of asOf.
+func (t *tiles) reach(asOf int64) {
+	for l := range levels {
+		t.oldest[l] = floorDiv(asOf-levels[l].window, levels[l].width)
 	}
 }
 
@@ -106,22 +123,21 @@ func (t *tiles) advance(asOf int64) {
 func (t *tiles) at(ms int64) *tile {
 	for l := range levels {
 		if index := floorDiv(ms, levels[l].width); index >= t.oldest[l] {
-			return t.tile(l, int32(index))
+			return t.level[l].tile(int32(index))
 		}
 	}
 	return nil
 }
 
 // tile finds or makes a tile; the newest is the likely one.
-func (t *tiles) tile(l int, index int32) *tile {
-	list := t.level[l]
-	if n := len(list); n > 0 && list[n-1].index == index {
-		return &list[n-1]
+func (l *level) tile(index int32) *tile {
+	l.unpack()
+	if n := len(l.list); n > 0 && l.list[n-1].index == index {
+		return &l.list[n-1]
 	}
-	i, found := slices.BinarySearchFunc(list, index, func(t tile, index int32) int { return cmp.Compare(t.index, index) })
+	i, found := slices.BinarySearchFunc(l.list, index, func(t tile, index int32) int { return cmp.Compare(t.index, index) })
 	if !found {
-		list = slices.Insert(list, i, tile{index: index})
-		t.level[l] = list
+		l.list = slices.Insert(l.list, i, tile{index: index})
 	}
-	return &list[i]
+	return &l.list[i]
 }
