@@ -14,7 +14,8 @@ type number struct {
 	negative   bool
 }
 
-// scanNumber finds the number at b[i]; end is i when there is none.
+// scanNumber finds the number at b[i]; end is i when there is none. A number
+// that ends where b does is none: an object would go on, so it is cut short.
 func scanNumber(b []byte, i int) (n number, end int) {
 	start := i
 	if i < len(b) && b[i] == '-' {
@@ -43,6 +44,9 @@ func scanNumber(b []byte, i int) (n number, end int) {
 		if i = scanDigits(b, i); i == power {
 			return n, start
 		}
+	}
+	if i == len(b) {
+		return n, start
 	}
 	return n, i
 }
