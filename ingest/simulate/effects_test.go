@@ -83,7 +83,7 @@ func crowd(seed uint64, players int, effects Effects) Scenario {
 func logit(x [][]float64, y []bool) (beta, se []float64) {
 	k := len(x[0])
 	beta = make([]float64, k)
-	for range 12 {
+	for range 7 {
 		h := make([][]float64, k) // information, then its inverse
 		for i := range h {
 			h[i] = make([]float64, 2*k)
