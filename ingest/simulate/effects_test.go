@@ -233,7 +233,7 @@ func TestRetentionAndSelection(t *testing.T) {
 
 func TestCreatorUplift(t *testing.T) {
 	for _, uplift := range []float64{0, 0.35} {
-		s := crowd(23, 8_000, Effects{CreatorUplift: uplift})
+		s := crowd(23, 3_000, Effects{CreatorUplift: uplift})
 		s.Earlier = []EarlierDrop{{Creator: 1, BeforeMS: 10 * day, DropMS: day, Reach: 0}}
 		s.HistoryMS, s.Behaviour.Newcomers, s.Behaviour.Joining = 17*day, 0, 0
 		s.Behaviour.SessionsPerDay = 0.5
