@@ -70,12 +70,12 @@ type DropBooks struct {
 type DropView struct {
 	// Events of each step.
 	Events [event.NumSteps]uint64 `json:"events"`
-	// Players whose first step k comes at or after their first step k−1, and so on down to their
-	// landing, by effective time.
+	// Players whose first step k comes at or after their first step k−1, and so on down to a landing
+	// that is not after their first completed checkout. This and the next two go by effective times before the drop's end.
 	Players [event.NumSteps]uint64 `json:"players"`
 	// FunnelGap counts players with a step that Players leaves out.
 	FunnelGap uint64 `json:"funnel_gap"`
-	// Conversions are players with a completed checkout; 0 outside drops.
+	// Conversions are players with a completed checkout, landing seen or not; 0 outside drops.
 	Conversions uint64 `json:"conversions"`
 	Completed   uint64 `json:"completed"`
 	Failed      uint64 `json:"failed"`
@@ -122,7 +122,7 @@ type Acquisition struct {
 
 // Happened is the realised truth of a drop.
 type Happened struct {
-	// Visitors landed at least once; Converters bought.
+	// Visitors landed at least once; Converters bought, some of them in visits that outlast the drop.
 	Visitors   uint64 `json:"visitors"`
 	Converters uint64 `json:"converters"`
 	// Latency buckets visitors by the milliseconds of their first landing request.
@@ -294,7 +294,9 @@ func (b *DropView) walk(first *[event.NumSteps]int64) {
 	if first[event.StepCompleted] != 0 {
 		b.Conversions++
 	}
-	ordered, last, gap := true, int64(0), false
+	// Who has bought before landing has no way left to go.
+	landing, bought := first[event.StepLanding], first[event.StepCompleted]
+	ordered, last, gap := bought == 0 || landing <= bought, int64(0), false
 	for step, at := range first {
 		switch {
 		case at == 0:
@@ -303,7 +305,8 @@ func (b *DropView) walk(first *[event.NumSteps]int64) {
 			b.Players[step]++
 			last = at
 		default:
-			ordered, gap = false, true
+			ordered = false
+			gap = gap || step > event.StepLanding
 		}
 	}
 	if gap {

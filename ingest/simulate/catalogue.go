@@ -1,8 +1,6 @@
 package simulate
 
 import (
-	"github.com/google/uuid"
-
 	"github.com/droplift/droplift/ingest/event"
 )
 
@@ -69,47 +67,4 @@ func (sh *shard) malformedCatalogue() {
 		sh.sendCatalogue(ev)
 		sh.tally.topics[event.KindDrop].letters[broken.reason]++
 	}
-}
-
-// refused is a record that no processor may count, with one defect only, so that
-// the reason does not depend on the order of the checks.
-type refused struct {
-	kind   event.Kind
-	reason event.Reason
-	// decodes says that only a processor refuses it: the record itself is valid.
-	decodes bool
-	// spoil changes the event's value.
-	spoil func(*spoiler)
-}
-
-// malformed sends a broken record of the same sender: a first attempt of a faulty client version.
-func (sh *shard) malformed(sub subject) {
-	if sub.player == noPlayer {
-		// Of the classes only those about subtitles fit a stream.
-		sh.sendRefused(sub, &refusedCues[sh.rng.IntN(len(refusedCues))])
-		return
-	}
-	sh.sendRefused(sub, &refusedByPlayers[sh.rng.IntN(len(refusedByPlayers))])
-}
-
-func (sh *shard) sendRefused(sub subject, r *refused) {
-	at := sh.now + sh.between(20, 500)
-	sp := spoiler{id: sh.id(sh.now), kind: r.kind, sub: sub, sh: sh, eventTime: sh.now, ingestTime: at}
-	r.spoil(&sp)
-	sh.send(r.kind, []byte(sub.key), sp.value, at)
-	t := &sh.tally.topics[r.kind]
-	t.letters[r.reason]++
-	if r.decodes {
-		t.quarantined++
-	}
-}
-
-// spoiler writes the value of a refused record.
-type spoiler struct {
-	sh                    *shard
-	sub                   subject
-	kind                  event.Kind
-	id                    uuid.UUID
-	eventTime, ingestTime int64
-	value                 []byte
 }

@@ -83,7 +83,7 @@ func crowd(seed uint64, players int, effects Effects) Scenario {
 func logit(x [][]float64, y []bool) (beta, se []float64) {
 	k := len(x[0])
 	beta = make([]float64, k)
-	for range 12 {
+	for range 7 {
 		h := make([][]float64, k) // information, then its inverse
 		for i := range h {
 			h[i] = make([]float64, 2*k)
@@ -133,6 +133,7 @@ func logit(x [][]float64, y []bool) (beta, se []float64) {
 
 func TestConversionEffectsAreRecovered(t *testing.T) {
 	effects := Demo(0).Effects
+	effects.LatencyLogit = -0.3 // strong enough for the number of players
 	for _, c := range []struct {
 		name    string
 		effects Effects
@@ -143,8 +144,11 @@ func TestConversionEffectsAreRecovered(t *testing.T) {
 		{"none", Effects{RateLog: effects.RateLog}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := crowd(21, 40_000, c.effects)
+			s := crowd(21, 15_000, c.effects)
 			s.HistoryMS = day
+			for i := range s.POPs {
+				s.POPs[i].Sigma = 1 // a wide spread of latencies identifies the slope
+			}
 			t.Logf("seed %d", s.Seed)
 			g := generate(t, s)
 			players := observe(t, g)
@@ -184,7 +188,7 @@ func TestConversionEffectsAreRecovered(t *testing.T) {
 
 func TestRetentionAndSelection(t *testing.T) {
 	for _, effect := range []float64{0, 0.15} {
-		s := crowd(22, 20_000, Effects{Retention: effect, BuyLogit: 0.5, RateLog: 0.5})
+		s := crowd(22, 12_000, Effects{Retention: effect, BuyLogit: 0.5, RateLog: 0.5})
 		s.Earlier = []EarlierDrop{{Creator: 1, BeforeMS: 9 * day, DropMS: day, Reach: 0.6}}
 		s.HistoryMS, s.Behaviour.Newcomers, s.Behaviour.Joining = 11*day, 0, 0
 		t.Logf("seed %d, effect %.2f", s.Seed, effect)
@@ -229,9 +233,10 @@ func TestRetentionAndSelection(t *testing.T) {
 
 func TestCreatorUplift(t *testing.T) {
 	for _, uplift := range []float64{0, 0.35} {
-		s := crowd(23, 20_000, Effects{CreatorUplift: uplift})
+		s := crowd(23, 3_000, Effects{CreatorUplift: uplift})
 		s.Earlier = []EarlierDrop{{Creator: 1, BeforeMS: 10 * day, DropMS: day, Reach: 0}}
 		s.HistoryMS, s.Behaviour.Newcomers, s.Behaviour.Joining = 17*day, 0, 0
+		s.Behaviour.SessionsPerDay = 0.5
 		t.Logf("seed %d, uplift %.2f", s.Seed, uplift)
 		g := generate(t, s)
 		players := observe(t, g)
@@ -261,7 +266,7 @@ func TestCreatorUplift(t *testing.T) {
 }
 
 func TestDegradation(t *testing.T) {
-	s := crowd(24, 20_000, Effects{})
+	s := crowd(24, 5_000, Effects{})
 	s.HistoryMS = day
 	s.Behaviour.Load = 0
 	s.Degradations = []Degradation{{POP: "fra", FromMS: 2 * hour, ToMS: 6 * hour, Factor: 4}}

@@ -19,6 +19,7 @@ type judge struct {
 	newest     map[partition]int64
 	seen       map[uuid.UUID]bool // accepted or late
 	distinct   map[event.Kind]map[uuid.UUID]bool
+	ends       map[string]int64 // of drops
 	firsts     map[walker][event.NumSteps]int64
 	players    [numViews]map[string]*life
 	books      *Books
@@ -41,7 +42,7 @@ type life struct {
 
 func newJudge(partitions uint32) *judge {
 	j := &judge{
-		partitions: partitions, catalogue: map[string]bool{}, newest: map[partition]int64{}, seen: map[uuid.UUID]bool{},
+		partitions: partitions, catalogue: map[string]bool{}, ends: map[string]int64{}, newest: map[partition]int64{}, seen: map[uuid.UUID]bool{},
 		distinct: map[event.Kind]map[uuid.UUID]bool{}, firsts: map[walker][event.NumSteps]int64{},
 		books: &Books{Topics: map[string]TopicBooks{}, Drops: map[string]DropBooks{}, Valid: newAcquisition(), Accepted: newAcquisition()},
 	}
@@ -87,6 +88,7 @@ func (j *judge) record(r *Record) {
 	}
 	if r.Kind == event.KindDrop && !j.catalogue[ev.DropID] {
 		j.catalogue[ev.DropID] = true
+		j.ends[ev.DropID] = ev.Drop.EndMS
 		j.books.Drops[ev.DropID] = DropBooks{Valid: emptyView(), Accepted: emptyView()}
 	}
 	if ev.DropID != "" && !j.catalogue[ev.DropID] {
@@ -171,7 +173,7 @@ func (j *judge) enter(t *TopicBooks, ev *event.Event, at int64, view int) {
 		v.Events[step]++
 		k := walker{view, ev.DropID, ev.PlayerID}
 		f := j.firsts[k]
-		if f[step] == 0 || at < f[step] {
+		if at < j.ends[ev.DropID] && (f[step] == 0 || at < f[step]) {
 			f[step] = at
 		}
 		j.firsts[k] = f
@@ -220,11 +222,12 @@ func (j *judge) finish() *Books {
 			v.Conversions++
 		}
 		length := 0
-		for length < event.NumSteps && f[length] > 0 && (length == 0 || f[length] >= f[length-1]) {
+		for length < event.NumSteps && f[length] > 0 && (length == 0 || f[length] >= f[length-1]) &&
+			(f[event.StepCompleted] == 0 || f[event.StepLanding] <= f[event.StepCompleted]) {
 			v.Players[length]++
 			length++
 		}
-		for _, rest := range f[length:] {
+		for _, rest := range f[max(length, 1):] {
 			if rest > 0 {
 				v.FunnelGap++
 				break

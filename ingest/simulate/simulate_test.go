@@ -22,7 +22,7 @@ import (
 // medium is a scenario with every fault and enough players for several shards.
 func medium(seed uint64) Scenario {
 	s := Tiny(seed)
-	s.Players = 2600
+	s.Players = 1600
 	s.Earlier = nil
 	s.HistoryMS = 10 * day
 	return s
@@ -162,7 +162,7 @@ func TestRefusedRecords(t *testing.T) {
 
 func TestRatesFollowScenario(t *testing.T) {
 	s := Demo(11)
-	s.Players, s.HistoryMS, s.Earlier = 4000, 7*day, nil
+	s.Players, s.HistoryMS, s.Earlier = 3000, 5*day, nil
 	f := s.Faults
 	g := generate(t, s)
 	drain(t, g, func(*Record) {})

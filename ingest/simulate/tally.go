@@ -105,7 +105,8 @@ func (sh *shard) enter(ev *event.Event, sub subject, at int64, t timing) {
 		v := &sh.tally.drops[sub.drop+1].views[view]
 		if step := funnelStep(ev.Type); step >= 0 {
 			v.events[step]++
-			if sub.drop != noDrop {
+			// The drop is the attribution window: steps after it move no player.
+			if sub.drop != noDrop && at < sh.w.drops[sub.drop].end {
 				first := &sh.visit(uint32(sub.player), sub.drop).first[view][step]
 				if *first == 0 || at < *first {
 					*first = at
