@@ -166,13 +166,16 @@ func (f *Feed) Run(ctx context.Context) error {
 	for t := range f.kinds {
 		topics = append(topics, t)
 	}
+	living, die := context.WithCancel(context.WithoutCancel(ctx))
+	defer die()
 	cl, err := f.conf.newClient("feed-"+f.cfg.Group,
 		kgo.ConsumerGroup(f.cfg.Group),
 		kgo.ConsumeTopics(topics...),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(f.cfg.SessionTimeout),
 		kgo.HeartbeatInterval(max(f.cfg.SessionTimeout/15, 100*time.Millisecond)),
-		kgo.RebalanceTimeout(max(f.cfg.SessionTimeout, 30*time.Second)),
+		kgo.RebalanceTimeout(f.cfg.SessionTimeout),
+		kgo.WithContext(living),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // lag zero means zero, also behind a transaction's marker
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -202,11 +205,7 @@ func (f *Feed) Run(ctx context.Context) error {
 	// Two steps: write what is here until the deadline, then stop in the middle. What is left is repeated by the next owner.
 	left := f.stopAll(f.cfg.ShutdownTimeout)
 	watching.Wait()
-	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if err := cl.LeaveGroupContext(leaving); err != nil {
-		f.log.Warn("the group was not left; it will notice at the session timeout", "error", err)
-	}
+	leave(context.WithoutCancel(ctx), cl, die, f.log)
 	cl.CloseAllowingRebalance()
 	f.stopAll(0) // workers of an assignment that arrived while stopping
 	if left > 0 {

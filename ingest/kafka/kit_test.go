@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"sync"
@@ -404,6 +405,7 @@ func (m *member) stop(t testing.TB) {
 		}
 		m.done <- nil
 	case <-time.After(20 * time.Second):
+		_ = pprof.Lookup("goroutine").WriteTo(t.Output(), 1)
 		t.Fatal("stage did not stop")
 	}
 }
