@@ -168,6 +168,7 @@ func (f *Feed) Run(ctx context.Context) error {
 	}
 	living, die := context.WithCancel(context.WithoutCancel(ctx))
 	defer die()
+	f.mu.Lock() // the first assignment may arrive at once, and needs what is set below
 	cl, err := f.conf.newClient("feed-"+f.cfg.Group,
 		kgo.ConsumerGroup(f.cfg.Group),
 		kgo.ConsumeTopics(topics...),
@@ -191,9 +192,9 @@ func (f *Feed) Run(ctx context.Context) error {
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { f.revoked(p, 0) }),
 	)
 	if err != nil {
+		f.mu.Unlock()
 		return err
 	}
-	f.mu.Lock()
 	f.cl, f.adm = cl, kadm.NewClient(cl)
 	f.watch = &monitor{adm: f.adm, topics: topics, every: f.cfg.LagInterval, log: f.log}
 	f.mu.Unlock()
