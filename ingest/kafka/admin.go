@@ -3,10 +3,12 @@ package kafka
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -60,6 +62,9 @@ func (a *Admin) Lag(ctx context.Context, groups ...string) ([]Lag, error) {
 	var lags []Lag
 	for _, group := range groups {
 		committed, err := a.adm.FetchOffsets(ctx, group)
+		if errors.Is(err, kerr.GroupIDNotFound) {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("kafka: offsets of group %s: %w", group, err)
 		}
