@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -285,14 +286,15 @@ func (f *Feed) revoked(partitions map[string][]int32, grace time.Duration) {
 	stopPartitions(leaving, (*feedPartition).release, grace)
 }
 
-// stopAll drains every worker and says how many did not get through.
+// stopAll drains every worker and says how many did not get through. They stay
+// known until they are done, for a rebalance may come in between:
+//
+//	draining p writes its last batch    the group takes p away
+//	                                    revoked finds p and waits for it
+//	p commits, and is done              revoked returns; p goes to another member
 func (f *Feed) stopAll(grace time.Duration) (left int) {
 	f.mu.Lock()
-	var all []*feedPartition
-	for _, p := range f.partitions {
-		all = append(all, p)
-	}
-	clear(f.partitions)
+	all := slices.Collect(maps.Values(f.partitions))
 	f.mu.Unlock()
 	stopPartitions(all, (*feedPartition).drain, grace)
 	for _, p := range all {

@@ -329,8 +329,6 @@ func TestFeedBackPressure(t *testing.T) {
 	gate := make(chan struct{})
 	fc := shelves(cfg, w, 10)
 	fc.MaxBufferedBytes = 20_000
-	fc.SessionTimeout = time.Second
-	fc.RevokeTimeout = 500 * time.Millisecond
 	fc.NewLoader = func(k event.Kind, p int32) (Loader, error) {
 		s := &shelf{w: w, tp: topicPartition{cfg.Topic(k), p}, limit: 10}
 		if k == event.KindPlayer {
@@ -350,7 +348,7 @@ func TestFeedBackPressure(t *testing.T) {
 		produce(t, cfg, event.KindPlayer, i, i+500, 10)
 	}
 	eventually(t, 20*time.Second, "the slow partition is paused", func() bool {
-		return metric(t, m.feed.metrics.pauses.WithLabelValues("player")) == 1
+		return metric(t, m.feed.metrics.pauses.WithLabelValues("player")) > 0
 	})
 	_, before := m.feed.cl.GroupMetadata()
 	produce(t, cfg, event.KindCheckout, 0, 500, 10)
