@@ -416,6 +416,61 @@ func TestFeedFencesZombies(t *testing.T) {
 	w.check(t, cfg, event.KindPlayer)
 }
 
+// A partition whose last batch is being drained is not given away before that is
+// written and released, though its member is on its way out.
+func TestFeedKeepsWhatItDrains(t *testing.T) {
+	_, cfg := newCluster(t)
+	ensure(t, cfg, Topics{Partitions: 1})
+	produce(t, cfg, event.KindPlayer, 0, 100, 10)
+	w := newWarehouse()
+	inWrite, gate := make(chan struct{}, 1), make(chan struct{})
+	fc := shelves(cfg, w, 50)
+	fc.Kinds = fc.Kinds[:1]
+	fc.NewLoader = func(k event.Kind, p int32) (Loader, error) {
+		return &shelf{w: w, tp: topicPartition{cfg.Topic(k), p}, limit: 50, before: func(context.Context, *shelf) error {
+			select {
+			case inWrite <- struct{}{}:
+			default:
+			}
+			<-gate
+			return nil
+		}}, nil
+	}
+	fc.RevokeTimeout = 1900 * time.Millisecond
+	fc.SessionTimeout = 30 * time.Second // nobody is thrown out here
+	leaver := startFeed(t, cfg, fc)
+	<-inWrite
+	leaver.cancel()
+	var taken atomic.Bool
+	fc.NewLoader = func(k event.Kind, p int32) (Loader, error) {
+		taken.Store(true)
+		return &shelf{w: w, tp: topicPartition{cfg.Topic(k), p}, limit: 30}, nil
+	}
+	// Two newcomers: one at least would be given what the leaver lets go of.
+	heirs := []*feeder{startFeed(t, cfg, fc), startFeed(t, cfg, fc)}
+	eventually(t, 20*time.Second, "the group has moved on", func() bool { return heirs[0].feed.Ready() == nil || heirs[1].feed.Ready() == nil })
+	leaver.feed.mu.Lock()
+	p := leaver.feed.partitions[topicPartition{"player", 0}]
+	leaver.feed.mu.Unlock()
+	if p == nil {
+		t.Error("a rebalance could not see what is being drained")
+	}
+	if taken.Load() {
+		t.Error("the partition was given away in the middle of a write")
+	}
+	close(gate)
+	if err := leaver.stop(t); err != nil {
+		t.Error(err)
+	}
+	eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, feedGroup, event.KindPlayer) })
+	for _, h := range heirs {
+		if err := h.stop(t); err != nil {
+			t.Error(err)
+		}
+	}
+	w.check(t, cfg, event.KindPlayer)
+}
+
 // An old generation's commit is refused by the broker, whoever sends it.
 func TestFeedCommitCarriesGeneration(t *testing.T) {
 	c, cfg := newCluster(t)
