@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -166,13 +167,17 @@ func (f *Feed) Run(ctx context.Context) error {
 	for t := range f.kinds {
 		topics = append(topics, t)
 	}
+	living, die := context.WithCancel(context.WithoutCancel(ctx))
+	defer die()
+	f.mu.Lock() // the first assignment may arrive at once, and needs what is set below
 	cl, err := f.conf.newClient("feed-"+f.cfg.Group,
 		kgo.ConsumerGroup(f.cfg.Group),
 		kgo.ConsumeTopics(topics...),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(f.cfg.SessionTimeout),
 		kgo.HeartbeatInterval(max(f.cfg.SessionTimeout/15, 100*time.Millisecond)),
-		kgo.RebalanceTimeout(max(f.cfg.SessionTimeout, 30*time.Second)),
+		kgo.RebalanceTimeout(f.cfg.SessionTimeout),
+		kgo.WithContext(living),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // lag zero means zero, also behind a transaction's marker
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -188,9 +193,9 @@ func (f *Feed) Run(ctx context.Context) error {
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { f.revoked(p, 0) }),
 	)
 	if err != nil {
+		f.mu.Unlock()
 		return err
 	}
-	f.mu.Lock()
 	f.cl, f.adm = cl, kadm.NewClient(cl)
 	f.watch = &monitor{adm: f.adm, topics: topics, every: f.cfg.LagInterval, log: f.log}
 	f.mu.Unlock()
@@ -202,11 +207,7 @@ func (f *Feed) Run(ctx context.Context) error {
 	// Two steps: write what is here until the deadline, then stop in the middle. What is left is repeated by the next owner.
 	left := f.stopAll(f.cfg.ShutdownTimeout)
 	watching.Wait()
-	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if err := cl.LeaveGroupContext(leaving); err != nil {
-		f.log.Warn("the group was not left; it will notice at the session timeout", "error", err)
-	}
+	leave(context.WithoutCancel(ctx), cl, die, f.log)
 	cl.CloseAllowingRebalance()
 	f.stopAll(0) // workers of an assignment that arrived while stopping
 	if left > 0 {
@@ -285,14 +286,15 @@ func (f *Feed) revoked(partitions map[string][]int32, grace time.Duration) {
 	stopPartitions(leaving, (*feedPartition).release, grace)
 }
 
-// stopAll drains every worker and says how many did not get through.
+// stopAll drains every worker and says how many did not get through. They stay
+// known until they are done, for a rebalance may come in between:
+//
+//	draining p writes its last batch    the group takes p away
+//	                                    revoked finds p and waits for it
+//	p commits, and is done              revoked returns; p goes to another member
 func (f *Feed) stopAll(grace time.Duration) (left int) {
 	f.mu.Lock()
-	var all []*feedPartition
-	for _, p := range f.partitions {
-		all = append(all, p)
-	}
-	clear(f.partitions)
+	all := slices.Collect(maps.Values(f.partitions))
 	f.mu.Unlock()
 	stopPartitions(all, (*feedPartition).drain, grace)
 	for _, p := range all {

@@ -414,12 +414,8 @@ func (p *feedPartition) tryCommit(offset int64, metadata string) error {
 	if err != nil {
 		return err
 	}
-	for _, t := range resp.Topics {
-		for _, rp := range t.Partitions {
-			if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
-				return err
-			}
-		}
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return errors.New("kafka: offset commit was answered for other partitions than it named")
 	}
-	return nil
+	return kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode)
 }

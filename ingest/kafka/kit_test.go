@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"sync"
@@ -298,6 +299,12 @@ func checkExactlyOnce(t testing.TB, cfg Config, group string, total, keys int) {
 	if len(lost)+len(doubled) > 0 {
 		t.Errorf("of %d records %d are lost (%v…), %d doubled (%v…)", total, len(lost), lost[:min(5, len(lost))], len(doubled), doubled[:min(5, len(doubled))])
 	}
+	checkState(t, cfg, group, total, keys)
+}
+
+// checkState compares the change-log and the newest published rows with a recount.
+func checkState(t testing.TB, cfg Config, group string, total, keys int) {
+	t.Helper()
 	want := map[string]count{}
 	for n := range total {
 		k := fmt.Sprintf("k%d", n%keys)
@@ -404,6 +411,7 @@ func (m *member) stop(t testing.TB) {
 		}
 		m.done <- nil
 	case <-time.After(20 * time.Second):
+		_ = pprof.Lookup("goroutine").WriteTo(t.Output(), 1)
 		t.Fatal("stage did not stop")
 	}
 }

@@ -94,6 +94,10 @@ func (ss *session) prepare(ctx context.Context, numbers []int32) (fresh []*owned
 	if err != nil {
 		return nil, err
 	}
+	starts, err := offsetsOf(ss.adm.ListStartOffsets(ctx, ss.topics...))
+	if err != nil {
+		return nil, err
+	}
 	for _, n := range numbers {
 		positions := make([]int64, len(ss.topics))
 		for i, topic := range ss.topics {
@@ -117,7 +121,7 @@ func (ss *session) prepare(ctx context.Context, numbers []int32) (fresh []*owned
 		for i, topic := range ss.topics {
 			in := &t.inputs[i]
 			in.position, in.committed = positions[i], positions[i]
-			in.high, in.highAt = ends[topic][n], asked
+			in.start, in.high, in.highAt = starts[topic][n], ends[topic][n], asked
 			in.lag = ss.metrics.lag.WithLabelValues(topic, strconv.Itoa(int(n)))
 		}
 	}

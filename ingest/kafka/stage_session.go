@@ -115,6 +115,7 @@ func (ss *session) open(ctx context.Context) (stop func(hard context.Context), e
 	if err != nil {
 		return nil, err
 	}
+	living, die := context.WithCancel(context.WithoutCancel(ctx))
 	ss.gs, err = kgo.NewGroupTransactSession(append(opts,
 		kgo.ConsumerGroup(ss.cfg.Group),
 		kgo.ConsumeTopics(ss.topics...),
@@ -123,7 +124,8 @@ func (ss *session) open(ctx context.Context) (stop func(hard context.Context), e
 		kgo.Balancers(kgo.RangeBalancer()),
 		kgo.SessionTimeout(ss.cfg.SessionTimeout),
 		kgo.HeartbeatInterval(max(ss.cfg.SessionTimeout/15, 100*time.Millisecond)),
-		kgo.RebalanceTimeout(max(ss.cfg.SessionTimeout, 30*time.Second)),
+		kgo.RebalanceTimeout(ss.cfg.SessionTimeout),
+		kgo.WithContext(living),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// Markers are kept so that a partition's position can reach its end: lag zero means zero.
 		kgo.KeepControlRecords(),
@@ -141,6 +143,7 @@ func (ss *session) open(ctx context.Context) (stop func(hard context.Context), e
 		kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) { ss.moved.Store(true) }),
 	)...)
 	if err != nil {
+		die()
 		return nil, fmt.Errorf("kafka: stage %s: %w", ss.cfg.Group, err)
 	}
 	ss.cl = ss.gs.Client()
@@ -156,11 +159,7 @@ func (ss *session) open(ctx context.Context) (stop func(hard context.Context), e
 	stop = func(hard context.Context) {
 		unwatch()
 		<-watched
-		leaving, cancel := context.WithTimeout(hard, 5*time.Second)
-		if err := ss.cl.LeaveGroupContext(leaving); err != nil {
-			ss.log.Warn("the group was not left; it will notice at the session timeout", "error", err)
-		}
-		cancel()
+		leave(hard, ss.cl, die, ss.log)
 		ss.gs.Close()
 		for n := range ss.tasks {
 			ss.drop(n)

@@ -34,6 +34,8 @@ type input struct {
 	queue []*kgo.Record
 	// position is the next offset to process, committed the position at the last commit; −1 when not known yet.
 	position, committed int64
+	// start of the log, which stands for a position that is not known.
+	start int64
 	// high is the newest high watermark seen, at highAt.
 	high   int64
 	highAt time.Time
@@ -84,7 +86,7 @@ func (t *owned) fold() {
 // high watermark still says something about now.
 func (t *owned) flush(names *[256]string, local *[256]bool, changelog string, now, fresh time.Time) {
 	for i, in := range t.inputs {
-		t.caughtUp[i] = in.position >= in.high && in.highAt.After(fresh)
+		t.caughtUp[i] = max(in.position, in.start) >= in.high && in.highAt.After(fresh)
 	}
 	t.flushed, t.active = now, true
 	for _, m := range t.task.Flush(now.UnixMilli(), t.caughtUp) {

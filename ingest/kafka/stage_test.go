@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/droplift/droplift/ingest/event"
@@ -203,6 +206,224 @@ func TestStageUnknownOutcome(t *testing.T) {
 	checkExactlyOnce(t, cfg, testGroup, total, keys)
 }
 
+// The broker commits and then answers that something went wrong. The client
+// takes that for an abort and rewinds; the marker in the group's offsets says otherwise.
+func TestStageCommitReportedAsFailed(t *testing.T) {
+	c, cfg := newCluster(t)
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+	const total, keys = 1000, 17
+	other, err := cfg.newClient("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	m := startStage(t, cfg, tallies())
+	eventually(t, 20*time.Second, "ready", func() bool { return m.stage.Ready() == nil })
+	var passing atomic.Bool
+	var lies atomic.Int64
+	c.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		req := r.(*kmsg.EndTxnRequest)
+		if passing.Load() || !req.Commit || lies.Load() >= 3 {
+			return nil, nil, false
+		}
+		lies.Add(1)
+		c.SleepControl(func() {
+			passing.Store(true)
+			defer passing.Store(false)
+			again := *req
+			resp, err := again.RequestWith(context.Background(), other)
+			if err == nil {
+				err = kerr.ErrorForCode(resp.ErrorCode)
+			}
+			if err != nil {
+				t.Errorf("the commit behind the lie: %v", err)
+			}
+		})
+		resp := req.ResponseKind().(*kmsg.EndTxnResponse)
+		resp.ErrorCode = kerr.UnknownServerError.Code
+		return resp, nil, true
+	})
+	for i := 0; i < total; i += 100 {
+		produce(t, cfg, event.KindPlayer, i, i+100, keys)
+	}
+	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	if lies.Load() != 3 {
+		t.Errorf("%d lies were told", lies.Load())
+	}
+	m.stop(t)
+	checkExactlyOnce(t, cfg, testGroup, total, keys)
+}
+
+// The change-log still holds a transaction of the last owner that is not decided:
+// nothing is processed before it is, and then its outcome counts.
+func TestStageWaitsForTheLastOwner(t *testing.T) {
+	for _, commit := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort} {
+		t.Run(fmt.Sprint("commit=", commit), func(t *testing.T) {
+			_, cfg := newCluster(t)
+			ensure(t, cfg, Topics{Partitions: 1, Groups: []string{testGroup}})
+			produce(t, cfg, event.KindPlayer, 0, 100, 10)
+			m := startStage(t, cfg, tallies())
+			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+			m.stop(t)
+
+			last, err := cfg.newClient("test", kgo.TransactionalID("last"), kgo.TransactionTimeout(time.Minute))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer last.Close()
+			if err := last.BeginTransaction(); err != nil {
+				t.Fatal(err)
+			}
+			r := &kgo.Record{Topic: cfg.Changelog(testGroup), Key: []byte("k0"), Value: count{1000, 1000}.bytes()}
+			if err := last.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+
+			var processed atomic.Int64
+			sc := tallies()
+			sc.NewTask = func(int32) Task {
+				task := newTally()
+				task.processed = &processed
+				return task
+			}
+			produce(t, cfg, event.KindPlayer, 100, 110, 10)
+			m = startStage(t, cfg, sc)
+			eventually(t, 20*time.Second, "restoring", func() bool {
+				err := m.stage.Ready()
+				return err != nil && strings.Contains(err.Error(), "restoring")
+			})
+			eventually(t, 20*time.Second, "lag is asked for", func() bool { end, _ := m.stage.monitor.end("player", 0); return end == 110 })
+			if processed.Load() != 0 {
+				t.Error("records were processed before the state was decided")
+			}
+			if err := last.EndTransaction(t.Context(), commit); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+			m.stop(t)
+			want := count{1001, 1100}
+			if commit == kgo.TryAbort {
+				want = count{11, 550}
+			}
+			var got count
+			for _, r := range contents(t, cfg, cfg.Changelog(testGroup))[0] {
+				if string(r.Key) == "k0" {
+					got = countOf(r.Value)
+				}
+			}
+			if got != want {
+				t.Errorf("k0 is %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// fence is the last check before offsets are committed.
+func TestFence(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		member     string
+		generation int32
+		offset     int64
+		want       error // nil, or any error
+	}{
+		{"its own generation", "m", 5, 17, nil},
+		{"a newer generation", "m", 6, 17, kerr.IllegalGeneration},
+		{"another membership", "n", 5, 17, kerr.IllegalGeneration},
+		{"an offset that was not processed", "m", 5, 18, errors.New("any")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			st, err := NewStage(Config{Brokers: []string{"localhost:1"}}, tallies())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ss := &session{Stage: st, owned: assignment{member: "m", generation: 5}, marker: "mark", tasks: map[int32]*owned{}}
+			for n := range int32(3) {
+				ss.tasks[n] = newOwned(n, newTally(), st.cfg.Inputs)
+			}
+			busy, idle := ss.tasks[0], ss.tasks[2] // task 1 has nothing to say
+			busy.active, busy.inputs[0].position, busy.inputs[0].committed = true, 17, 10
+			idle.active, idle.inputs[1].position, idle.inputs[1].committed = true, 40, 40
+			idle.out = append(idle.out, kgo.Record{})
+			req := kmsg.NewPtrTxnOffsetCommitRequest()
+			req.MemberID, req.Generation = c.member, c.generation
+			req.Topics = []kmsg.TxnOffsetCommitRequestTopic{{Topic: "player", Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{{Partition: 0, Offset: c.offset}}}}
+			err = ss.fence(req)
+			if c.want != nil {
+				if err == nil || errors.Is(c.want, kerr.IllegalGeneration) != errors.Is(err, kerr.IllegalGeneration) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[topicPartition]int64{}
+			for _, topic := range req.Topics {
+				for _, p := range topic.Partitions {
+					if p.Metadata == nil || *p.Metadata != "mark" {
+						t.Errorf("%s/%d carries no marker", topic.Topic, p.Partition)
+					}
+					got[topicPartition{topic.Topic, p.Partition}] = p.Offset
+				}
+			}
+			want := map[topicPartition]int64{{"player", 0}: 17, {"checkout", 2}: 40}
+			if !maps.Equal(got, want) {
+				t.Errorf("commits %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// A compacted change-log restores the same state.
+func TestStageRestoresCompacted(t *testing.T) {
+	c, cfg := newCluster(t)
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+	for run := range 3 {
+		for i := range 4 {
+			from := run*400 + i*100
+			produce(t, cfg, event.KindPlayer, from, from+100, 20)
+			m := startStage(t, cfg, tallies())
+			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+			m.stop(t)
+		}
+		c.Compact()
+	}
+	n := 0
+	for _, rs := range contents(t, cfg, cfg.Changelog(testGroup)) {
+		n += len(rs)
+	}
+	if n >= 12*20 {
+		t.Errorf("the change-log was not compacted: %d entries", n)
+	}
+	m := startStage(t, cfg, tallies())
+	produce(t, cfg, event.KindPlayer, 1200, 1300, 20)
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	m.stop(t)
+	checkState(t, cfg, testGroup, 1300, 20)
+}
+
+// Retention that overtakes the stage is told, in offsets.
+func TestStageTellsLostRecords(t *testing.T) {
+	c, cfg := newCluster(t)
+	ensure(t, cfg, Topics{Partitions: 1, Groups: []string{testGroup}})
+	produce(t, cfg, event.KindPlayer, 0, 100, 10)
+	m := startStage(t, cfg, tallies())
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	m.stop(t)
+	produce(t, cfg, event.KindPlayer, 100, 200, 10)
+	if err := c.DeleteRecords("player", 0, 130); err != nil {
+		t.Fatal(err)
+	}
+	m = startStage(t, cfg, tallies())
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	m.stop(t)
+	if n := metric(t, m.stage.metrics.lost.WithLabelValues("player")); n != 30 {
+		t.Errorf("%v offsets are told lost, 30 are", n)
+	}
+}
+
 // A member that was off the network past its session comes back in the middle of
 // a transaction. Its partitions have a new owner; nothing of its may count.
 func TestStageFencesZombies(t *testing.T) {
@@ -380,8 +601,7 @@ func TestStageRefuses(t *testing.T) {
 		return err
 	}
 	t.Run("inputs with different partition counts", func(t *testing.T) {
-		c, cfg := newCluster(t, kfake.SeedTopics(4, "player", "changelog-count"), kfake.SeedTopics(3, "checkout"))
-		_ = c
+		_, cfg := newCluster(t, kfake.SeedTopics(4, "player", "changelog-count"), kfake.SeedTopics(3, "checkout"))
 		if err := run(t, cfg, tallies()); classify(err) != permanent {
 			t.Errorf("got %v", err)
 		}

@@ -300,11 +300,8 @@ func (ss *session) committed(active []*owned, records int, took time.Duration) {
 func (ss *session) reportLag() {
 	for _, t := range ss.tasks {
 		for i := range t.inputs {
-			if in := &t.inputs[i]; in.committed >= 0 {
-				in.lag.Set(float64(max(0, in.high-in.committed)))
-			} else {
-				in.lag.Set(float64(in.high))
-			}
+			in := &t.inputs[i]
+			in.lag.Set(float64(max(0, in.high-max(in.committed, in.start))))
 		}
 	}
 }

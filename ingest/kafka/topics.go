@@ -212,7 +212,9 @@ func (a *Admin) verify(ctx context.Context, topics []Topic) (warnings []string, 
 	for i, t := range topics {
 		names[i] = t.Name
 	}
-	listed, err := a.adm.ListTopics(ctx, names...)
+	// Asking for authorized operations is what makes the client ask a broker: its own metadata may
+	// still say that a topic, just made by another process, is not there.
+	listed, err := a.adm.ListTopics(kadm.WithAuthorizedOps(ctx), names...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: list topics: %w", err)
 	}
