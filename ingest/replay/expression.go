@@ -59,10 +59,7 @@ func (p *mappingParser) expression(t *target, m member) expression {
 	p.object(m.value, m.key, map[string]func(ast.Node){
 		"from": func(n ast.Node) {
 			sources++
-			e.parts = []part{{column: p.text(n, "from")}}
-			if e.parts[0].column == "" {
-				p.at(lineOf(n), "%s: from names no column", m.key)
-			}
+			e.parts = []part{{column: p.full(n, m.key+": from")}}
 		},
 		"const": func(n ast.Node) {
 			sources++

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -191,10 +192,14 @@ func (p *plan) fill(ev *event.Event, r *row, count *tally) *rejection {
 	for i := range p.fields {
 		e := &p.fields[i]
 		text := e.text(r)
-		if text == "" {
-			continue // the field stays at its default; a required one is refused by validation
+		if text == "" && !e.target.required {
+			continue // the field stays at its default
 		}
-		v, problem := e.convert(text, ev, count)
+		var v value
+		problem := reject(event.ReasonMissingField.String(), "%s is empty", e.target.name)
+		if text != "" {
+			v, problem = e.convert(text, ev, count)
+		}
 		if problem == nil {
 			problem = e.target.set(ev, v)
 		}
@@ -205,6 +210,19 @@ func (p *plan) fill(ev *event.Event, r *row, count *tally) *rejection {
 		}
 	}
 	return nil
+}
+
+// refusal words what the event definition has against a field that fill set.
+func (p *plan) refusal(err *event.Error, r *row) *rejection {
+	problem := reject(err.Reason.String(), "the event definition refuses the event")
+	problem.field = err.Field
+	for i := range p.fields {
+		if e := &p.fields[i]; e.target.name == err.Field {
+			problem.detail = fmt.Sprintf("the event definition refuses %q", e.text(r))
+			problem.column = p.columnName(e)
+		}
+	}
+	return problem
 }
 
 // columnName names the column that an expression read, if it is one.
