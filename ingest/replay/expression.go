@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -134,9 +135,9 @@ func (p *mappingParser) options(e *expression, given map[string]int) {
 			p.at(e.line, "%s: as %s needs %s", e.target.name, e.as, option)
 		}
 	}
-	for option, line := range given {
+	for _, option := range slices.Sorted(maps.Keys(given)) {
 		if !slices.Contains(allowed, option) {
-			p.at(line, "%s: %s does not go with as %q", e.target.name, option, e.as)
+			p.at(given[option], "%s: %s does not go with as %q", e.target.name, option, e.as)
 		}
 	}
 	whole := e.as == asTime || e.as == asSteps || e.as == asDecimalToMinor || e.as == asRound

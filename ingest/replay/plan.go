@@ -191,18 +191,7 @@ func (p *plan) skips(r *row) bool {
 func (p *plan) fill(ev *event.Event, r *row, count *tally) *rejection {
 	for i := range p.fields {
 		e := &p.fields[i]
-		text := e.text(r)
-		if text == "" && !e.target.required {
-			continue // the field stays at its default
-		}
-		var v value
-		problem := reject(event.ReasonMissingField.String(), "%s is empty", e.target.name)
-		if text != "" {
-			v, problem = e.convert(text, ev, count)
-		}
-		if problem == nil {
-			problem = e.target.set(ev, v)
-		}
+		problem := e.apply(ev, e.text(r), count)
 		if problem != nil {
 			problem.field = e.target.name
 			problem.column = p.columnName(e)
@@ -210,6 +199,21 @@ func (p *plan) fill(ev *event.Event, r *row, count *tally) *rejection {
 		}
 	}
 	return nil
+}
+
+// apply converts text and sets the field; empty text leaves it at its default.
+func (e *boundExpression) apply(ev *event.Event, text string, count *tally) *rejection {
+	if text == "" {
+		if e.target.required {
+			return reject(event.ReasonMissingField.String(), "%s is empty", e.target.name)
+		}
+		return nil
+	}
+	v, problem := e.convert(text, ev, count)
+	if problem != nil {
+		return problem
+	}
+	return e.target.set(ev, v)
 }
 
 // refusal words what the event definition has against a field that fill set.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
@@ -134,7 +134,7 @@ func TestTruncatedGzip(t *testing.T) {
 	}
 	whole := packed(t, text.String())
 	longest := 0
-	for cut := 3; cut < len(whole); cut += 5 {
+	for cut := 3; cut < len(whole); cut += 11 {
 		r, err := Open(Config{Mapping: parsed(t, pings), Path: write(t, "f.gz", whole[:cut])})
 		if err != nil {
 			continue // not even a header
@@ -204,7 +204,7 @@ func run(t *testing.T, config Config, limit int, checkpointEvery int, ack func(u
 	return events, acked, end
 }
 
-// TestResume stops a replay after every number of events and resumes it: no event
+// TestResume stops a replay in many places and resumes it: no event
 // and no reject is missing, none of the acknowledged ones comes again, and those
 // that do come again are the same.
 func TestResume(t *testing.T) {
@@ -236,7 +236,7 @@ func TestResume(t *testing.T) {
 		t.Fatalf("no rejects: %v", err)
 	}
 
-	for stop := range want {
+	for stop := 0; stop < len(want); stop += 3 {
 		c := config(t.TempDir())
 		first, acked, end := run(t, c, stop, 3, func(n uint64) bool { return n < 20 || random.IntN(3) > 0 })
 		if end != nil {
@@ -518,8 +518,8 @@ func FuzzCSV(f *testing.F) {
 				got = append(got, append([]string(nil), r.values...))
 			}
 		}
-		// Lines of white space are rows to the library and none here, and so are marks and lone CRs.
-		if libraryErr != nil || len(want) == 0 || strings.ContainsAny(text, "\uFEFF\r\x00") || !json.Valid([]byte(`"`+strings.Map(plain, text)+`"`)) {
+		// Marks, lone CRs, what is not UTF-8 and lines of white space are read differently on purpose.
+		if libraryErr != nil || len(want) == 0 || strings.ContainsAny(text, "\uFEFF\r") || !utf8.ValidString(text) {
 			return
 		}
 		for _, record := range strings.Split(text, "\n") {
@@ -531,12 +531,4 @@ func FuzzCSV(f *testing.F) {
 			t.Fatalf("%q is read as %q, by the library as %q", text, got, want[1:])
 		}
 	})
-}
-
-// plain maps what JSON would need to escape to a letter, so that only UTF-8 is judged.
-func plain(r rune) rune {
-	if r < ' ' || r == '"' || r == '\\' {
-		return 'x'
-	}
-	return r
 }
