@@ -66,7 +66,7 @@ func marshal(b *bytes.Buffer, n *node) error {
 
 const (
 	uuidPattern   = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
-	base64Pattern = "^[A-Za-z0-9+/]*={0,2}$"
+	base64Pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
 )
 
 // schema is the JSON Schema of a kind's records. Every field but a required one may be null, which means absent.
