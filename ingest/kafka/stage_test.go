@@ -246,8 +246,8 @@ func TestStageCommitReportedAsFailed(t *testing.T) {
 	})
 	for i := 0; i < total; i += 100 {
 		produce(t, cfg, event.KindPlayer, i, i+100, keys)
+		eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	}
-	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	if lies.Load() != 3 {
 		t.Errorf("%d lies were told", lies.Load())
 	}
