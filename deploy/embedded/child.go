@@ -7,7 +7,6 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // childEnv makes a binary that calls MaybeRunChild become the child.
@@ -61,7 +62,7 @@ func MaybeRunChild() {
 	if os.Getenv(childEnv) != "1" {
 		return
 	}
-	if err := runChild(os.Stdin); err != nil {
+	if err := runChild(); err != nil {
 		fmt.Fprintf(os.Stderr, "%v\n", err)
 		os.Exit(1)
 	}
@@ -69,7 +70,11 @@ func MaybeRunChild() {
 }
 
 // runChild reads the configuration and serves until told to stop.
-func runChild(stdin io.Reader) error {
+func runChild() error {
+	stdin, err := takeStdin()
+	if err != nil {
+		return fmt.Errorf("take over standard input: %w", err)
+	}
 	commands := bufio.NewReader(stdin)
 	line, err := commands.ReadBytes('\n')
 	if err != nil {
@@ -100,8 +105,27 @@ func runChild(stdin io.Reader) error {
 		}
 		cancel()
 	}()
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: cfg.LogLevel, ReplaceAttr: dropTime}))
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: cfg.LogLevel, ReplaceAttr: dropTime}))
 	return serveChild(ctx, cfg, listener, log)
+}
+
+// takeStdin moves standard input out of the engine's sight: as a client
+// program it would read data from there that a statement lacks.
+func takeStdin() (*os.File, error) {
+	fd, err := syscall.Dup(int(os.Stdin.Fd()))
+	if err != nil {
+		return nil, err
+	}
+	syscall.CloseOnExec(fd)
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	if err := unix.Dup2(int(null.Fd()), int(os.Stdin.Fd())); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "stdin"), nil
 }
 
 // dropTime leaves the time stamp to the parent's logger.

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -431,11 +433,26 @@ func (l *lineLogger) flush() {
 	l.partial = nil
 }
 
+// emit logs one line: the child's own log records as they were, anything else
+// (the engine's last words, a Go panic) as text.
 func (l *lineLogger) emit(line string) {
-	if line = strings.TrimSpace(line); line != "" {
-		l.last = line
-		l.log.Info("embedded ClickHouse", "line", line)
+	if line = strings.TrimSpace(line); line == "" {
+		return
 	}
+	var record map[string]any
+	var level slog.Level
+	if json.Unmarshal([]byte(line), &record) == nil && level.UnmarshalText(fmt.Append(nil, record["level"])) == nil {
+		attrs := make([]slog.Attr, 0, len(record))
+		for _, key := range slices.Sorted(maps.Keys(record)) {
+			if key != slog.LevelKey && key != slog.MessageKey {
+				attrs = append(attrs, slog.Any(key, record[key]))
+			}
+		}
+		l.log.LogAttrs(context.Background(), level, fmt.Sprintf("embedded ClickHouse: %v", record["msg"]), attrs...)
+		return
+	}
+	l.last = line
+	l.log.Warn("embedded ClickHouse: " + line)
 }
 
 func (l *lineLogger) lastLine() string {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -259,9 +260,41 @@ func decodeBody(body io.Reader, encoding string, blocks bool) (io.Reader, func()
 		return nil, done, bodyError(err)
 	}
 	if blocks {
-		body = compress.NewReader(body)
+		source := &countingReader{r: body}
+		body = &blockReader{source: source, blocks: compress.NewReader(source)}
 	}
 	return body, done, nil
+}
+
+// blockReader reads ClickHouse's compressed blocks. It tells the end of the
+// body between two blocks, which is an end, from one inside a block, which is
+// a body cut short.
+type blockReader struct {
+	source *countingReader
+	blocks *compress.Reader
+}
+
+func (b *blockReader) Read(p []byte) (int, error) {
+	b.source.n = 0
+	n, err := b.blocks.Read(p)
+	if err != nil && b.source.n == 0 && errors.Is(err, io.EOF) {
+		return n, io.EOF
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+type countingReader struct {
+	r io.Reader
+	n int
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += n
+	return n, err
 }
 
 // bodyError reports a request body that ends early or does not decompress.

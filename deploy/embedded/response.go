@@ -110,14 +110,13 @@ func (p *response) end() error {
 func (p *response) fail(e *exception) {
 	if p.begun {
 		block := fmt.Sprintf("\r\n__exception__\r\n%s\r\n%s\n%d %s\r\n__exception__\r\n", p.tag, e.text, len(e.text)+1, p.tag)
-		if p.blocks != nil {
-			// A block of its own: clients look for the marker where the next
-			// block of rows would begin.
-			if err := p.flushBlock(); err != nil {
-				panic(http.ErrAbortHandler)
-			}
+		// The marker goes outside the compressed blocks: clients look for it in
+		// the bytes that then fail to be a block.
+		if p.blocks != nil && p.flushBlock() != nil {
+			panic(http.ErrAbortHandler)
 		}
-		if _, err := io.WriteString(p, block); err == nil && p.end() == nil {
+		p.blocks = nil
+		if _, err := io.WriteString(p.out, block); err == nil && p.end() == nil {
 			_ = http.NewResponseController(p.w).Flush()
 		}
 		panic(http.ErrAbortHandler)

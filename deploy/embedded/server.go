@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
 )
@@ -264,6 +265,8 @@ func allow(req *request, class statementClass, statements int, shape queryShape)
 	switch {
 	case shape.file != "":
 		return raise(codeOutfileNotAllowed, "INTO_OUTFILE_NOT_ALLOWED", "%s is not allowed over HTTP", shape.file)
+	case shape.input && shape.verb == "INSERT":
+		return raise(codeNotImplemented, "NOT_IMPLEMENTED", "INSERT ... SELECT FROM input() is not supported by the embedded server: insert into a temporary table of a session instead")
 	case statements > 1:
 		return raise(codeSyntaxError, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed): %d statements in one query", statements)
 	case class == classUnknown:
@@ -371,11 +374,11 @@ func (s *server) runInsert(conn *connection, reply *response, in input) error {
 	piece := pieces.Get().(*[]byte)
 	defer pieces.Put(piece)
 	for {
-		n, err := io.ReadFull(in.data, *piece)
+		n, err := fill(in.data, *piece)
 		if n > 0 && !insertion.write((*piece)[:n]) {
 			break // done reports why
 		}
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
+		if err == io.EOF {
 			break
 		} else if err != nil {
 			insertion.cancel()
@@ -390,6 +393,17 @@ func (s *server) runInsert(conn *connection, reply *response, in input) error {
 		return err
 	}
 	return reply.end()
+}
+
+// fill reads until p is full or r fails. Unlike io.ReadFull it keeps an early
+// io.EOF apart from the io.ErrUnexpectedEOF of a body cut short.
+func fill(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var got int
+		got, err = r.Read(p[n:])
+		n += got
+	}
+	return n, err
 }
 
 // pieces are the buffers between request body and engine.
@@ -493,21 +507,31 @@ func (s *server) killOnDisconnect(ctx context.Context) (done func()) {
 	if thread == 0 {
 		return func() {}
 	}
-	var mu sync.Mutex
-	running := true
+	ended := make(chan struct{})
+	var mu sync.Mutex // held while killing: the thread must still be this query's
 	stop := context.AfterFunc(ctx, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if running {
-			if err := s.pool.kill(thread); err != nil {
+		// The engine lists the thread only while it works on the query, not
+		// between two pieces of a result: one attempt may find nothing.
+		for ; ; time.Sleep(20 * time.Millisecond) {
+			mu.Lock()
+			select {
+			case <-ended:
+				mu.Unlock()
+				return
+			default:
+			}
+			err := s.pool.kill(thread)
+			mu.Unlock()
+			if err != nil {
 				s.log.Warn("cancelling a query failed", "error", err)
+				return
 			}
 		}
 	})
 	return func() {
 		stop()
 		mu.Lock()
-		running = false
+		close(ended)
 		mu.Unlock()
 	}
 }

@@ -251,6 +251,7 @@ type queryShape struct {
 	verb   string // first keyword in upper case, past opening brackets
 	format string // of the FORMAT clause, as written; empty without one
 	totals bool   // WITH TOTALS appears
+	input  bool   // calls the function input()
 	file   string // "INTO OUTFILE" or "FROM INFILE" when the text has it
 }
 
@@ -271,6 +272,7 @@ func shapeOf(sql string) queryShape {
 		switch {
 		case l.is(t, "("):
 			depth++
+			shape.input = shape.input || l.is(previous, "input")
 		case l.is(t, ")"):
 			depth--
 		case l.is(t, "TOTALS"):
