@@ -280,7 +280,11 @@ func TestRepeatedWrite(t *testing.T) {
 func kill(t testing.TB, server *embedded.ClickHouse) {
 	t.Helper()
 	restarts := server.Restarts()
-	if err := syscall.Kill(server.PID(), syscall.SIGKILL); err != nil {
+	pid := server.PID()
+	if pid <= 0 {
+		t.Fatal("no server process to kill")
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(30 * time.Second); server.Restarts() == restarts; time.Sleep(5 * time.Millisecond) {
@@ -337,36 +341,37 @@ func TestKillDuringWrite(t *testing.T) {
 	server := embeddedtest.ClickHouse(t)
 	c := open(t, server)
 	s := newSink(t, c)
-	const batches, size = 40, 2000
+	const batches, size = 24, 5000
 	seed := rand.Int64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(uint64(seed), 0))
 
-	done := make(chan struct{})
-	kills := make(chan int)
-	go func() {
-		n := 0
-		defer func() { kills <- n }()
-		for {
-			select {
-			case <-done:
-				return
-			case <-time.After(time.Duration(50+random.IntN(400)) * time.Millisecond):
-				if syscall.Kill(server.PID(), syscall.SIGKILL) == nil {
-					n++
-				}
-			}
-		}
-	}()
 	l := newTestLoader(t, s, event.KindCheckout, 0)
 	for i := range batches {
+		killed := make(chan error, 1)
+		killed <- nil
+		if i%4 == 2 {
+			// At a random moment of the write: before, during or after the server keeps the part or a view's.
+			<-killed
+			time.AfterFunc(time.Duration(random.IntN(80))*time.Millisecond, func() {
+				// Between two processes there is none to kill, and 0 would be all of ours.
+				if pid := server.PID(); pid > 0 {
+					killed <- syscall.Kill(pid, syscall.SIGKILL)
+				} else {
+					killed <- nil
+				}
+			})
+		}
+		if i == batches/2 {
+			l = newTestLoader(t, s, event.KindCheckout, 0) // the writer restarts too
+		}
 		writeAll(t, l, sale(int64(i*size), size))
+		if err := <-killed; err != nil {
+			t.Fatal(err)
+		}
 	}
-	close(done)
-	n := <-kills
-	restarts := server.Restarts()
-	t.Logf("%d kills, %d restarts", n, restarts)
-	if restarts == 0 {
+	t.Logf("%d restarts", server.Restarts())
+	if server.Restarts() == 0 {
 		t.Error("nothing was killed during the writes")
 	}
 	if got := lines(t, c, "SELECT count(), uniqExact(kafka_offset), min(kafka_offset), max(kafka_offset) FROM checkout_events"); got[0] != fmt.Sprintf("%d\t%d\t0\t%d", batches*size, batches*size, batches*size-1) {
