@@ -178,6 +178,19 @@ func (c *Client) Stream(ctx context.Context, w io.Writer, r StreamRequest) error
 	return nil
 }
 
+// StreamQuery is Stream for the named query.
+func (c *Client) StreamQuery(ctx context.Context, w io.Writer, name, format string, params Params) error {
+	q, err := sql.Lookup(name)
+	if err != nil {
+		return err
+	}
+	given, err := resolve(q, params)
+	if err != nil {
+		return err
+	}
+	return c.Stream(ctx, w, StreamRequest{SQL: q.SQL, Format: format, Params: given})
+}
+
 // tailWriter passes everything on and remembers the end, where errors stand.
 type tailWriter struct {
 	to   io.Writer
