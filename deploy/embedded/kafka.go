@@ -135,7 +135,7 @@ func (k *Kafka) Close() error {
 }
 
 // kafkaLogger passes on what the operator should see. The broker's own
-// information level is a line per request.
+// information level is a line per request, and its warnings are about its pace.
 type kafkaLogger struct{ log *slog.Logger }
 
 func (l kafkaLogger) Logf(level kfake.LogLevel, format string, args ...any) {
@@ -143,6 +143,6 @@ func (l kafkaLogger) Logf(level kfake.LogLevel, format string, args ...any) {
 	case kfake.LogLevelError:
 		l.log.Error("embedded Kafka: " + fmt.Sprintf(format, args...))
 	case kfake.LogLevelWarn:
-		l.log.Warn("embedded Kafka: " + fmt.Sprintf(format, args...))
+		l.log.Info("embedded Kafka: " + fmt.Sprintf(format, args...))
 	}
 }
