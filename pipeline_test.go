@@ -146,27 +146,11 @@ func (p *play) kill() {
 // killClickHouse kills the child that holds the engine; its parent starts another.
 func (p *play) killClickHouse() {
 	p.t.Helper()
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", p.process.Process.Pid))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	pids := strings.Fields(string(children))
-	for _, tasks := range mustGlob(p.t, fmt.Sprintf("/proc/%d/task/*/children", p.process.Process.Pid)) {
-		text, err := os.ReadFile(tasks)
-		if err == nil {
-			pids = append(pids, strings.Fields(string(text))...)
-		}
-	}
-	slices.Sort(pids)
-	pids = slices.Compact(pids)
+	pids := childrenOf(p.t, p.process.Process.Pid)
 	if len(pids) != 1 {
 		p.t.Fatalf("children %v of the pipeline's process; want ClickHouse alone", pids)
 	}
-	pid, err := strconv.Atoi(pids[0])
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
 		p.t.Fatal(err)
 	}
 }
