@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"strconv"
 	"unicode/utf8"
 	"unsafe"
@@ -13,13 +14,32 @@ const hexDigits = "0123456789abcdef"
 
 // appendText appends s as a JSON string.
 func appendText(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	plain := 0
-	for i := 0; i < len(s); {
-		if i+8 <= len(s) && special(binary.LittleEndian.Uint64(unsafe.Slice(unsafe.StringData(s[i:]), 8))) == 0 {
-			i += 8
-			continue
+	if plain(s) {
+		dst = append(dst, '"')
+		dst = append(dst, s...)
+		return append(dst, '"')
+	}
+	return appendEscaped(dst, s)
+}
+
+// plain says that s is ASCII with nothing to escape.
+func plain(s string) bool {
+	b := unsafe.Slice(unsafe.StringData(s), len(s))
+	if len(b) < 8 {
+		return bits.TrailingZeros64(special(tail(b, 0)))>>3 == len(b) // the quote that tail adds
+	}
+	for i := 0; i < len(b)-8; i += 8 {
+		if special(binary.LittleEndian.Uint64(b[i:])) != 0 {
+			return false
 		}
+	}
+	return special(binary.LittleEndian.Uint64(b[len(b)-8:])) == 0
+}
+
+func appendEscaped(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	done := 0 // what is appended already
+	for i := 0; i < len(s); {
 		c := s[i]
 		if c >= ' ' && c != '"' && c != '\\' {
 			if c < utf8.RuneSelf {
@@ -31,10 +51,10 @@ func appendText(dst []byte, s string) []byte {
 				i += size
 				continue
 			}
-			dst = append(dst, s[plain:i]...)
+			dst = append(dst, s[done:i]...)
 			dst = utf8.AppendRune(dst, utf8.RuneError)
 		} else {
-			dst = append(dst, s[plain:i]...)
+			dst = append(dst, s[done:i]...)
 			switch c {
 			case '"', '\\':
 				dst = append(dst, '\\', c)
@@ -49,9 +69,9 @@ func appendText(dst []byte, s string) []byte {
 			}
 		}
 		i++
-		plain = i
+		done = i
 	}
-	dst = append(dst, s[plain:]...)
+	dst = append(dst, s[done:]...)
 	return append(dst, '"')
 }
 
@@ -71,15 +91,17 @@ func appendFloat(dst []byte, f float64) []byte {
 }
 
 func appendUUID(dst []byte, id [16]byte) []byte {
-	dst = append(dst, '"')
+	dst = append(dst, `"00000000-0000-0000-0000-000000000000"`...)
+	out := (*[38]byte)(dst[len(dst)-38:])
 	for i, c := range id {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			dst = append(dst, '-')
-		}
-		dst = append(dst, hexDigits[c>>4], hexDigits[c&15])
+		at := uuidByte[i]
+		out[at], out[at+1] = hexDigits[c>>4], hexDigits[c&15]
 	}
-	return append(dst, '"')
+	return dst
 }
+
+// uuidByte is where each byte of a UUID stands in its quoted text.
+var uuidByte = [16]uint8{1, 3, 5, 7, 10, 12, 15, 17, 20, 22, 25, 27, 29, 31, 33, 35}
 
 func appendBytes(dst, value []byte) []byte {
 	dst = append(dst, '"')

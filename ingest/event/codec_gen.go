@@ -399,17 +399,13 @@ func (e Type) String() string {
 
 // Reset makes ev an empty event of kind, its fields at their defaults. Slices keep their capacity.
 func (ev *Event) Reset(kind Kind) {
-	// Only the payload of ev.Kind can hold anything, and only that of kind has defaults.
+	// Only the payload of ev.Kind can hold anything.
 	if ev.Kind != kind {
-		ev.reset(ev.Kind)
+		ev.clear()
 		ev.Kind = kind
 	}
-	ev.reset(kind)
 	ev.Envelope = Envelope{SampleRate: 1, SchemaVersion: 1}
-}
-
-func (ev *Event) reset(payload Kind) {
-	switch payload {
+	switch kind {
 	case KindPlayer:
 		ev.Player = Player{}
 	case KindLatency:
@@ -420,6 +416,21 @@ func (ev *Event) reset(payload Kind) {
 		ev.Subtitle = Subtitle{}
 	case KindDrop:
 		ev.Drop = Drop{Version: 1, Splits: ev.Drop.Splits[:0], Items: ev.Drop.Items[:0], Experiments: ev.Drop.Experiments[:0]}
+	}
+}
+
+func (ev *Event) clear() {
+	switch ev.Kind {
+	case KindPlayer:
+		ev.Player = Player{}
+	case KindLatency:
+		ev.Latency = Latency{}
+	case KindCheckout:
+		ev.Checkout = Checkout{}
+	case KindSubtitle:
+		ev.Subtitle = Subtitle{}
+	case KindDrop:
+		ev.Drop = Drop{Splits: ev.Drop.Splits[:0], Items: ev.Drop.Items[:0], Experiments: ev.Drop.Experiments[:0]}
 	}
 }
 

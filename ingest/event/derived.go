@@ -145,7 +145,7 @@ type DeadLetter struct {
 	Offset    int64  `json:"offset" rule:"required"`
 	// Timestamp is the broker's.
 	Timestamp int64 `json:"timestamp"`
-	// Class is one of Reasons.
+	// Class is why it could not be counted.
 	Class Reason `json:"class" rule:"required"`
 	// Field names the offending field, if one does.
 	Field string `json:"field"`

@@ -14,7 +14,8 @@ type number struct {
 	negative   bool
 }
 
-// scanNumber finds the number at b[i]; end is i when there is none.
+// scanNumber finds the number at b[i]; end is i when there is none. A number
+// that ends where b does is none: an object would go on, so it is cut short.
 func scanNumber(b []byte, i int) (n number, end int) {
 	start := i
 	if i < len(b) && b[i] == '-' {
@@ -43,6 +44,9 @@ func scanNumber(b []byte, i int) (n number, end int) {
 		if i = scanDigits(b, i); i == power {
 			return n, start
 		}
+	}
+	if i == len(b) {
+		return n, start
 	}
 	return n, i
 }
@@ -92,6 +96,11 @@ func whole(b []byte, i, end int) bool {
 func (d *Decoder) integer(b []byte, i int) (int64, int) {
 	if value, end := leading(b, i); whole(b, i, end) {
 		return int64(value), end
+	}
+	if i < len(b) && b[i] == '-' {
+		if value, end := leading(b, i+1); whole(b, i+1, end) {
+			return -int64(value), end
+		}
 	}
 	magnitude, negative, end := d.magnitude(b, i)
 	switch {
@@ -189,11 +198,15 @@ var powers = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10
 // float reads a number.
 func (d *Decoder) float(b []byte, i int) (float64, int) {
 	// Up to 15 digits and a power of ten are exact, so that one division rounds right.
-	value, point := leading(b, i)
-	if digits := point - i; digits > 0 && digits <= 15 && (b[i] != '0' || digits == 1) && point < len(b) {
+	first, sign := i, 1.0
+	if i < len(b) && b[i] == '-' {
+		first, sign = i+1, -1
+	}
+	value, point := leading(b, first)
+	if digits := point - first; digits > 0 && digits <= 15 && (b[first] != '0' || digits == 1) && point < len(b) {
 		if b[point] != '.' {
 			if b[point]|0x20 != 'e' {
-				return float64(value), point
+				return sign * float64(value), point
 			}
 		} else {
 			end := point + 1
@@ -202,7 +215,7 @@ func (d *Decoder) float(b []byte, i int) (float64, int) {
 				end++
 			}
 			if fraction := end - point - 1; fraction > 0 && digits+fraction <= 15 && end < len(b) && b[end]|0x20 != 'e' {
-				return float64(value) / powers[fraction], end
+				return sign * float64(value) / powers[fraction], end
 			}
 		}
 	}
@@ -239,6 +252,9 @@ func (d *Decoder) float64s(b []byte, i int, dst []float64) int {
 }
 
 func elements[T any](d *Decoder, b []byte, i int, dst []T, read func(b []byte, i int) (T, int)) int {
+	if j := compact(b, i, dst, read); j >= 0 {
+		return j
+	}
 	start := i
 	i, more := d.array(b, i)
 	for k := range dst {
@@ -256,4 +272,21 @@ func elements[T any](d *Decoder, b []byte, i int, dst []T, read func(b []byte, i
 		return d.stop(ReasonWrongType, "", start)
 	}
 	return i
+}
+
+// compact is elements for an array without white space; any other fails.
+func compact[T any](b []byte, i int, dst []T, read func(b []byte, i int) (T, int)) int {
+	if i >= len(b) || b[i] != '[' {
+		return -1
+	}
+	for k := range dst {
+		after := byte(',')
+		if k == len(dst)-1 {
+			after = ']'
+		}
+		if dst[k], i = read(b, i+1); i < 0 || i >= len(b) || b[i] != after {
+			return -1
+		}
+	}
+	return i + 1
 }

@@ -37,7 +37,7 @@ const (
 	ReasonTooLong
 )
 
-// MaxRecordBytes bounds one record's JSON; MaxTextBytes one text field of it.
+// MaxRecordBytes bounds one raw record's JSON; MaxTextBytes one text field of any record.
 const (
 	MaxRecordBytes = 1 << 20
 	MaxTextBytes   = 1 << 10

@@ -72,19 +72,32 @@ func (d *Decoder) member(b []byte, i int) (name string, next int, more bool) {
 }
 
 func (d *Decoder) name(b []byte, i int) (name string, next int, more bool) {
-	j := i + 1
-	for j < len(b) && (b[j] >= 'a' && b[j] <= 'z' || b[j] == '_') {
-		j++
-	}
-	if i < len(b) && b[i] == '"' && j < len(b) && b[j] == '"' {
-		name, j = unsafe.String(&b[i+1], j-i-1), j+1
-	} else if name, j = d.skipText(b, i); j < 0 {
-		return "", j, false
+	name, j := plainName(b, i)
+	if j < 0 {
+		if name, j = d.skipText(b, i); j < 0 {
+			return "", j, false
+		}
 	}
 	if j = space(b, j); j == len(b) || b[j] != ':' {
 		return "", d.stop(ReasonMalformed, "", j), false
 	}
 	return name, space(b, j+1), true
+}
+
+// plainName reads a name without anything special in it, and not at b's very end.
+func plainName(b []byte, i int) (string, int) {
+	if i >= len(b) || b[i] != '"' {
+		return "", -1
+	}
+	for j := i + 1; j+8 <= len(b); j += 8 {
+		if m := special(binary.LittleEndian.Uint64(b[j:])); m != 0 {
+			if j += bits.TrailingZeros64(m) >> 3; b[j] == '"' {
+				return unsafe.String(&b[i+1], j-i-1), j + 1
+			}
+			break
+		}
+	}
+	return "", -1
 }
 
 // array reads the start of an array; more is false when it is empty.

@@ -131,14 +131,20 @@ func (m *model) names(w *writer) {
 func (m *model) event(w *writer) {
 	w.p("// Reset makes ev an empty event of kind, its fields at their defaults. Slices keep their capacity.")
 	w.p("func (ev *Event) Reset(kind Kind) {")
-	w.p("// Only the payload of ev.Kind can hold anything, and only that of kind has defaults.")
-	w.p("if ev.Kind != kind {\nev.reset(ev.Kind)\nev.Kind = kind\n}\nev.reset(kind)")
+	w.p("// Only the payload of ev.Kind can hold anything.")
+	w.p("if ev.Kind != kind {\nev.clear()\nev.Kind = kind\n}")
 	w.p("ev.Envelope = Envelope{%s}", defaults(m.structs["Envelope"]))
-	w.p("}\n")
-	w.p("func (ev *Event) reset(payload Kind) {\nswitch payload {")
+	w.p("switch kind {")
 	for _, k := range m.kinds {
 		if k.raw {
-			w.p("case %s: %s", k.goName, resetOf(k.record, "ev."+k.record.name))
+			w.p("case %s: %s", k.goName, resetOf(k.record, "ev."+k.record.name, defaults(k.record)))
+		}
+	}
+	w.p("}\n}\n")
+	w.p("func (ev *Event) clear() {\nswitch ev.Kind {")
+	for _, k := range m.kinds {
+		if k.raw {
+			w.p("case %s: %s", k.goName, resetOf(k.record, "ev."+k.record.name, ""))
 		}
 	}
 	w.p("}\n}\n")
@@ -259,9 +265,10 @@ func (m *model) classOf(f *field) class {
 	return class{}
 }
 
-// resetOf is the statement that empties the record at expression at, keeping its slices.
-func resetOf(r *record, at string) string {
-	keep := defaults(r)
+// resetOf is the statement that empties the record at expression at, keeping
+// its slices, and gives it the elements of a composite literal.
+func resetOf(r *record, at, elements string) string {
+	keep := elements
 	for _, f := range r.fields {
 		if strings.HasPrefix(f.goType, "[]") {
 			keep += fmt.Sprintf("%s: %s.%s[:0], ", f.goName, strings.TrimPrefix(at, "*"), f.goName)

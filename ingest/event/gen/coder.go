@@ -45,7 +45,7 @@ func (c *coder) kind(k *kind) {
 		c.p("return d.end(data, d.%s(data, 0, v))\n}\n", own)
 		c.p("// AppendJSON appends v as JSON, as Append does.")
 		c.p("func (v *%s) AppendJSON(dst []byte) []byte { return append%s(dst, v) }\n", k.record.name, k.record.name)
-		c.object(own, k.record.name, "", resetOf(k.record, "*v"), c.members(k.fields, func(*field) string { return "v." }), k)
+		c.object(own, k.record.name, "", resetOf(k.record, "*v", defaults(k.record)), c.members(k.fields, func(*field) string { return "v." }), k)
 		return
 	}
 	envelope := len(c.structs["Envelope"].fields)
@@ -94,7 +94,7 @@ func (c *coder) nested(typeName string) {
 	c.p("if i = d.%s(b, i, &list[len(list)-1]); i >= 0 {\ni, more = d.element(b, i)\n}\n}", lower(typeName))
 	c.p("return list, i\n}\n")
 	members := c.members(r.fields, func(*field) string { return "v." })
-	c.object(lower(typeName), typeName, c.paths[typeName], resetOf(r, "*v"), members, nil)
+	c.object(lower(typeName), typeName, c.paths[typeName], resetOf(r, "*v", defaults(r)), members, nil)
 }
 
 // object writes the decoder and the encoder of one object.

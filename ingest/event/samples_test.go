@@ -1,0 +1,291 @@
+package event
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/bojanz/currency"
+	"github.com/google/uuid"
+)
+
+// A destination holds one record of any kind behind one interface, so that a
+// test can run over all kinds.
+type destination struct {
+	kind   Kind
+	record any // *Event, *Features, ...
+	decode func(d *Decoder, data []byte) *Error
+	append func(dst []byte) []byte
+}
+
+func newDestination(kind Kind) destination {
+	switch kind {
+	case KindFeatures:
+		v := new(Features)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Features(data, v) }, v.AppendJSON}
+	case KindVelocity:
+		v := new(Velocity)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Velocity(data, v) }, v.AppendJSON}
+	case KindDeadLetter:
+		v := new(DeadLetter)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.DeadLetter(data, v) }, v.AppendJSON}
+	case KindLate:
+		v := new(Late)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Late(data, v) }, v.AppendJSON}
+	}
+	v := new(Event)
+	v.Reset(kind)
+	return destination{kind, v,
+		func(d *Decoder, data []byte) *Error { return d.Decode(kind, data, v) },
+		func(dst []byte) []byte { return Append(dst, v) }}
+}
+
+// parts are the structs of a record whose fields stand side by side in its JSON object.
+func (t destination) parts() []reflect.Value {
+	v := reflect.ValueOf(t.record).Elem()
+	if t.kind.Raw() {
+		payload := strings.ToUpper(t.kind.String()[:1]) + t.kind.String()[1:]
+		return []reflect.Value{v.FieldByName("Envelope"), v.FieldByName(payload)}
+	}
+	return []reflect.Value{v}
+}
+
+// samples hold one full record of each kind, as the encoder writes it.
+var samples = map[Kind]string{
+	KindPlayer: `{"id":"01979a6e-5b1c-7d40-9a3f-2c61f0b7e8d4","type":"offer_click","event_time":1760000012345,"ingest_time":1760000012411,` +
+		`"player_id":"p-7f3a9c1e52d84b06","session_id":"s-01979a6e4f0275c1","drop_id":"drop-aurora-2025w41","creator_id":"creator-00417",` +
+		`"region":"DE","pop":"fra2","language":"de-DE","consent":7,"heartbeat_ms":30000,"sku":"aurora-print-signed-a2","experiment_id":"cta-de","variant":"b"}`,
+	KindLatency: `{"id":"01979a6e-5b1c-7d40-9a3f-2c61f0b7e8d5","type":"edge_request","event_time":1760000012345,"ingest_time":1760000012411,` +
+		`"player_id":"p-7f3a9c1e52d84b06","session_id":"s-01979a6e4f0275c1","drop_id":"drop-aurora-2025w41","region":"DE","pop":"fra2",` +
+		`"sample_rate":0.1,"request":"landing","ms":183.25,"cache":"hit","cpu_ms":1.75,"egress_bytes":48211}`,
+	KindCheckout: `{"id":"01979a6e-5b1c-7d40-9a3f-2c61f0b7e8d6","type":"refunded","event_time":1760000012345,"ingest_time":1760000012411,` +
+		`"player_id":"p-7f3a9c1e52d84b06","session_id":"s-01979a6e4f0275c1","drop_id":"drop-aurora-2025w41","creator_id":"creator-00417",` +
+		`"region":"DE","pop":"fra2","language":"de-DE","consent":7,"checkout_id":"co-01979a6e5b1b7a02","amount":4999,"currency":"EUR",` +
+		`"sku":"aurora-print-signed-a2","quantity":2,"split_version":3,"original_time":1759999912345,"channel":"app","reason":"customer request"}`,
+	KindSubtitle: `{"id":"01979a6e-5b1c-7d40-9a3f-2c61f0b7e8d7","type":"cue","event_time":1760000012345,"drop_id":"drop-aurora-2025w41",` +
+		`"stream_id":"premiere-1","cue_id":8812,"speech_start_ms":5400120,"display_ms":5403420,"on_screen_ms":2600,"graphemes":57,"words":11,` +
+		`"translation_ms":840,"source_language":"en","target_language":"fr","variant":"a"}`,
+	KindDrop: `{"id":"01979a6e-5b1c-7d40-9a3f-2c61f0b7e8d8","type":"catalogue","event_time":1760000012345,"drop_id":"drop-aurora-2025w41",` +
+		`"creator_id":"creator-00417","name":"Aurora","version":4,"start_ms":1760000000000,"end_ms":1760172800000,` +
+		`"splits":[{"version":1,"shares":[{"participant":"creator-00417","bps":8500},{"participant":"platform","bps":1500}]},` +
+		`{"version":2,"shares":[{"participant":"creator-00417","bps":10000}]}],` +
+		`"items":[{"sku":"aurora-print-signed-a2","price":4999,"currency":"EUR","inventory":500},{"sku":"aurora-loop","price":900,"currency":"EUR"}],` +
+		`"budget":250000000000,"budget_currency":"EUR","experiments":[{"id":"cta-de","salt":"v1","traffic_bps":10000,` +
+		`"variants":[{"name":"a","bps":5000},{"name":"b","bps":5000}]}],"latency_budget_ms":300,"cue_latency_ms":4500}`,
+	KindFeatures: `{"player_id":"p-7f3a9c1e52d84b06","revision":12,"as_of":1760000012346,"watermark":1760000002344,"maturity":"provisional",` +
+		`"sessions":[1,2,5,9],"active_days":[1,1,4,8],"playtime_s":[310,2230,9120,20015],"landings":[2,3,3,3],"impressions":[4,9,9,9],"clicks":[1,1,1,1],` +
+		`"checkouts":[1,1,1,2],"net_spend":[4999,4999,4999,-100],"creators":[1,1,2,2],"drops":[1,1,1,2],"latency_mean_ms":[181.5,190.25,-1,-1],` +
+		`"latency_max_ms":[240,410.5,-1,-1],"spend_currency":"EUR","foreign_checkouts":1,"first_activity":1757600000000,"last_activity":1760000012345,` +
+		`"sessions_total":31,"gap_mean_s":40120.5,"gap_var_s2":1250000.125}`,
+	KindVelocity: `{"drop_id":"drop-aurora-2025w41","pop":"fra2","partition":7,"pane_start":1760000010000,"pane_ms":10000,"revision":3,` +
+		`"watermark":-1,"maturity":"final","events":[120,110,40,12,9],"players":[100,90,33,10,8],"funnel_gap":2,"failed":1,"refunded":1,"chargeback":1,` +
+		`"conversions":9,"time_to_convert":[{"count":2},{"panes":3,"count":6}],"money":[{"currency":"EUR","gross":44991,"refunds":4999},` +
+		`{"currency":"USD","gross":900,"chargebacks":900}]}`,
+	KindDeadLetter: `{"topic":"checkout","partition":3,"offset":99120,"timestamp":1760000012500,"class":"amount_precision","field":"amount",` +
+		`"key":"cC03ZjNh","value":"eyJpZCI6IjAifQ=="}`,
+	KindLate: `{"topic":"player","partition":3,"offset":99121,"timestamp":1760000012500,"event_time":1759999000000,"late_by_ms":402500,` +
+		`"drop_id":"drop-aurora-2025w41","value":"eyJpZCI6IjAifQ=="}`,
+}
+
+func TestSamplesAreCanonical(t *testing.T) {
+	for _, kind := range Kinds() {
+		t.Run(kind.String(), func(t *testing.T) {
+			to := newDestination(kind)
+			if err := to.decode(new(Decoder), []byte(samples[kind])); err != nil {
+				t.Fatal(err)
+			}
+			if got := string(to.append(nil)); got != samples[kind] {
+				t.Errorf("decoded and encoded again:\n%s\nwant\n%s", got, samples[kind])
+			}
+		})
+	}
+}
+
+// newRand makes a generator whose seed is printed.
+func newRand(t testing.TB) *rand.Rand {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// fill sets every field of a record to a random value that its rules allow.
+func fill(r *rand.Rand, to destination) {
+	for _, part := range to.parts() {
+		fillStruct(r, to.kind, part)
+	}
+	if ev, ok := to.record.(*Event); ok && to.kind == KindDrop {
+		ev.Drop.EndMS = ev.Drop.StartMS + 1 + r.Int64N(math.MaxInt64-ev.Drop.StartMS)
+	}
+}
+
+func fillStruct(r *rand.Rand, kind Kind, v reflect.Value) {
+	for i := range v.NumField() {
+		rule := ruleOf(v.Type().Field(i))
+		required := rule.has("required") || rule.has("complete") || strings.Contains(rule["required"], kind.String())
+		if !required && r.IntN(3) == 0 {
+			// Left at the default.
+			if standard, ok := rule["default"]; ok {
+				n, _ := strconv.ParseFloat(standard, 64)
+				v.Field(i).Set(reflect.ValueOf(n).Convert(v.Field(i).Type()))
+			}
+			continue
+		}
+		v.Field(i).Set(value(r, kind, v.Field(i).Type(), rule, required))
+	}
+}
+
+// rule is a parsed rule tag.
+type rule map[string]string
+
+func (r rule) has(name string) bool {
+	argument, ok := r[name]
+	return ok && argument == ""
+}
+
+func (r rule) number(name string, otherwise float64) float64 {
+	if n, err := strconv.ParseFloat(r[name], 64); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+func ruleOf(f reflect.StructField) rule {
+	parsed := rule{}
+	for item := range strings.SplitSeq(f.Tag.Get("rule"), ";") {
+		name, argument, _ := strings.Cut(item, "=")
+		parsed[name] = argument
+	}
+	return parsed
+}
+
+func value(r *rand.Rand, kind Kind, typ reflect.Type, rule rule, required bool) reflect.Value {
+	v := reflect.New(typ).Elem()
+	switch typ {
+	case reflect.TypeFor[uuid.UUID]():
+		var id uuid.UUID
+		for i := range id {
+			id[i] = byte(r.Uint32())
+		}
+		v.Set(reflect.ValueOf(id))
+		return v
+	case reflect.TypeFor[Type]():
+		return reflect.ValueOf(kind.Types()[r.IntN(len(kind.Types()))])
+	case reflect.TypeFor[Request]():
+		return reflect.ValueOf(Requests()[r.IntN(len(Requests()))])
+	case reflect.TypeFor[CacheStatus]():
+		return reflect.ValueOf(CacheStatuses()[r.IntN(len(CacheStatuses()))])
+	case reflect.TypeFor[Maturity]():
+		return reflect.ValueOf(Maturities()[r.IntN(len(Maturities()))])
+	case reflect.TypeFor[Reason]():
+		return reflect.ValueOf(Reasons()[r.IntN(len(Reasons()))])
+	}
+	switch typ.Kind() {
+	case reflect.String:
+		if rule.has("currency") {
+			codes := currency.GetCurrencyCodes()
+			v.SetString(codes[r.IntN(len(codes))])
+			break
+		}
+		for v.SetString(text(r)); required && v.Len() == 0; {
+			v.SetString(text(r))
+		}
+	case reflect.Bool:
+		v.SetBool(r.IntN(2) == 0)
+	case reflect.Float64:
+		low, high := rule.number("min", -math.MaxFloat64), rule.number("max", math.MaxFloat64)
+		for v.SetFloat(float(r)); v.Float() < low || v.Float() > high || v.Float() <= rule.number("above", math.Inf(-1)); {
+			v.SetFloat(float(r))
+		}
+	case reflect.Int32, reflect.Int64:
+		for ok := false; !ok; {
+			// Any number of bits is as likely as any other.
+			n := int64(r.Uint64() >> r.IntN(64))
+			if r.IntN(4) == 0 {
+				n = -n
+			}
+			ok = float64(n) >= rule.number("min", math.MinInt64) && float64(n) <= rule.number("max", math.MaxInt64) && !v.OverflowInt(n)
+			v.SetInt(n)
+		}
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		for ok := false; !ok; {
+			n := r.Uint64() >> r.IntN(64)
+			ok = float64(n) >= rule.number("min", 0) && float64(n) <= rule.number("max", math.MaxUint64) && !v.OverflowUint(n)
+			v.SetUint(n)
+		}
+	case reflect.Array:
+		for i := range typ.Len() {
+			v.Index(i).Set(value(r, kind, typ.Elem(), rule, false))
+		}
+	case reflect.Slice:
+		n := r.IntN(4)
+		if n == 0 && typ.Elem() != reflect.TypeFor[Share]() {
+			break // nil, as decoding nothing leaves it
+		}
+		if typ.Elem() == reflect.TypeFor[Share]() {
+			v.Set(reflect.ValueOf(shares(r)))
+			break
+		}
+		for range n {
+			element := reflect.New(typ.Elem()).Elem()
+			if element.Kind() == reflect.Struct {
+				fillStruct(r, kind, element)
+			} else {
+				element = value(r, kind, typ.Elem(), rule, false)
+			}
+			v.Set(reflect.Append(v, element))
+		}
+	default:
+		panic(fmt.Sprintf("no values for %s", typ))
+	}
+	return v
+}
+
+// shares sum to 10,000 basis points.
+func shares(r *rand.Rand) []Share {
+	var list []Share
+	for left := uint32(10_000); left > 0; {
+		bps := min(left, 1+r.Uint32N(10_000))
+		list = append(list, Share{Participant: fmt.Sprintf("%s%d", text(r), len(list)), BPS: bps})
+		left -= bps
+	}
+	return list
+}
+
+func float(r *rand.Rand) float64 {
+	switch r.IntN(5) {
+	case 0:
+		return float64(r.IntN(2000) - 1000)
+	case 1:
+		return r.Float64()
+	case 2:
+		return float64(r.IntN(1e9)) / 1000
+	case 3:
+		return r.NormFloat64() * math.Pow(10, float64(r.IntN(40)-20))
+	}
+	for {
+		if f := math.Float64frombits(r.Uint64()); !math.IsNaN(f) && !math.IsInf(f, 0) {
+			return f
+		}
+	}
+}
+
+// text is a string of up to MaxTextBytes: mostly identifiers, sometimes anything.
+func text(r *rand.Rand) string {
+	alphabet := []rune("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+	if r.IntN(3) == 0 {
+		alphabet = []rune("ab\"\\/\b\f\n\r\t\x00\x1f\x7f é€\u2028\ufffd😀𐍈<>&")
+	}
+	n := r.IntN(30)
+	if r.IntN(20) == 0 {
+		n = r.IntN(MaxTextBytes/4 + 1)
+	}
+	var b strings.Builder
+	for range n {
+		b.WriteRune(alphabet[r.IntN(len(alphabet))])
+	}
+	return b.String()
+}
