@@ -26,16 +26,16 @@ type CLI struct {
 	File    string           `name:"config-file" short:"c" help:"YAML configuration file." env:"DROPLIFT_CONFIG_FILE" placeholder:"FILE"`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 
-	Up         UpCmd         `cmd:"" help:"Run the whole pipeline: embedded servers unless real ones are named, processors and sink."`
-	Demo       DemoCmd       `cmd:"" help:"Run the pipeline and play a simulated drop on it, then report."`
-	Process    ProcessCmd    `cmd:"" help:"Run the processors alone, against a real Kafka."`
-	Sink       SinkCmd       `cmd:"" help:"Run the ClickHouse sink alone, against a real Kafka and ClickHouse."`
-	Simulate   SimulateCmd   `cmd:"" help:"Generate a seeded drop into Kafka, with its true effects in a file."`
-	Replay     ReplayCmd     `cmd:"" help:"Turn real files into events through a mapping."`
-	Migrate    MigrateCmd    `cmd:"" help:"Create or upgrade the ClickHouse tables."`
-	Query      QueryCmd      `cmd:"" help:"Ask ClickHouse: a named query or SQL."`
-	Report     ReportCmd     `cmd:"" help:"Print a drop's report."`
-	Settings   SettingsCmd   `cmd:"" name:"config" help:"Check or show the configuration."`
+	Up       UpCmd       `cmd:"" help:"Run the whole pipeline: embedded servers unless real ones are named, processors and sink."`
+	Demo     DemoCmd     `cmd:"" help:"Run the pipeline and play a simulated drop on it, then report."`
+	Process  ProcessCmd  `cmd:"" help:"Run the processors alone, against a real Kafka."`
+	Sink     SinkCmd     `cmd:"" help:"Run the ClickHouse sink alone, against a real Kafka and ClickHouse."`
+	Simulate SimulateCmd `cmd:"" help:"Generate a seeded drop into Kafka, with its true effects in a file."`
+	Replay   ReplayCmd   `cmd:"" help:"Turn real files into events through a mapping."`
+	Migrate  MigrateCmd  `cmd:"" help:"Create or upgrade the ClickHouse tables."`
+	Query    QueryCmd    `cmd:"" help:"Ask ClickHouse: a named query or SQL."`
+	Report   ReportCmd   `cmd:"" help:"Print a drop's report."`
+	Settings SettingsCmd `cmd:"" name:"config" help:"Check or show the configuration."`
 }
 
 func newParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
