@@ -34,7 +34,7 @@ type Config struct {
 	KafkaUser         string   `group:"kafka" help:"SASL user."`
 	KafkaPasswordFile string   `group:"kafka" help:"File that holds the SASL password (or set DROPLIFT_KAFKA_PASSWORD)." placeholder:"FILE"`
 	KafkaTLS          bool     `group:"kafka" help:"Connect with TLS."`
-	KafkaTLSCA        string   `group:"kafka" help:"CA certificates (PEM) to trust instead of the system's." placeholder:"FILE"`
+	KafkaTLSCA        string   `name:"kafka-tls-ca" group:"kafka" help:"CA certificates (PEM) to trust instead of the system's." placeholder:"FILE"`
 	KafkaTLSCert      string   `group:"kafka" help:"Client certificate (PEM)." placeholder:"FILE"`
 	KafkaTLSKey       string   `group:"kafka" help:"Client key (PEM)." placeholder:"FILE"`
 

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // mappings name time zones, and a container may have no table of them
 
 	"github.com/alecthomas/kong"
 
@@ -24,7 +25,7 @@ var version = "unknown"
 type CLI struct {
 	Config  `embed:""`
 	File    string           `name:"config-file" short:"c" help:"YAML configuration file." env:"DROPLIFT_CONFIG_FILE" placeholder:"FILE"`
-	Version kong.VersionFlag `help:"Print the version and exit."`
+	Version kong.VersionFlag `help:"Print the version and exit." env:"-"`
 
 	Up       UpCmd       `cmd:"" help:"Run the whole pipeline: embedded servers unless real ones are named, processors and sink."`
 	Demo     DemoCmd     `cmd:"" help:"Run the pipeline and play a simulated drop on it, then report."`

@@ -28,31 +28,25 @@ func (c *QueryCmd) Run(ctx context.Context, cfg *Config) error {
 	if c.List {
 		return c.list()
 	}
-	request := clickhouse.StreamRequest{SQL: c.SQL, Format: c.Format, Params: clickhouse.Params{}}
-	for name, value := range c.Param {
-		request.Params[name] = value
-	}
 	switch {
 	case c.SQL != "" && c.Name != "":
 		return errors.New("give a named query or --sql, not both")
-	case c.Name != "":
-		query, err := sql.Lookup(c.Name)
-		if err != nil {
-			return fmt.Errorf("%w; droplift query --list shows them", err)
-		}
-		request.SQL = query.SQL
-		if request.Params, err = clickhouse.Resolve(query, request.Params); err != nil {
-			return err
-		}
-	case c.SQL == "":
+	case c.SQL == "" && c.Name == "":
 		return errors.New("give a named query (droplift query --list) or --sql TEXT")
+	}
+	params := clickhouse.Params{}
+	for name, value := range c.Param {
+		params[name] = value
 	}
 	client, err := cfg.openReader(ctx, cfg.clickhouseOrLocal(), cfg.logger(os.Stderr))
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	return client.Stream(ctx, os.Stdout, request)
+	if c.SQL != "" {
+		return client.Stream(ctx, os.Stdout, clickhouse.StreamRequest{SQL: c.SQL, Format: c.Format, Params: params})
+	}
+	return client.StreamQuery(ctx, os.Stdout, c.Name, c.Format, params)
 }
 
 func (c *QueryCmd) list() error {

@@ -41,8 +41,7 @@ ENGINE = ReplacingMergeTree(version)
 ORDER BY (player_id, event_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
--- Settings and exponents are joined, not looked up by scalar subqueries: the embedded engine cancels a streamed insert
--- whose views hold one.
+-- Rates come in by joins, not by scalar subqueries: the embedded engine cannot run those while it takes an insert in.
 CREATE MATERIALIZED VIEW purchases_from_checkout_events TO purchases AS
 SELECT
     player_id,
@@ -66,8 +65,8 @@ SELECT
        NULL) AS amount_reporting,
     reporting AS reporting_currency,
     if(rated, fx_rate, NULL) AS rate,
-    multiIf(NOT rated, '', currency = reporting, 'identity', fx_source) AS rate_source,
-    if(rated, if(currency = reporting, rate_day, fx_date), NULL) AS rate_date,
+    if(rated, fx_source, '') AS rate_source,
+    if(rated, if(fx_source = 'identity', rate_day, fx_date), NULL) AS rate_date,
     kafka_partition,
     kafka_offset,
     bitNot(kafka_offset) AS version
@@ -79,36 +78,32 @@ FROM
         e.quantity AS quantity, e.split_version AS split_version,
         e.effective_time AS effective_time, e.original_time AS original_time,
         e.amount AS amount, e.currency AS currency, e.rate_day AS rate_day,
-        e.kafka_partition AS kafka_partition, e.kafka_offset AS kafka_offset,
-        e.reporting AS reporting,
-        r.source AS fx_source, r.date AS fx_date,
-        if(e.currency = e.reporting, toDecimal128(1, 18), r.rate) AS fx_rate,
-        fx_rate > 0 AND e.original_time > toDateTime64(0, 3, 'UTC') AND mapContains(e.exponents, e.currency) AS rated,
+        e.kafka_partition AS kafka_partition, e.kafka_offset AS kafka_offset, e.reporting AS reporting,
+        r.rate AS fx_rate, r.source AS fx_source, r.date AS fx_date,
+        r.rate > 0 AND e.original_time > toDateTime64(0, 3, 'UTC') AS rated,
         -- amount · rate · 10^(e_r − e_t) as one exact fraction: rate has 18 decimals.
-        toInt256(amount) * toInt256(toDecimal256(fx_rate, 18) * 1000000000000000000) AS numerator,
-        toInt256(exp10(18 + e.exponents[e.currency] - e.exponents[e.reporting])) AS denominator,
+        toInt256(e.amount) * toInt256(toDecimal256(r.rate, 18) * 1000000000000000000) AS numerator,
+        toInt256(exp10(18 + e.exponent - e.reporting_exponent)) AS denominator,
         intDiv(numerator, denominator) AS quotient,
         numerator - quotient * denominator AS remainder
     FROM
     (
-        SELECT
-            player_id, id AS event_id, type, checkout_id, drop_id, creator_id, pop, region, sku, quantity, split_version,
-            at AS effective_time,
-            if(type = 'completed', at, original_time) AS original_time,
-            if(type = 'completed', amount, -amount) AS amount,
-            currency, toDate(if(type = 'completed', at, original_time)) AS rate_day,
-            kafka_partition, kafka_offset, reporting, exponents
-        FROM checkout_events
-        CROSS JOIN (SELECT argMax(value, changed_at) AS reporting FROM settings WHERE name = 'reporting_currency') AS s
-        CROSS JOIN (SELECT mapFromArrays(groupArray(code), groupArray(exponent)) AS exponents FROM currencies FINAL) AS c
-        WHERE type IN ('completed', 'refunded', 'chargeback') AND NOT synthetic AND NOT quarantined
+        SELECT k.*, c.exponent AS exponent, c.reporting AS reporting, c.reporting_exponent AS reporting_exponent
+        FROM
+        (
+            SELECT
+                player_id, id AS event_id, type, checkout_id, drop_id, creator_id, pop, region, sku, quantity, split_version,
+                at AS effective_time,
+                if(type = 'completed', at, original_time) AS original_time,
+                if(type = 'completed', amount, -amount) AS amount,
+                currency, toDate(if(type = 'completed', at, original_time)) AS rate_day,
+                kafka_partition, kafka_offset
+            FROM checkout_events
+            WHERE type IN ('completed', 'refunded', 'chargeback') AND NOT synthetic AND NOT quarantined
+        ) AS k
+        LEFT JOIN reporting_currencies AS c ON c.code = k.currency
     ) AS e
-    ASOF LEFT JOIN
-    (
-        SELECT base, quote, date, argMax(f.rate, loaded_at) AS rate, argMax(f.source, loaded_at) AS source
-        FROM fx_rates AS f
-        GROUP BY base, quote, date
-    ) AS r ON e.currency = r.base AND e.reporting = r.quote AND e.rate_day >= r.date
+    ASOF LEFT JOIN reporting_rates AS r ON e.currency = r.base AND e.rate_day >= r.date
 );
 
 -- Who is a member since when: first activity, first drop and first creator by (time, id), so that ties break the same way
