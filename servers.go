@@ -12,7 +12,6 @@ import (
 
 	"github.com/droplift/droplift/deploy/embedded"
 	"github.com/droplift/droplift/ingest/kafka"
-	"github.com/droplift/droplift/sinks/clickhouse"
 )
 
 // servers are the Kafka and ClickHouse that a command talks to: real ones that
@@ -147,5 +146,3 @@ func (c *Config) instance() string {
 	}
 	return host + ":" + dir
 }
-
-var _ = clickhouse.Config{}
