@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -241,30 +242,18 @@ func captureStdout(f func() error) (string, error) {
 	return <-printed, err
 }
 
-// childArgs holds the arguments of a test binary that acts as droplift, one a line.
-const childArgs = "DROPLIFT_TEST_CHILD_ARGS"
-
-// TestDropliftProcess is droplift itself when another test started it, see droplift.
-func TestDropliftProcess(t *testing.T) {
-	args, ok := os.LookupEnv(childArgs)
-	if !ok {
-		t.Skip("runs only as the child of other tests")
-	}
-	os.Unsetenv(childArgs)
-	os.Exit(run(strings.Split(args, "\n")))
-}
-
 // process is a droplift process of its own.
 type process struct {
 	*exec.Cmd
 	stdout, stderr safeBuffer
 }
 
-// droplift prepares a process with these arguments; env adds NAME=VALUE.
+// droplift prepares a process with these arguments; env adds NAME=VALUE. It dies with the test.
 func droplift(env []string, args ...string) *process {
-	p := &process{Cmd: exec.Command(os.Args[0], "-test.run=^TestDropliftProcess$")}
-	p.Env = append(append(os.Environ(), env...), childArgs+"="+strings.Join(args, "\n"))
+	p := &process{Cmd: exec.Command(os.Args[0], args...)}
+	p.Env = append(append(os.Environ(), env...), asDroplift+"=1")
 	p.Stdout, p.Stderr = &p.stdout, &p.stderr
+	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return p
 }
 

@@ -11,9 +11,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/droplift/droplift/deploy/embedded"
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 )
 
 // readmeCommands are the lines of README's sh blocks.
@@ -40,9 +37,7 @@ func readmeCommands(t *testing.T) []string {
 // TestREADME runs what the README tells a newcomer to run, but for `make test`, which runs this. The demo plays a
 // smaller drop than by default; the other commands talk to it while it serves.
 func TestREADME(t *testing.T) {
-	if _, err := embedded.LocateLibrary(); err != nil {
-		embeddedtest.Missing(t, "clickhouse", err.Error())
-	}
+	needLibrary(t)
 	commands := readmeCommands(t)
 	if len(commands) < 5 || commands[0] != "make demo" || commands[1] != "make test" {
 		t.Fatalf("README's commands are %q; want make demo, make test and more", commands)
@@ -63,7 +58,7 @@ func TestREADME(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer syscall.Kill(-demo.Process.Pid, syscall.SIGKILL)
-	timer := time.AfterFunc(5*time.Minute, func() { syscall.Kill(-demo.Process.Pid, syscall.SIGKILL) })
+	timer := time.AfterFunc(10*time.Minute, func() { syscall.Kill(-demo.Process.Pid, syscall.SIGKILL) })
 	defer timer.Stop()
 	var drop string
 	serving := false
@@ -77,18 +72,14 @@ func TestREADME(t *testing.T) {
 		t.Fatalf("the demo ended before it served (drop %q)", drop)
 	}
 
-	sample, err := filepath.Abs("../shared/data/completejourney/transactions_sample.csv.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, command := range commands[2:] {
 		t.Run(command, func(t *testing.T) {
-			if strings.Contains(command, "transactions_sample.csv.gz") {
-				if _, err := os.Stat(sample); err != nil {
-					t.Skip("the sample file is absent")
-				}
+			const sample = "transactions_sample.csv.gz"
+			file := sample
+			if strings.Contains(command, sample) {
+				file = realData(t, "completejourney/"+sample)
 			}
-			command = strings.NewReplacer("DROP", drop, "transactions_sample.csv.gz", sample,
+			command = strings.NewReplacer("DROP", drop, sample, file,
 				"truth.json", filepath.Join(dir, "truth.json")).Replace(command)
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
