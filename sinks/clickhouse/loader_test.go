@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -155,6 +156,26 @@ func TestUndecodable(t *testing.T) {
 	}
 	if err := l.Write(t.Context(), 11, 11); err == nil {
 		t.Error("wrote offset 10 under a range that starts at 11")
+	}
+}
+
+// TestFarClock: a clock beyond what the column holds must not come out as a believable time.
+func TestFarClock(t *testing.T) {
+	c := open(t, embeddedtest.ClickHouse(t))
+	far := []int64{1, lastMoment, lastMoment + 1, 1 << 62, math.MaxInt64, (math.MaxInt64/1_000_000+1)*2 + monday}
+	var events []event.Event
+	for i, at := range far {
+		ev := checkout(event.CheckoutCompleted, fmt.Sprintf("p%d", i), at, 1)
+		ev.IngestTime = monday
+		events = append(events, ev)
+	}
+	writeAll(t, newTestLoader(t, newSink(t, c), event.KindCheckout, 0), records(0, events...))
+	got := lines(t, c, "SELECT toYear(event_time), quarantined FROM checkout_events ORDER BY kafka_offset")
+	if fmt.Sprint(got) != "[1970\ttrue 2262\ttrue 2262\ttrue 2262\ttrue 2262\ttrue 2262\ttrue]" {
+		t.Errorf("got %q", got)
+	}
+	if n := storedRows(t, c, "purchases"); n != "0" {
+		t.Errorf("%s quarantined purchases counted", n)
 	}
 }
 

@@ -9,7 +9,7 @@
 -- amount_reporting converts at the rate of the purchase day, so that a full refund nets to exactly 0: half-even in
 -- integers, rate, source and date kept beside it. NULL: no rate, or no purchase day; report_quality counts those.
 -- A resent event loses against its first arrival; a rebuilt row replaces itself.
-CREATE TABLE purchases
+CREATE TABLE IF NOT EXISTS purchases
 (
     player_id   String,
     event_id    UUID,
@@ -42,7 +42,7 @@ ORDER BY (player_id, event_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
 -- Rates come in by joins, not by scalar subqueries: the embedded engine cannot run those while it takes an insert in.
-CREATE MATERIALIZED VIEW purchases_from_checkout_events TO purchases AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS purchases_from_checkout_events TO purchases AS
 SELECT
     player_id,
     event_id,
@@ -108,7 +108,7 @@ FROM
 
 -- Who is a member since when: the first effective time of each player, drop and creator. Qualifying: every player and
 -- checkout event. One minimum of a plain time is all that every insert pays for; members derives the rest.
-CREATE TABLE member_activity
+CREATE TABLE IF NOT EXISTS member_activity
 (
     player_id  String,
     drop_id    LowCardinality(String),
@@ -119,13 +119,13 @@ ENGINE = AggregatingMergeTree
 ORDER BY (player_id, drop_id, creator_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE MATERIALIZED VIEW member_activity_from_player_events TO member_activity AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS member_activity_from_player_events TO member_activity AS
 SELECT player_id, drop_id, creator_id, min(at) AS first
 FROM player_events
 WHERE player_id != '' AND NOT synthetic AND NOT quarantined
 GROUP BY player_id, drop_id, creator_id;
 
-CREATE MATERIALIZED VIEW member_activity_from_checkout_events TO member_activity AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS member_activity_from_checkout_events TO member_activity AS
 SELECT player_id, drop_id, creator_id, min(at) AS first
 FROM checkout_events
 WHERE player_id != '' AND NOT synthetic AND NOT quarantined
@@ -133,7 +133,7 @@ GROUP BY player_id, drop_id, creator_id;
 
 -- One row per member. first_drop and first_creator are empty for a member without one; ties go to the smaller id, so that
 -- they break the same way everywhere.
-CREATE VIEW members AS
+CREATE VIEW IF NOT EXISTS members AS
 SELECT
     player_id,
     min(m.first) AS first_activity,
@@ -146,7 +146,7 @@ GROUP BY player_id;
 
 -- First times of each funnel step, and the first landing request with its latency, per player and drop. NULL or the far
 -- future: not seen.
-CREATE TABLE player_drops
+CREATE TABLE IF NOT EXISTS player_drops
 (
     drop_id   LowCardinality(String),
     player_id String,
@@ -161,7 +161,7 @@ ENGINE = AggregatingMergeTree
 ORDER BY (drop_id, player_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE MATERIALIZED VIEW player_drops_from_player_events TO player_drops AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS player_drops_from_player_events TO player_drops AS
 SELECT
     drop_id,
     player_id,
@@ -176,7 +176,7 @@ WHERE player_id != '' AND drop_id != '' AND NOT synthetic AND NOT quarantined
   AND type IN ('landing_view', 'offer_impression', 'offer_click')
 GROUP BY drop_id, player_id;
 
-CREATE MATERIALIZED VIEW player_drops_from_checkout_events TO player_drops AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS player_drops_from_checkout_events TO player_drops AS
 SELECT
     drop_id,
     player_id,
@@ -190,7 +190,7 @@ FROM checkout_events
 WHERE player_id != '' AND drop_id != '' AND NOT synthetic AND NOT quarantined AND type IN ('started', 'completed')
 GROUP BY drop_id, player_id;
 
-CREATE MATERIALIZED VIEW player_drops_from_latency_events TO player_drops AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS player_drops_from_latency_events TO player_drops AS
 SELECT
     drop_id,
     player_id,
@@ -206,7 +206,7 @@ GROUP BY drop_id, player_id;
 
 -- The watermark that the stored events give: per partition the newest effective time minus 10 s of out-of-orderness minus
 -- 1 ms. A partition that took in nothing during the last hour of arrivals counts as idle.
-CREATE VIEW watermarks AS
+CREATE VIEW IF NOT EXISTS watermarks AS
 SELECT topic, kafka_partition, fromUnixTimestamp64Milli(toUnixTimestamp64Milli(newest) - 10001, 'UTC') AS watermark,
        arrived < max(arrived) OVER () - INTERVAL 1 HOUR AS idle
 FROM
@@ -220,7 +220,7 @@ FROM
 
 -- Conversions within [t − window_ms, t) for every hop t of a drop, from the processors' panes; hop_ms is a multiple of the
 -- pane, window_ms of hop_ms. t runs to the newest pane that any partition has published.
-CREATE VIEW conversion_velocity AS
+CREATE VIEW IF NOT EXISTS conversion_velocity AS
 WITH
     panes AS
     (
