@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -166,6 +165,16 @@ func (p *pipeline) want(what, text, want string) {
 	}
 }
 
+// metrics are the installation's, as a scraper gets them. It needs a --metrics-addr.
+func (p *pipeline) metrics() string {
+	p.t.Helper()
+	status, body, err := get(p.node.ops.MetricsAt + "/metrics")
+	if err != nil || status != http.StatusOK {
+		p.t.Fatalf("metrics: HTTP %d, %v", status, err)
+	}
+	return body
+}
+
 // needLibrary skips a test that cannot run without ClickHouse's library, unless it is required.
 func needLibrary(t testing.TB) {
 	t.Helper()
@@ -211,17 +220,6 @@ func get(url string) (int, string, error) {
 	return response.StatusCode, string(body), err
 }
 
-// freeAddr is a loopback address where nobody listens.
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 // captureStdout returns what f prints on standard output.
 func captureStdout(f func() error) (string, error) {
 	r, w, err := os.Pipe()
@@ -241,30 +239,30 @@ func captureStdout(f func() error) (string, error) {
 	return <-printed, err
 }
 
-// childArgs holds the arguments of a test binary that acts as droplift, one a line.
-const childArgs = "DROPLIFT_TEST_CHILD_ARGS"
-
-// TestDropliftProcess is droplift itself when another test started it, see droplift.
-func TestDropliftProcess(t *testing.T) {
-	args, ok := os.LookupEnv(childArgs)
-	if !ok {
-		t.Skip("runs only as the child of other tests")
-	}
-	os.Unsetenv(childArgs)
-	os.Exit(run(strings.Split(args, "\n")))
-}
-
 // process is a droplift process of its own.
 type process struct {
 	*exec.Cmd
 	stdout, stderr safeBuffer
 }
 
-// droplift prepares a process with these arguments; env adds NAME=VALUE.
-func droplift(env []string, args ...string) *process {
-	p := &process{Cmd: exec.Command(os.Args[0], "-test.run=^TestDropliftProcess$")}
-	p.Env = append(append(os.Environ(), env...), childArgs+"="+strings.Join(args, "\n"))
+// startDroplift starts the test binary as droplift; env adds NAME=VALUE. The test kills it at its end.
+func startDroplift(t testing.TB, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command(os.Args[0], args...)}
+	p.Env = append(append(os.Environ(), asDroplift+"=1"), env...)
 	p.Stdout, p.Stderr = &p.stdout, &p.stderr
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if p.ProcessState == nil {
+			p.Process.Kill()
+			p.Wait()
+		}
+		if t.Failed() {
+			t.Logf("droplift %s\n%s%s", strings.Join(args, " "), p.stdout.String(), p.stderr.String())
+		}
+	})
 	return p
 }
 
@@ -284,10 +282,7 @@ func (p *process) end(t testing.TB) int {
 // runDroplift runs a process to its end.
 func runDroplift(t testing.TB, env []string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	p := droplift(env, args...)
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
+	p := startDroplift(t, env, args...)
 	code = p.end(t)
 	return code, p.stdout.String(), p.stderr.String()
 }
