@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -220,6 +222,17 @@ func get(url string) (int, string, error) {
 	return response.StatusCode, string(body), err
 }
 
+// freeAddr is a loopback address where nobody listens.
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
 // captureStdout returns what f prints on standard output.
 func captureStdout(f func() error) (string, error) {
 	r, w, err := os.Pipe()
@@ -245,12 +258,19 @@ type process struct {
 	stdout, stderr safeBuffer
 }
 
-// startDroplift starts the test binary as droplift; env adds NAME=VALUE. The test kills it at its end.
+// droplift prepares a process with these arguments; env adds NAME=VALUE. It dies with the test.
+func droplift(env []string, args ...string) *process {
+	p := &process{Cmd: exec.Command(os.Args[0], args...)}
+	p.Env = append(append(os.Environ(), env...), asDroplift+"=1")
+	p.Stdout, p.Stderr = &p.stdout, &p.stderr
+	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return p
+}
+
+// startDroplift starts such a process, and ends it with the test.
 func startDroplift(t testing.TB, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command(os.Args[0], args...)}
-	p.Env = append(append(os.Environ(), asDroplift+"=1"), env...)
-	p.Stdout, p.Stderr = &p.stdout, &p.stderr
+	p := droplift(env, args...)
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}

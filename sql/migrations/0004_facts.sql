@@ -106,37 +106,42 @@ FROM
     ASOF LEFT JOIN reporting_rates AS r ON e.currency = r.base AND e.rate_day >= r.date
 );
 
--- Who is a member since when: first activity, first drop and first creator by (time, id), so that ties break the same way
--- everywhere. Qualifying: every player and checkout event. The pairs hold the far future where there is none.
-CREATE TABLE members
+-- Who is a member since when: the first effective time of each player, drop and creator. Qualifying: every player and
+-- checkout event. One minimum of a plain time is all that every insert pays for; members derives the rest.
+CREATE TABLE member_activity
 (
-    player_id      String,
-    first_activity SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
-    first_drop     SimpleAggregateFunction(min, Tuple(DateTime64(3, 'UTC'), String)),
-    first_creator  SimpleAggregateFunction(min, Tuple(DateTime64(3, 'UTC'), String))
+    player_id  String,
+    drop_id    LowCardinality(String),
+    creator_id LowCardinality(String),
+    first      SimpleAggregateFunction(min, DateTime64(3, 'UTC'))
 )
 ENGINE = AggregatingMergeTree
-ORDER BY player_id
+ORDER BY (player_id, drop_id, creator_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE MATERIALIZED VIEW members_from_player_events TO members AS
-SELECT
-    player_id,
-    min(at) AS first_activity,
-    min(if(drop_id != '', (at, toString(drop_id)), (toDateTime64('2299-01-01', 3, 'UTC'), ''))) AS first_drop,
-    min(if(creator_id != '', (at, toString(creator_id)), (toDateTime64('2299-01-01', 3, 'UTC'), ''))) AS first_creator
+CREATE MATERIALIZED VIEW member_activity_from_player_events TO member_activity AS
+SELECT player_id, drop_id, creator_id, min(at) AS first
 FROM player_events
 WHERE player_id != '' AND NOT synthetic AND NOT quarantined
-GROUP BY player_id;
+GROUP BY player_id, drop_id, creator_id;
 
-CREATE MATERIALIZED VIEW members_from_checkout_events TO members AS
-SELECT
-    player_id,
-    min(at) AS first_activity,
-    min(if(drop_id != '', (at, toString(drop_id)), (toDateTime64('2299-01-01', 3, 'UTC'), ''))) AS first_drop,
-    min(if(creator_id != '', (at, toString(creator_id)), (toDateTime64('2299-01-01', 3, 'UTC'), ''))) AS first_creator
+CREATE MATERIALIZED VIEW member_activity_from_checkout_events TO member_activity AS
+SELECT player_id, drop_id, creator_id, min(at) AS first
 FROM checkout_events
 WHERE player_id != '' AND NOT synthetic AND NOT quarantined
+GROUP BY player_id, drop_id, creator_id;
+
+-- One row per member. first_drop and first_creator are empty for a member without one; ties go to the smaller id, so that
+-- they break the same way everywhere.
+CREATE VIEW members AS
+SELECT
+    player_id,
+    min(m.first) AS first_activity,
+    argMinIf(toString(m.drop_id), (m.first, m.drop_id), m.drop_id != '') AS first_drop,
+    minIf(m.first, m.drop_id != '') AS first_drop_time,
+    argMinIf(toString(m.creator_id), (m.first, m.creator_id), m.creator_id != '') AS first_creator,
+    minIf(m.first, m.creator_id != '') AS first_creator_time
+FROM member_activity AS m
 GROUP BY player_id;
 
 -- First times of each funnel step, and the first landing request with its latency, per player and drop. NULL or the far
