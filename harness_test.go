@@ -167,6 +167,16 @@ func (p *pipeline) want(what, text, want string) {
 	}
 }
 
+// metrics are the installation's, as a scraper gets them. It needs a --metrics-addr.
+func (p *pipeline) metrics() string {
+	p.t.Helper()
+	status, body, err := get(p.node.ops.MetricsAt + "/metrics")
+	if err != nil || status != http.StatusOK {
+		p.t.Fatalf("metrics: HTTP %d, %v", status, err)
+	}
+	return body
+}
+
 // needLibrary skips a test that cannot run without ClickHouse's library, unless it is required.
 func needLibrary(t testing.TB) {
 	t.Helper()
@@ -257,6 +267,25 @@ func droplift(env []string, args ...string) *process {
 	return p
 }
 
+// startDroplift starts such a process, and ends it with the test.
+func startDroplift(t testing.TB, env []string, args ...string) *process {
+	t.Helper()
+	p := droplift(env, args...)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if p.ProcessState == nil {
+			p.Process.Kill()
+			p.Wait()
+		}
+		if t.Failed() {
+			t.Logf("droplift %s\n%s%s", strings.Join(args, " "), p.stdout.String(), p.stderr.String())
+		}
+	})
+	return p
+}
+
 // end waits for the process and returns its exit code; the test kills it after a minute.
 func (p *process) end(t testing.TB) int {
 	t.Helper()
@@ -273,10 +302,7 @@ func (p *process) end(t testing.TB) int {
 // runDroplift runs a process to its end.
 func runDroplift(t testing.TB, env []string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	p := droplift(env, args...)
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
+	p := startDroplift(t, env, args...)
 	code = p.end(t)
 	return code, p.stdout.String(), p.stderr.String()
 }

@@ -39,13 +39,18 @@ type CLI struct {
 	Settings SettingsCmd `cmd:"" name:"config" help:"Check or show the configuration."`
 }
 
+// newParser parses arguments and the environment.
 func newParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
+	return newArgumentParser(cli, append(options, kong.DefaultEnvars("DROPLIFT"))...)
+}
+
+// newArgumentParser leaves the environment alone.
+func newArgumentParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
 	return kong.New(cli, append([]kong.Option{
 		kong.Name("droplift"),
 		kong.Description("Real-time analytics of drops: Kafka to ClickHouse, exactly once, in one binary.\n\n" +
 			"`droplift demo` needs nothing else and shows all of it. `droplift up` is the pipeline without the simulator. " +
 			"Flags can also be set as DROPLIFT_FLAG_NAME in the environment or in a YAML file (--config-file)."),
-		kong.DefaultEnvars("DROPLIFT"),
 		kong.Vars{"version": version},
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "kafka", Title: "Kafka:"},
@@ -83,7 +88,9 @@ func run(args []string) int {
 	if err != nil {
 		if len(args) > 1 && args[0] == "config" && args[1] == "check" {
 			// The file is bad enough to stop the parser: the check itself says all of it.
-			return fail((&ConfigCheckCmd{}).check(configFile(args)))
+			if problems := (&ConfigCheckCmd{}).check(configFile(args)); problems != nil {
+				return fail(problems)
+			}
 		}
 		var parse *kong.ParseError
 		if errors.As(err, &parse) && len(args) == 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+	"golang.org/x/term"
 
 	"github.com/droplift/droplift/sinks/clickhouse"
 	"github.com/droplift/droplift/sql"
@@ -20,7 +21,7 @@ type QueryCmd struct {
 	Name   string            `arg:"" optional:"" help:"Named query; --list shows them." placeholder:"NAME"`
 	SQL    string            `help:"SQL text instead of a named query; parameters stand as {name:Type}." placeholder:"TEXT" xor:"what"`
 	List   bool              `help:"List the named queries with their parameters." xor:"what"`
-	Param  map[string]string `short:"p" help:"Value of a parameter, as NAME=VALUE; repeatable." placeholder:"NAME=VALUE"`
+	Param  map[string]string `short:"p" help:"Value of a parameter, as NAME=VALUE; repeatable." placeholder:"NAME=VALUE" mapsep:"none"`
 	Format string            `help:"ClickHouse output format: PrettyCompact, TSV, CSVWithNames, JSONEachRow, Parquet, Arrow, ..." default:"PrettyCompactMonoBlock"`
 }
 
@@ -54,8 +55,12 @@ func (c *QueryCmd) list() error {
 	if err != nil {
 		return err
 	}
+	name := fmt.Sprint
+	if term.IsTerminal(int(os.Stdout.Fd())) {
+		name = text.Bold.Sprint
+	}
 	for _, query := range queries {
-		fmt.Printf("%s\n  %s\n", text.Bold.Sprint(query.Name), query.Purpose)
+		fmt.Printf("%s\n  %s\n", name(query.Name), query.Purpose)
 		for _, param := range query.Params {
 			value := "required"
 			if !param.Required {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -35,7 +34,7 @@ func startServers(ctx context.Context, cfg *Config, log *slog.Logger) (*servers,
 			Logger:            log.With("server", "kafka"),
 		})
 		if err != nil {
-			return nil, fmt.Errorf("embedded Kafka: %w", err)
+			return nil, err
 		}
 		s.kafka, s.Brokers = broker, broker.Addrs()
 	}
@@ -63,7 +62,7 @@ func (s *servers) startClickhouse(ctx context.Context, cfg *Config, log *slog.Lo
 		Logger:           log.With("server", "clickhouse"),
 	})
 	if err != nil {
-		return fmt.Errorf("embedded ClickHouse: %w", err)
+		return err
 	}
 	s.clickhouse, s.ClickhouseURL = server, server.URL()
 	return nil
