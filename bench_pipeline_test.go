@@ -193,39 +193,47 @@ func newBenchNode(b *testing.B, cfg *Config, servers *servers) *node {
 
 // stopwatch measures a run's rate and the processors it had.
 type stopwatch struct {
-	began time.Time
-	cpu   time.Duration
+	began          time.Time
+	ours, children time.Duration
 }
 
-func startStopwatch() stopwatch { return stopwatch{time.Now(), cpuTime()} }
+func startStopwatch() stopwatch {
+	ours, children := cpuTimes()
+	return stopwatch{time.Now(), ours, children}
+}
 
-func (s stopwatch) stop(events int) (rate, cores float64) {
+// stop logs what an event cost as well: that depends less on what else the machine does.
+func (s stopwatch) stop(b *testing.B, events int) (rate, cores float64) {
 	elapsed := time.Since(s.began)
-	return float64(events) / elapsed.Seconds(), (cpuTime() - s.cpu).Seconds() / elapsed.Seconds()
+	ours, children := cpuTimes()
+	ours, children = ours-s.ours, children-s.children
+	b.Logf("%d events in %.2f s; CPU per event: %.2f µs here, %.2f µs in ClickHouse", events, elapsed.Seconds(),
+		ours.Seconds()*1e6/float64(events), children.Seconds()*1e6/float64(events))
+	return float64(events) / elapsed.Seconds(), (ours + children).Seconds() / elapsed.Seconds()
 }
 
-// cpuTime is what this process and its living children, ClickHouse, have used.
-func cpuTime() time.Duration {
+// cpuTimes are what this process and its living child, ClickHouse, have used.
+func cpuTimes() (ours, children time.Duration) {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		return 0
+		return 0, 0
 	}
-	total := time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	ours = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 	tasks, _ := filepath.Glob("/proc/self/task/*/children")
 	for _, task := range tasks {
-		children, _ := os.ReadFile(task)
-		for _, pid := range strings.Fields(string(children)) {
+		pids, _ := os.ReadFile(task)
+		for _, pid := range strings.Fields(string(pids)) {
 			stat, _ := os.ReadFile("/proc/" + pid + "/stat")
 			// After the name in brackets: state is field 3 of proc(5), utime 14 and stime 15, in hundredths of a second.
 			_, rest, _ := strings.Cut(string(stat), ") ")
 			if fields := strings.Fields(rest); len(fields) > 12 {
 				user, _ := strconv.ParseInt(fields[11], 10, 64)
 				system, _ := strconv.ParseInt(fields[12], 10, 64)
-				total += time.Duration(user+system) * 10 * time.Millisecond
+				children += time.Duration(user+system) * 10 * time.Millisecond
 			}
 		}
 	}
-	return total
+	return ours, children
 }
 
 // behind asks how far a group is from the end of what it reads.
@@ -288,11 +296,10 @@ func benchProcess(b *testing.B, bars *bars, r *recording) {
 			}
 		}
 		admin := newBenchAdmin(b, n.kafka)
-		roles := startRoles(b, n.processors)
-		roles.await("the processors to join", func() bool { return n.ops.ready() == nil })
+		roles := startRoles(b, n, map[string]role{"process": n.processors})
 		watch := startStopwatch()
 		roles.await("the processors to finish", func() bool { return behind(b, admin, n.kafka, run.ProcessGroup, stageInputs) == 0 })
-		rate, busy := watch.stop(events)
+		rate, busy := watch.stop(b, events)
 		rates, cores = append(rates, rate), append(cores, busy)
 		roles.stop()
 	}
@@ -331,11 +338,10 @@ func benchStore(b *testing.B, bars *bars, r *recording) {
 		}
 		migrate(b, n)
 		admin := newBenchAdmin(b, n.kafka)
-		roles := startRoles(b, n.sink)
-		roles.await("the sink to join", func() bool { return n.ops.ready() == nil })
+		roles := startRoles(b, n, map[string]role{"sink": n.sink})
 		watch := startStopwatch()
 		roles.await("the sink to finish", func() bool { return behind(b, admin, n.kafka, run.SinkGroup, sinkKinds) == 0 })
-		rate, busy := watch.stop(rows)
+		rate, busy := watch.stop(b, rows)
 		roles.stop()
 		rates, cores = append(rates, rate), append(cores, busy)
 
@@ -403,7 +409,7 @@ func insertBare(b *testing.B, address, from, to string, cfg *Config) float64 {
 			rows += block.rows
 		}
 	}
-	began := time.Now()
+	watch := startStopwatch()
 	var group errgroup.Group
 	group.SetLimit(4)
 	for i, block := range blocks {
@@ -412,7 +418,8 @@ func insertBare(b *testing.B, address, from, to string, cfg *Config) float64 {
 	if err := group.Wait(); err != nil {
 		b.Fatal(err)
 	}
-	return float64(rows) / time.Since(began).Seconds()
+	rate, _ := watch.stop(b, rows)
+	return rate
 }
 
 // readBlock reads the first quarter of a partition.
@@ -500,8 +507,7 @@ func benchEverything(b *testing.B, bars *bars, r *recording) {
 	}
 	migrate(b, n)
 	admin := newBenchAdmin(b, n.kafka)
-	roles := startRoles(b, n.processors, n.sink)
-	roles.await("the roles to join", func() bool { return n.ops.ready() == nil })
+	roles := startRoles(b, n, map[string]role{"process": n.processors, "sink": n.sink})
 
 	recording := r.open(b)
 	watch := startStopwatch()
@@ -520,7 +526,7 @@ func benchEverything(b *testing.B, bars *bars, r *recording) {
 		return behind(b, admin, n.kafka, cfg.ProcessGroup, stageInputs) == 0 && behind(b, admin, n.kafka, cfg.SinkGroup, sinkKinds) == 0
 	}
 	roles.await("everything to be processed and stored", done)
-	rate, busy := watch.stop(int(produced.Load()))
+	rate, busy := watch.stop(b, int(produced.Load()))
 	b.Logf("%d events", produced.Load())
 	bars.add(barRow{
 		Name: "everything at once: produced, processed, stored", Value: rate, Unit: "events/s", Bar: 80_000, Limit: atLeast, Cores: busy,

@@ -87,7 +87,7 @@ func (s *steady) run(b *testing.B) {
 		case <-ctx.Done():
 			return nil
 		}
-		if err := s.play(ctx); err != nil {
+		if err := s.play(ctx, b); err != nil {
 			return err
 		}
 		// What was sent last is still to come; nothing may be left out because it was slow.
@@ -125,7 +125,7 @@ func (s *steady) complete() bool {
 	return true
 }
 
-func (s *steady) play(ctx context.Context) error {
+func (s *steady) play(ctx context.Context, b *testing.B) error {
 	producer, err := kafka.NewProducer(s.node.kafka, kafka.ProducerConfig{Name: "steady"})
 	if err != nil {
 		return err
@@ -173,7 +173,7 @@ func (s *steady) play(ctx context.Context) error {
 		case <-time.After(tick - time.Since(now)):
 		}
 	}
-	s.achieved, s.cores = watch.stop(count - timed)
+	s.achieved, s.cores = watch.stop(b, count-timed)
 	return producer.Flush(ctx)
 }
 
@@ -209,7 +209,7 @@ func (s *steady) note(batch []event.Message) {
 
 // askClickHouse asks which offsets are stored. A partition's batches are stored in order, so all before the last one are.
 func (s *steady) askClickHouse(ctx context.Context) error {
-	client, err := s.node.cfg.openReader(ctx, s.node.servers.ClickhouseURL, s.node.log)
+	client, err := s.node.cfg.openWriter(ctx, s.node.servers.ClickhouseURL, s.node.log)
 	if err != nil {
 		return err
 	}

@@ -279,7 +279,7 @@ func benchSimulate(b *testing.B, bars *bars, _ *recording) {
 		}); err != nil {
 			b.Fatal(err)
 		}
-		rate, busy := watch.stop(records)
+		rate, busy := watch.stop(b, records)
 		rates, cores = append(rates, rate), append(cores, busy)
 	}
 	bars.add(barRow{
