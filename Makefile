@@ -9,13 +9,13 @@ ARGS     :=
 .PHONY: build demo test bench lint generate chdb python clean
 
 build: ## Build bin/droplift
-	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) .
+	@go build -ldflags '-X main.version=$(VERSION)' -o $(BIN) .
 
 demo: build chdb ## Play a drop from end to end on this machine (ARGS=--exit ends after the report)
 	@exec $(BIN) demo $(ARGS)
 
 test: lint chdb python ## Every test, with the race detector
-	DROPLIFT_PYTHON=$(abspath $(PYTHON)) go test -race -timeout 40m ./...
+	DROPLIFT_PYTHON="$$(ls $(abspath $(PYTHON)) 2>/dev/null)" go test -race -timeout 40m ./...
 
 bench: build chdb ## Measure the bars; writes bench.json
 	go test -run '^$$' -bench '^BenchmarkBars$$' -benchtime 1x -timeout 40m .
@@ -34,7 +34,7 @@ python: $(PYTHON) ## Python clients that the tests drive the embedded servers wi
 $(PYTHON): deploy/embedded/testdata/requirements.txt
 	@if command -v python3 >/dev/null; then \
 		python3 -m venv $(CACHE)/python && $(PYTHON) -m pip install --quiet --disable-pip-version-check -r $< && touch $(PYTHON); \
-	else echo "python3 is absent: tests of Python clients will be skipped"; fi
+	else echo "python3 is absent: tests of Python clients are skipped"; fi
 
 clean: ## Remove builds and the demo's data
 	rm -rf bin data bench.json

@@ -34,7 +34,7 @@ type Config struct {
 	KafkaUser         string   `group:"kafka" help:"SASL user."`
 	KafkaPasswordFile string   `group:"kafka" help:"File that holds the SASL password (or set DROPLIFT_KAFKA_PASSWORD)." placeholder:"FILE"`
 	KafkaTLS          bool     `group:"kafka" help:"Connect with TLS."`
-	KafkaTLSCA        string   `group:"kafka" help:"CA certificates (PEM) to trust instead of the system's." placeholder:"FILE"`
+	KafkaTLSCA        string   `name:"kafka-tls-ca" group:"kafka" help:"CA certificates (PEM) to trust instead of the system's." placeholder:"FILE"`
 	KafkaTLSCert      string   `group:"kafka" help:"Client certificate (PEM)." placeholder:"FILE"`
 	KafkaTLSKey       string   `group:"kafka" help:"Client key (PEM)." placeholder:"FILE"`
 
@@ -245,13 +245,13 @@ func (f fileConfig) keys() []string {
 	return keys
 }
 
-// checkConfig reports every problem of the file, the environment and the flags:
-// each key is parsed on its own first, because a parser stops at its first error.
+// checkConfig reports every problem of the file and the environment: each setting is
+// parsed on its own first, because a parser stops at its first error.
 func checkConfig(file fileConfig) error {
 	var problems []error
-	parse := func(f fileConfig) (*CLI, error) {
+	parse := func(settings fileConfig) (*CLI, error) {
 		var cli CLI
-		parser, err := newParser(&cli, kong.Resolvers(f))
+		parser, err := newArgumentParser(&cli, kong.Resolvers(settings))
 		if err != nil {
 			return nil, err
 		}
@@ -259,17 +259,31 @@ func checkConfig(file fileConfig) error {
 		return &cli, err
 	}
 	good := fileConfig{}
-	for _, key := range file.keys() {
-		one := fileConfig{key: file[key]}
-		if _, err := parse(one); err != nil {
-			problems = append(problems, err)
-			continue
+	check := func(key string, value any, from string) {
+		if _, err := parse(fileConfig{key: value}); err != nil {
+			problems = append(problems, fmt.Errorf("%s%w", from, err))
+			return
 		}
-		good[key] = file[key]
+		good[key] = value
 	}
-	cli, err := parse(good)
+	for _, key := range file.keys() {
+		check(key, file[key], "")
+	}
+	var cli CLI
+	parser, err := newParser(&cli)
+	if err != nil {
+		return err
+	}
+	for _, flag := range parser.Model.Flags {
+		for _, env := range flag.Envs {
+			if value, set := os.LookupEnv(env); set {
+				check(flag.Name, value, env+": ")
+			}
+		}
+	}
+	merged, err := parse(good)
 	if err != nil {
 		return errors.Join(append(problems, err)...)
 	}
-	return errors.Join(append(problems, cli.Config.Validate())...)
+	return errors.Join(append(problems, merged.Config.Validate())...)
 }

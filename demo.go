@@ -50,7 +50,7 @@ func (c *DemoCmd) Run(ctx context.Context, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("ClickHouse  %s/play (user %s)\nKafka       %s\nMetrics     %s/metrics\nDashboards  deploy/grafana/dashboards (import into Grafana)\nData        %s\n\n",
+	fmt.Printf("ClickHouse  %s (user %s reads)\nKafka       %s\nMetrics     %s/metrics\nDashboards  deploy/grafana/dashboards (import into Grafana)\nData        %s\n\n",
 		n.servers.ClickhouseURL, cfg.ClickhouseReadonlyUser, strings.Join(n.servers.Brokers, ","), n.ops.MetricsAt, cfg.DataDir)
 
 	show := func(ctx context.Context) error { return c.play(ctx, n, generator) }

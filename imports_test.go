@@ -40,7 +40,8 @@ var mayImport = map[string][]string{
 
 // onlyUsers names the one home of a library whose types must not spread.
 var onlyUsers = map[string][]string{
-	"github.com/twmb/franz-go/pkg/kgo":          {"ingest/kafka"},
+	// The embedded broker settles with a client what a crash left open in it.
+	"github.com/twmb/franz-go/pkg/kgo":          {"ingest/kafka", "deploy/embedded"},
 	"github.com/twmb/franz-go/pkg/kadm":         {"ingest/kafka"},
 	"github.com/twmb/franz-go/pkg/kfake":        {"deploy/embedded"},
 	"github.com/ClickHouse/clickhouse-go":       {"sinks/clickhouse"},

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // mappings name time zones, and a container may have no table of them
 
 	"github.com/alecthomas/kong"
 
@@ -24,27 +25,32 @@ var version = "unknown"
 type CLI struct {
 	Config  `embed:""`
 	File    string           `name:"config-file" short:"c" help:"YAML configuration file." env:"DROPLIFT_CONFIG_FILE" placeholder:"FILE"`
-	Version kong.VersionFlag `help:"Print the version and exit."`
+	Version kong.VersionFlag `help:"Print the version and exit." env:"-"`
 
-	Up         UpCmd         `cmd:"" help:"Run the whole pipeline: embedded servers unless real ones are named, processors and sink."`
-	Demo       DemoCmd       `cmd:"" help:"Run the pipeline and play a simulated drop on it, then report."`
-	Process    ProcessCmd    `cmd:"" help:"Run the processors alone, against a real Kafka."`
-	Sink       SinkCmd       `cmd:"" help:"Run the ClickHouse sink alone, against a real Kafka and ClickHouse."`
-	Simulate   SimulateCmd   `cmd:"" help:"Generate a seeded drop into Kafka, with its true effects in a file."`
-	Replay     ReplayCmd     `cmd:"" help:"Turn real files into events through a mapping."`
-	Migrate    MigrateCmd    `cmd:"" help:"Create or upgrade the ClickHouse tables."`
-	Query      QueryCmd      `cmd:"" help:"Ask ClickHouse: a named query or SQL."`
-	Report     ReportCmd     `cmd:"" help:"Print a drop's report."`
-	Settings   SettingsCmd   `cmd:"" name:"config" help:"Check or show the configuration."`
+	Up       UpCmd       `cmd:"" help:"Run the whole pipeline: embedded servers unless real ones are named, processors and sink."`
+	Demo     DemoCmd     `cmd:"" help:"Run the pipeline and play a simulated drop on it, then report."`
+	Process  ProcessCmd  `cmd:"" help:"Run the processors alone, against a real Kafka."`
+	Sink     SinkCmd     `cmd:"" help:"Run the ClickHouse sink alone, against a real Kafka and ClickHouse."`
+	Simulate SimulateCmd `cmd:"" help:"Generate a seeded drop into Kafka, with its true effects in a file."`
+	Replay   ReplayCmd   `cmd:"" help:"Turn real files into events through a mapping."`
+	Migrate  MigrateCmd  `cmd:"" help:"Create or upgrade the ClickHouse tables."`
+	Query    QueryCmd    `cmd:"" help:"Ask ClickHouse: a named query or SQL."`
+	Report   ReportCmd   `cmd:"" help:"Print a drop's report."`
+	Settings SettingsCmd `cmd:"" name:"config" help:"Check or show the configuration."`
 }
 
+// newParser parses arguments and the environment.
 func newParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
+	return newArgumentParser(cli, append(options, kong.DefaultEnvars("DROPLIFT"))...)
+}
+
+// newArgumentParser leaves the environment alone.
+func newArgumentParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
 	return kong.New(cli, append([]kong.Option{
 		kong.Name("droplift"),
 		kong.Description("Real-time analytics of drops: Kafka to ClickHouse, exactly once, in one binary.\n\n" +
 			"`droplift demo` needs nothing else and shows all of it. `droplift up` is the pipeline without the simulator. " +
 			"Flags can also be set as DROPLIFT_FLAG_NAME in the environment or in a YAML file (--config-file)."),
-		kong.DefaultEnvars("DROPLIFT"),
 		kong.Vars{"version": version},
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "kafka", Title: "Kafka:"},
@@ -82,7 +88,9 @@ func run(args []string) int {
 	if err != nil {
 		if len(args) > 1 && args[0] == "config" && args[1] == "check" {
 			// The file is bad enough to stop the parser: the check itself says all of it.
-			return fail((&ConfigCheckCmd{}).check(configFile(args)))
+			if problems := (&ConfigCheckCmd{}).check(configFile(args)); problems != nil {
+				return fail(problems)
+			}
 		}
 		var parse *kong.ParseError
 		if errors.As(err, &parse) && len(args) == 0 {

@@ -28,14 +28,19 @@ type operations struct {
 	MetricsAt string // http://HOST:PORT once listening, or empty
 }
 
-func newOperations() *operations {
+// newOperations makes operations of a process that is not ready before every one of these checks is replaced by one that holds.
+func newOperations(awaited ...string) *operations {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(),
 	)
-	return &operations{registry: registry, checks: map[string]func() error{}}
+	o := &operations{registry: registry, checks: map[string]func() error{}}
+	for _, name := range awaited {
+		o.check(name, func() error { return errors.New("is starting") })
+	}
+	return o
 }
 
 // check registers what must hold for /readyz. The function answers within a second or so.

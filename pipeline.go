@@ -69,7 +69,7 @@ func (c *Config) newStage(conf kafka.Config, catalogue processors.Catalogue, ops
 				panic(fmt.Sprintf("velocity: %v, though its configuration was valid", err))
 			}
 			rules := []processors.Rule{churn.New(churn.Config{}), v}
-			return metrics.observe(partition, processors.NewPartition(partition, partitionConfig, catalogue, rules))
+			return metrics.observe(partition, processors.NewPartition(partition, partitionConfig, catalogue, rules), v)
 		},
 		Instance:       c.instance(),
 		CommitInterval: c.ProcessCommitInterval,
@@ -81,6 +81,7 @@ func (c *Config) newStage(conf kafka.Config, catalogue processors.Catalogue, ops
 type taskMetrics struct {
 	events      *prometheus.CounterVec
 	deadLetters *prometheus.CounterVec
+	refused     prometheus.Counter
 	watermark   *prometheus.GaugeVec
 	stateKeys   *prometheus.GaugeVec
 	stateBytes  *prometheus.GaugeVec
@@ -97,6 +98,10 @@ func newTaskMetrics(registry *prometheus.Registry) *taskMetrics {
 			Name: "droplift_process_dead_letters_total",
 			Help: "Records that could not be counted, by class.",
 		}, []string{"class"}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "droplift_process_velocity_refused_total",
+			Help: "Contributions that velocity could not count although their event was accepted; each is a defect or an absurd amount.",
+		}),
 		watermark: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "droplift_process_watermark_seconds",
 			Help: "Event time up to which a partition is complete (Unix seconds).",
@@ -110,21 +115,23 @@ func newTaskMetrics(registry *prometheus.Registry) *taskMetrics {
 			Help: "Encoded keys and values of a partition's state.",
 		}, partition),
 	}
-	registry.MustRegister(m.events, m.deadLetters, m.watermark, m.stateKeys, m.stateBytes)
+	registry.MustRegister(m.events, m.deadLetters, m.refused, m.watermark, m.stateKeys, m.stateBytes)
 	return m
 }
 
-func (m *taskMetrics) observe(number int32, p *processors.Partition) *observedTask {
-	return &observedTask{Partition: p, metrics: m, label: strconv.Itoa(int(number))}
+func (m *taskMetrics) observe(number int32, p *processors.Partition, v *velocity.Rule) *observedTask {
+	return &observedTask{Partition: p, velocity: v, metrics: m, label: strconv.Itoa(int(number))}
 }
 
 // observedTask is a Partition whose committed counts become metrics. Its owner's
 // goroutine updates them, so that a scrape reads no partition.
 type observedTask struct {
 	*processors.Partition
-	metrics *taskMetrics
-	label   string
-	before  processors.Stats
+	velocity *velocity.Rule
+	metrics  *taskMetrics
+	label    string
+	before   processors.Stats
+	refused  uint64
 }
 
 // Commit implements kafka.Task.
@@ -149,6 +156,9 @@ func (t *observedTask) Commit() {
 		m.deadLetters.WithLabelValues(reason.String()).Add(float64(added))
 	}
 	m.events.WithLabelValues("dead_lettered").Add(float64(deadLetters))
+	refused := t.velocity.Stats().Refused
+	m.refused.Add(float64(refused - t.refused))
+	t.refused = refused
 	if now.Watermark != processors.NoWatermark {
 		m.watermark.WithLabelValues(t.label).Set(float64(now.Watermark) / float64(time.Second/time.Millisecond))
 	}

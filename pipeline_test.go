@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -42,9 +40,7 @@ func pipelineSeed(t *testing.T) uint64 {
 // whole process killed (-9) in the history and in the drop, and the ClickHouse child killed alone. Both must
 // agree with the simulator's books to the cent, and with each other in every derived table.
 func TestKilledPipelineEndsAsTheUninterruptedOne(t *testing.T) {
-	if _, err := embedded.LocateLibrary(); err != nil {
-		embeddedtest.Missing(t, "clickhouse", err.Error())
-	}
+	needLibrary(t)
 	seed := pipelineSeed(t)
 
 	peace := newPlay(t, seed)
@@ -92,8 +88,7 @@ type play struct {
 	dir, truthFile string
 	kafka, http    string
 	args           []string
-	process        *exec.Cmd
-	output         *bytes.Buffer
+	process        *process
 }
 
 func newPlay(t *testing.T, seed uint64) *play {
@@ -105,30 +100,16 @@ func newPlay(t *testing.T, seed uint64) *play {
 	return p
 }
 
-func freeAddr(t *testing.T) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 func (p *play) start() {
 	p.t.Helper()
-	p.output = &bytes.Buffer{}
-	p.process = exec.Command(os.Args[0], p.args...)
-	p.process.Env = append(os.Environ(), asDroplift+"=1")
-	p.process.Stdout, p.process.Stderr = p.output, p.output
-	// Its own group, so that nothing of it outlives the test.
-	p.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.process = droplift(nil, p.args...)
 	if err := p.process.Start(); err != nil {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() {
 		p.process.Process.Kill()
 		if p.t.Failed() {
-			p.t.Logf("the process said:\n%s", p.output)
+			p.t.Logf("the process said:\n%s%s", &p.process.stdout, &p.process.stderr)
 		}
 	})
 }
@@ -146,27 +127,11 @@ func (p *play) kill() {
 // killClickHouse kills the child that holds the engine; its parent starts another.
 func (p *play) killClickHouse() {
 	p.t.Helper()
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", p.process.Process.Pid))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	pids := strings.Fields(string(children))
-	for _, tasks := range mustGlob(p.t, fmt.Sprintf("/proc/%d/task/*/children", p.process.Process.Pid)) {
-		text, err := os.ReadFile(tasks)
-		if err == nil {
-			pids = append(pids, strings.Fields(string(text))...)
-		}
-	}
-	slices.Sort(pids)
-	pids = slices.Compact(pids)
+	pids := childrenOf(p.t, p.process.Process.Pid)
 	if len(pids) != 1 {
 		p.t.Fatalf("children %v of the pipeline's process; want ClickHouse alone", pids)
 	}
-	pid, err := strconv.Atoi(pids[0])
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -201,7 +166,7 @@ func (p *play) await(table string, rows uint64) {
 		}
 		select {
 		case <-ctx.Done():
-			p.t.Fatalf("%s never held %d rows; the process said:\n%s", table, rows, p.output)
+			p.t.Fatalf("%s never held %d rows", table, rows)
 		case <-ticker.C:
 		}
 	}
@@ -213,7 +178,7 @@ func (p *play) finish() {
 	timer := time.AfterFunc(4*time.Minute, func() { p.process.Process.Signal(syscall.SIGQUIT) })
 	defer timer.Stop()
 	if err := p.process.Wait(); err != nil {
-		p.t.Fatalf("the demo failed: %v\n%s", err, p.output)
+		p.t.Fatalf("the demo failed: %v", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+	"golang.org/x/term"
 
 	"github.com/droplift/droplift/sinks/clickhouse"
 	"github.com/droplift/droplift/sql"
@@ -20,7 +21,7 @@ type QueryCmd struct {
 	Name   string            `arg:"" optional:"" help:"Named query; --list shows them." placeholder:"NAME"`
 	SQL    string            `help:"SQL text instead of a named query; parameters stand as {name:Type}." placeholder:"TEXT" xor:"what"`
 	List   bool              `help:"List the named queries with their parameters." xor:"what"`
-	Param  map[string]string `short:"p" help:"Value of a parameter, as NAME=VALUE; repeatable." placeholder:"NAME=VALUE"`
+	Param  map[string]string `short:"p" help:"Value of a parameter, as NAME=VALUE; repeatable." placeholder:"NAME=VALUE" mapsep:"none"`
 	Format string            `help:"ClickHouse output format: PrettyCompact, TSV, CSVWithNames, JSONEachRow, Parquet, Arrow, ..." default:"PrettyCompactMonoBlock"`
 }
 
@@ -28,31 +29,25 @@ func (c *QueryCmd) Run(ctx context.Context, cfg *Config) error {
 	if c.List {
 		return c.list()
 	}
-	request := clickhouse.StreamRequest{SQL: c.SQL, Format: c.Format, Params: clickhouse.Params{}}
-	for name, value := range c.Param {
-		request.Params[name] = value
-	}
 	switch {
 	case c.SQL != "" && c.Name != "":
 		return errors.New("give a named query or --sql, not both")
-	case c.Name != "":
-		query, err := sql.Lookup(c.Name)
-		if err != nil {
-			return fmt.Errorf("%w; droplift query --list shows them", err)
-		}
-		request.SQL = query.SQL
-		if request.Params, err = clickhouse.Resolve(query, request.Params); err != nil {
-			return err
-		}
-	case c.SQL == "":
+	case c.SQL == "" && c.Name == "":
 		return errors.New("give a named query (droplift query --list) or --sql TEXT")
+	}
+	params := clickhouse.Params{}
+	for name, value := range c.Param {
+		params[name] = value
 	}
 	client, err := cfg.openReader(ctx, cfg.clickhouseOrLocal(), cfg.logger(os.Stderr))
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	return client.Stream(ctx, os.Stdout, request)
+	if c.SQL != "" {
+		return client.Stream(ctx, os.Stdout, clickhouse.StreamRequest{SQL: c.SQL, Format: c.Format, Params: params})
+	}
+	return client.StreamQuery(ctx, os.Stdout, c.Name, c.Format, params)
 }
 
 func (c *QueryCmd) list() error {
@@ -60,8 +55,12 @@ func (c *QueryCmd) list() error {
 	if err != nil {
 		return err
 	}
+	name := fmt.Sprint
+	if term.IsTerminal(int(os.Stdout.Fd())) {
+		name = text.Bold.Sprint
+	}
 	for _, query := range queries {
-		fmt.Printf("%s\n  %s\n", text.Bold.Sprint(query.Name), query.Purpose)
+		fmt.Printf("%s\n  %s\n", name(query.Name), query.Purpose)
 		for _, param := range query.Params {
 			value := "required"
 			if !param.Required {

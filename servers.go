@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/droplift/droplift/deploy/embedded"
 	"github.com/droplift/droplift/ingest/kafka"
-	"github.com/droplift/droplift/sinks/clickhouse"
 )
 
 // servers are the Kafka and ClickHouse that a command talks to: real ones that
@@ -36,7 +34,7 @@ func startServers(ctx context.Context, cfg *Config, log *slog.Logger) (*servers,
 			Logger:            log.With("server", "kafka"),
 		})
 		if err != nil {
-			return nil, fmt.Errorf("embedded Kafka: %w", err)
+			return nil, err
 		}
 		s.kafka, s.Brokers = broker, broker.Addrs()
 	}
@@ -64,7 +62,7 @@ func (s *servers) startClickhouse(ctx context.Context, cfg *Config, log *slog.Lo
 		Logger:           log.With("server", "clickhouse"),
 	})
 	if err != nil {
-		return fmt.Errorf("embedded ClickHouse: %w", err)
+		return err
 	}
 	s.clickhouse, s.ClickhouseURL = server, server.URL()
 	return nil
@@ -147,5 +145,3 @@ func (c *Config) instance() string {
 	}
 	return host + ":" + dir
 }
-
-var _ = clickhouse.Config{}

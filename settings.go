@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"reflect"
 
+	"github.com/alecthomas/kong"
 	"github.com/goccy/go-yaml"
 )
 
@@ -39,6 +41,23 @@ func (c *ConfigCheckCmd) check(path string) error {
 // ConfigShowCmd prints the configuration.
 type ConfigShowCmd struct{}
 
-func (c *ConfigShowCmd) Run(ctx context.Context, cfg *Config) error {
-	return yaml.NewEncoder(os.Stdout).EncodeContext(ctx, cfg)
+func (c *ConfigShowCmd) Run(ctx context.Context, cli *CLI, parser *kong.Kong) error {
+	var settings yaml.MapSlice
+	for _, flag := range parser.Model.Flags {
+		if cli.sets(flag) {
+			settings = append(settings, yaml.MapItem{Key: flag.Name, Value: flag.Target.Interface()})
+		}
+	}
+	return yaml.NewEncoder(os.Stdout).EncodeContext(ctx, settings)
+}
+
+// sets says whether a flag sets a field of the configuration, unlike --help.
+func (cli *CLI) sets(flag *kong.Flag) bool {
+	config := reflect.ValueOf(&cli.Config).Elem()
+	for i := range config.NumField() {
+		if flag.Target.CanAddr() && flag.Target.Addr().Pointer() == config.Field(i).Addr().Pointer() && flag.Target.Type() == config.Field(i).Type() {
+			return true
+		}
+	}
+	return false
 }

@@ -46,7 +46,7 @@ func (c *UpCmd) Run(ctx context.Context, cfg *Config) error {
 type ProcessCmd struct{}
 
 func (c *ProcessCmd) Run(ctx context.Context, cfg *Config) error {
-	n, err := connectNode(cfg)
+	n, err := connectNode(cfg, "process")
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (c *ProcessCmd) Run(ctx context.Context, cfg *Config) error {
 type SinkCmd struct{}
 
 func (c *SinkCmd) Run(ctx context.Context, cfg *Config) error {
-	n, err := connectNode(cfg)
+	n, err := connectNode(cfg, "sink")
 	if err != nil {
 		return err
 	}
@@ -78,9 +78,9 @@ type node struct {
 	ensured  bool
 }
 
-// startNode starts the servers that the configuration does not name.
+// startNode starts the servers that the configuration does not name, for the processors and the sink.
 func startNode(ctx context.Context, cfg *Config, log *slog.Logger) (*node, error) {
-	ops := newOperations()
+	ops := newOperations("process", "sink")
 	if err := ops.serve(cfg.MetricsAddr, cfg.PprofAddr); err != nil {
 		return nil, errors.Join(err, ops.close())
 	}
@@ -95,9 +95,9 @@ func startNode(ctx context.Context, cfg *Config, log *slog.Logger) (*node, error
 	return n, nil
 }
 
-// connectNode uses servers that run already: named ones, or those of another process of ours on this machine.
-func connectNode(cfg *Config) (*node, error) {
-	ops := newOperations()
+// connectNode, for one role, uses servers that run already: named ones, or those of another process of ours on this machine.
+func connectNode(cfg *Config, role string) (*node, error) {
+	ops := newOperations(role)
 	if err := ops.serve(cfg.MetricsAddr, cfg.PprofAddr); err != nil {
 		return nil, errors.Join(err, ops.close())
 	}

@@ -71,25 +71,19 @@ func (w *watch) behind(ctx context.Context) (behind, raw int64, err error) {
 // progress bar. The processors may publish once more after their inputs' end, so
 // the log must stay as it is between two looks.
 func (w *watch) drain(ctx context.Context, label string) error {
-	var progress *bar
-	var most, quiet int64
+	progress := newBar(label, 1000)
+	var most int64
 	ticker := time.NewTicker(drainLook)
 	defer ticker.Stop()
-	for quiet < 2 {
+	for quiet := 0; quiet < 2; quiet++ {
 		behind, _, err := w.behind(ctx)
 		if err != nil {
 			return err
 		}
-		if behind > most {
-			most = behind
-			progress = newBar(label, most)
-		}
-		if progress != nil {
-			progress.set(label, most-behind)
-		}
-		quiet++
+		most = max(most, behind)
 		if behind > 0 {
-			quiet = 0
+			quiet = -1
+			progress.set(label, 1000*(most-behind)/most)
 		}
 		select {
 		case <-ctx.Done():
@@ -97,9 +91,7 @@ func (w *watch) drain(ctx context.Context, label string) error {
 		case <-ticker.C:
 		}
 	}
-	if progress != nil {
-		progress.finish()
-	}
+	progress.finish()
 	return nil
 }
 

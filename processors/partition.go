@@ -142,9 +142,11 @@ func (p *Partition) Process(r event.Record) event.Outcome {
 
 func (p *Partition) deadLetter(r *event.Record, class event.Reason, field string) event.Outcome {
 	p.tally.deadLetters[class]++
+	// A value beyond the record limit is cut: the letter must fit where any letter fits, and says where the whole of it is.
+	value := r.Value[:min(len(r.Value), event.MaxRecordBytes)]
 	letter := event.DeadLetter{
 		Topic: r.Kind.Topic(), Partition: p.number, Offset: r.Offset, Timestamp: r.Timestamp,
-		Class: class, Field: field, Key: r.Key, Value: r.Value,
+		Class: class, Field: field, Key: r.Key, Value: value,
 	}
 	p.out.Emit(event.KindDeadLetter, string(r.Key), letter.AppendJSON)
 	return event.DeadLettered

@@ -10,7 +10,8 @@ import (
 )
 
 // Migration is one step of the schema's history. A migration that was applied
-// anywhere is never edited: later changes are later migrations.
+// anywhere is never edited: later changes are later migrations. Every statement
+// can be repeated without harm, since a run may be cut short anywhere.
 type Migration struct {
 	// Version is positive and grows by one from migration to migration.
 	Version int

@@ -102,10 +102,17 @@ func (e *engineError) Error() string { return e.text }
 // connection is one session of the engine. It runs one statement at a time,
 // so callers own it exclusively between taking it from the pool and giving it
 // back.
+//
+// Every call into the engine is made on one thread that belongs to the
+// connection for its whole life: the engine attaches a query's memory and
+// thread accounting to the thread that starts it, and detaches it at the next
+// statement of the connection. KILL finds the query by that thread.
 type connection struct {
 	lib    *library
-	handle uintptr // chdb_connection *, as chdb_connect returned it
-	conn   uintptr // chdb_connection
+	calls  chan func() // run by the thread
+	thread int         // its id; 0 where unknown
+	handle uintptr     // chdb_connection *, as chdb_connect returned it
+	conn   uintptr     // chdb_connection
 }
 
 var errConnect = errors.New("the ClickHouse engine refused to start; its reason is in the log above")
@@ -113,6 +120,38 @@ var errConnect = errors.New("the ClickHouse engine refused to start; its reason 
 // open starts a session. The first one in a process boots the engine on the
 // storage named by --path; later ones must name the same path.
 func (l *library) open(args []string) (*connection, error) {
+	c := &connection{lib: l, calls: make(chan func())}
+	go func() {
+		// Never unlocked: the thread ends with the goroutine.
+		runtime.LockOSThread()
+		for call := range c.calls {
+			call()
+		}
+	}()
+	c.on(func() {
+		c.thread = threadID()
+		c.handle = l.connectArgs(args)
+	})
+	if c.handle == 0 {
+		close(c.calls)
+		return nil, errConnect
+	}
+	c.conn = *(*uintptr)(address(c.handle))
+	return c, nil
+}
+
+// on runs f on the connection's thread and waits for it.
+func (c *connection) on(f func()) {
+	done := make(chan struct{})
+	c.calls <- func() {
+		defer close(done)
+		f()
+	}
+	<-done
+}
+
+// connectArgs calls chdb_connect with a C argument vector.
+func (l *library) connectArgs(args []string) uintptr {
 	argv := make([]unsafe.Pointer, 0, len(args)+2)
 	var pin runtime.Pinner
 	defer pin.Unpin()
@@ -122,16 +161,13 @@ func (l *library) open(args []string) (*connection, error) {
 		argv = append(argv, unsafe.Pointer(&text[0]))
 	}
 	argv = append(argv, nil)
-	handle := l.connect(int32(len(argv)-1), unsafe.Pointer(&argv[0]))
-	if handle == 0 {
-		return nil, errConnect
-	}
-	return &connection{lib: l, handle: handle, conn: *(*uintptr)(address(handle))}, nil
+	return l.connect(int32(len(argv)-1), unsafe.Pointer(&argv[0]))
 }
 
 // close ends the session; temporary tables and settings go with it.
 func (c *connection) close() {
-	c.lib.closeConn(c.handle)
+	c.on(func() { c.lib.closeConn(c.handle) })
+	close(c.calls)
 }
 
 // address turns an address owned by the C library into a pointer. The memory
@@ -196,14 +232,22 @@ type result struct {
 
 func (r *result) free() { r.lib.destroyResult(r.handle) }
 
-// take wraps a result handle, or turns it into the error it carries.
-func (l *library) take(handle uintptr) (*result, error) {
+// failure returns the error a result handle carries, and destroys it then.
+func (l *library) failure(handle uintptr) error {
 	if handle == 0 {
-		return nil, &engineError{"Code: 1002. DB::Exception: The engine returned no result. (UNKNOWN_EXCEPTION)"}
+		return &engineError{"Code: 1002. DB::Exception: The engine returned no result. (UNKNOWN_EXCEPTION)"}
 	}
 	if text := l.resultError(handle); text != "" {
 		l.destroyResult(handle)
-		return nil, &engineError{text}
+		return &engineError{text}
+	}
+	return nil
+}
+
+// take wraps a result handle, or turns it into the error it carries.
+func (l *library) take(handle uintptr) (*result, error) {
+	if err := l.failure(handle); err != nil {
+		return nil, err
 	}
 	r := &result{lib: l, handle: handle, stats: queryStats{
 		resultRows:   l.rowsRead(handle),
@@ -220,10 +264,13 @@ func (l *library) take(handle uintptr) (*result, error) {
 }
 
 // query runs one statement to its end and returns its whole output.
-func (c *connection) query(sql, format string, params []parameter) (*result, error) {
+func (c *connection) query(sql, format string, params []parameter) (r *result, err error) {
 	s := newStatement(sql, format, params)
 	defer s.pin.Unpin()
-	return c.lib.take(c.lib.query(c.conn, s.sql, s.sqlLen, s.format, s.formatLen, s.names, s.nameLens, s.values, s.valueLens, s.n))
+	c.on(func() {
+		r, err = c.lib.take(c.lib.query(c.conn, s.sql, s.sqlLen, s.format, s.formatLen, s.names, s.nameLens, s.values, s.valueLens, s.n))
+	})
+	return r, err
 }
 
 // stream is a running SELECT whose output is fetched block by block.
@@ -236,28 +283,32 @@ type stream struct {
 func (c *connection) stream(sql, format string, params []parameter) (*stream, error) {
 	s := newStatement(sql, format, params)
 	defer s.pin.Unpin()
-	handle := c.lib.streamQuery(c.conn, s.sql, s.sqlLen, s.format, s.formatLen, s.names, s.nameLens, s.values, s.valueLens, s.n)
-	if handle == 0 {
-		return nil, &engineError{"Code: 1002. DB::Exception: The engine returned no result. (UNKNOWN_EXCEPTION)"}
-	}
-	if text := c.lib.resultError(handle); text != "" {
-		c.lib.destroyResult(handle)
-		return nil, &engineError{text}
+	var handle uintptr
+	var err error
+	c.on(func() {
+		handle = c.lib.streamQuery(c.conn, s.sql, s.sqlLen, s.format, s.formatLen, s.names, s.nameLens, s.values, s.valueLens, s.n)
+		err = c.lib.failure(handle)
+	})
+	if err != nil {
+		return nil, err
 	}
 	return &stream{c: c, handle: handle}, nil
 }
 
 // next returns the next piece of output; an empty one ends the stream.
-func (s *stream) next() (*result, error) {
-	return s.c.lib.take(s.c.lib.streamFetch(s.c.conn, s.handle))
+func (s *stream) next() (r *result, err error) {
+	s.c.on(func() { r, err = s.c.lib.take(s.c.lib.streamFetch(s.c.conn, s.handle)) })
+	return r, err
 }
 
 // close abandons whatever was not fetched and releases the stream.
 func (s *stream) close(finished bool) {
-	if !finished {
-		s.c.lib.streamCancel(s.c.conn, s.handle)
-	}
-	s.c.lib.destroyResult(s.handle)
+	s.c.on(func() {
+		if !finished {
+			s.c.lib.streamCancel(s.c.conn, s.handle)
+		}
+		s.c.lib.destroyResult(s.handle)
+	})
 }
 
 // insertion is a running INSERT that takes its data in pieces.
@@ -270,38 +321,49 @@ type insertion struct {
 func (c *connection) insert(sql, format string, params []parameter) (*insertion, error) {
 	s := newStatement(sql, format, params)
 	defer s.pin.Unpin()
-	handle := c.lib.insert(c.conn, s.sql, s.sqlLen, s.format, s.formatLen, s.names, s.nameLens, s.values, s.valueLens, s.n)
-	if text := c.lib.insertError(handle); text != "" {
-		c.lib.insertDestroy(handle)
+	i := &insertion{c: c}
+	var text string
+	c.on(func() {
+		i.handle = c.lib.insert(c.conn, s.sql, s.sqlLen, s.format, s.formatLen, s.names, s.nameLens, s.values, s.valueLens, s.n)
+		if text = c.lib.insertError(i.handle); text != "" {
+			c.lib.insertDestroy(i.handle)
+		}
+	})
+	if text != "" {
 		return nil, &engineError{text}
 	}
-	return &insertion{c: c, handle: handle}, nil
+	return i, nil
 }
 
 // write hands the engine one piece; the bytes are copied. False means the
 // insert has failed already and done will say why.
-func (i *insertion) write(p []byte) bool {
+func (i *insertion) write(p []byte) (ok bool) {
 	if len(p) == 0 {
 		return true
 	}
-	return i.c.lib.insertAppend(i.handle, unsafe.Pointer(&p[0]), uintptr(len(p))) == 0
+	i.c.on(func() { ok = i.c.lib.insertAppend(i.handle, unsafe.Pointer(&p[0]), uintptr(len(p))) == 0 })
+	return ok
 }
 
 // done ends the data and commits.
-func (i *insertion) done() (queryStats, error) {
-	defer i.c.lib.insertDestroy(i.handle)
-	r, err := i.c.lib.take(i.c.lib.insertDone(i.handle))
-	if err != nil {
-		return queryStats{}, err
-	}
-	defer r.free()
-	return r.stats, nil
+func (i *insertion) done() (stats queryStats, err error) {
+	i.c.on(func() {
+		defer i.c.lib.insertDestroy(i.handle)
+		var r *result
+		if r, err = i.c.lib.take(i.c.lib.insertDone(i.handle)); err == nil {
+			stats = r.stats
+			r.free()
+		}
+	})
+	return stats, err
 }
 
 // cancel drops what has not been written yet.
 func (i *insertion) cancel() {
-	i.c.lib.insertCancel(i.handle)
-	i.c.lib.insertDestroy(i.handle)
+	i.c.on(func() {
+		i.c.lib.insertCancel(i.handle)
+		i.c.lib.insertDestroy(i.handle)
+	})
 }
 
 // statementClass is what a statement does to state that outlives it, as the
@@ -320,8 +382,11 @@ const (
 func (c *connection) classify(sql string) (class statementClass, statements int) {
 	s := newStatement(sql, "", nil)
 	defer s.pin.Unpin()
+	// struct_size, statement_count, flags, query_class
 	report := [4]uint32{16, 0, 0, uint32(classUnknown)}
-	if c.lib.classify(c.conn, s.sql, s.sqlLen, nil, 0, unsafe.Pointer(&report[0])) != 0 {
+	var failed bool
+	c.on(func() { failed = c.lib.classify(c.conn, s.sql, s.sqlLen, nil, 0, unsafe.Pointer(&report[0])) != 0 })
+	if failed {
 		return classUnknown, 0
 	}
 	return statementClass(report[3]), int(report[1])

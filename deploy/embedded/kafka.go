@@ -36,10 +36,16 @@ type KafkaConfig struct {
 // Kafka is a running embedded Kafka: one broker, speaking the Kafka protocol
 // with idempotent and transactional producers, consumer groups, compaction
 // and retention. Its methods may be called from any goroutine.
+//
+// A transaction that is open when the process dies is aborted at the next
+// start. One that is being committed in that very moment may end up committed
+// in some partitions only: the broker writes its markers one by one. Kafka
+// itself does not have this gap.
 type Kafka struct {
 	cluster *kfake.Cluster
 	addrs   []string
 	lock    *os.File
+	clean   string // marks an orderly end
 	once    sync.Once
 }
 
@@ -59,16 +65,32 @@ func StartKafka(cfg KafkaConfig) (_ *Kafka, err error) {
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			lock.Close()
+		}
+	}()
+	data, clean := filepath.Join(cfg.DataDir, "data"), filepath.Join(cfg.DataDir, "clean")
+	// After an orderly end open transactions go on; the broker has saved them.
+	var open []openTransaction
+	if err := os.Remove(clean); errors.Is(err, os.ErrNotExist) {
+		if open, err = findOpenTransactions(data); err != nil {
+			return nil, err
+		}
+	} else if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return nil, err
+	}
+	gate := newGate(listener)
 	options := []kfake.Opt{
-		kfake.DataDir(filepath.Join(cfg.DataDir, "data")),
+		kfake.DataDir(data),
 		kfake.ClusterID("droplift-embedded"),
 		kfake.DefaultNumPartitions(cfg.DefaultPartitions),
 		kfake.NumBrokers(1),
-		kfake.Ports(port),
-		// The library listens on 127.0.0.1 whatever it is asked for.
-		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
-			return net.Listen(network, net.JoinHostPort(host, strconv.Itoa(port)))
-		}),
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return gate, nil }),
 		kfake.WithLogger(kafkaLogger{cfg.Logger}),
 		// Change-log topics are read back on every restore; an hour between
 		// compactions, the default, lets them grow too long.
@@ -82,10 +104,18 @@ func StartKafka(cfg KafkaConfig) (_ *Kafka, err error) {
 	}
 	cluster, err := kfake.NewCluster(options...)
 	if err != nil {
-		lock.Close()
+		gate.Close()
 		return nil, err
 	}
-	return &Kafka{cluster: cluster, addrs: cluster.ListenAddrs(), lock: lock}, nil
+	if len(open) > 0 {
+		cfg.Logger.Info("embedded Kafka: aborting the transactions a crash left open", "count", len(open))
+		if err := abortTransactions(listener.Addr().String(), gate, open); err != nil {
+			cluster.Close()
+			return nil, err
+		}
+	}
+	close(gate.opened)
+	return &Kafka{cluster: cluster, addrs: cluster.ListenAddrs(), lock: lock, clean: clean}, nil
 }
 
 // validate fills in the defaults and reports every problem at once.
@@ -129,13 +159,13 @@ func (k *Kafka) Close() error {
 	var err error
 	k.once.Do(func() {
 		k.cluster.Close()
-		err = k.lock.Close()
+		err = errors.Join(os.WriteFile(k.clean, nil, 0o640), k.lock.Close())
 	})
 	return err
 }
 
 // kafkaLogger passes on what the operator should see. The broker's own
-// information level is a line per request.
+// information level is a line per request, and its warnings are about its pace.
 type kafkaLogger struct{ log *slog.Logger }
 
 func (l kafkaLogger) Logf(level kfake.LogLevel, format string, args ...any) {
@@ -143,6 +173,6 @@ func (l kafkaLogger) Logf(level kfake.LogLevel, format string, args ...any) {
 	case kfake.LogLevelError:
 		l.log.Error("embedded Kafka: " + fmt.Sprintf(format, args...))
 	case kfake.LogLevelWarn:
-		l.log.Warn("embedded Kafka: " + fmt.Sprintf(format, args...))
+		l.log.Info("embedded Kafka: " + fmt.Sprintf(format, args...))
 	}
 }

@@ -5,14 +5,19 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// lockWait covers the moment between the death of a process and that of the
-// children that inherited its lock.
-const lockWait = time.Second
+// Between the death of a process and that of the children that inherited its
+// lock passes a moment. A holder that lives keeps the lock for hours, but may
+// also be dead and not yet buried by its parent.
+const (
+	lockWait     = 10 * time.Second
+	lockWaitLive = time.Second
+)
 
 // lockDirectory creates dir and takes its lock for this process. The lock is
 // the open file: it ends when the last process that inherited it closes it or
@@ -26,14 +31,16 @@ func lockDirectory(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data directory is not writable: %w", err)
 	}
-	deadline := time.Now().Add(lockWait)
-	for {
+	for began := time.Now(); ; {
 		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			break
 		}
-		holder := lockHolder(path)
-		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(deadline) {
+		holder, wait := lockHolder(path), lockWait
+		if alive(holder) {
+			wait = lockWaitLive
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Since(began) > wait {
 			file.Close()
 			if errors.Is(err, syscall.EWOULDBLOCK) {
 				return nil, fmt.Errorf("data directory %s is in use by process %s", dir, holder)
@@ -59,4 +66,14 @@ func lockHolder(path string) string {
 		return pid
 	}
 	return "unknown"
+}
+
+// alive reports whether pid names a process.
+func alive(pid string) bool {
+	n, err := strconv.Atoi(pid)
+	if err != nil {
+		return false
+	}
+	err = syscall.Kill(n, 0)
+	return err == nil || errors.Is(err, syscall.EPERM)
 }

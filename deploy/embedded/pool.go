@@ -102,12 +102,17 @@ func (p *pool) put(r role, c *connection) {
 	}
 }
 
-// kill cancels whatever the thread is running. Callers make sure the thread
-// still belongs to the request they mean.
-func (p *pool) kill(thread int) error {
+// kill cancels whatever the thread is running and reports whether that was
+// anything. Callers make sure the thread still belongs to the request they mean.
+func (p *pool) kill(thread int) (found bool, err error) {
 	p.killing.Lock()
 	defer p.killing.Unlock()
-	return p.control.exec(fmt.Sprintf("KILL QUERY WHERE has(thread_ids, %d) ASYNC FORMAT Null", thread))
+	killed, err := p.control.query(fmt.Sprintf("KILL QUERY WHERE has(thread_ids, %d) ASYNC", thread), "TabSeparated", nil)
+	if err != nil {
+		return false, err
+	}
+	defer killed.free()
+	return len(killed.data) > 0, nil
 }
 
 // close closes the idle connections and then the engine, which flushes and

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -193,11 +192,8 @@ func (s *server) run(ctx context.Context, reply *response, in input) (err error)
 		return err
 	}
 	defer s.pool.leave()
-	// The engine ties a running query to the thread that started it.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-
-	usable := true
+	// Whoever leaves early, by error or panic, leaves the remains of a query.
+	usable, clean := true, false
 	var conn *connection
 	if req.session != "" {
 		held, err := s.sessions.take(req.session, req.role, req.sessionCheck)
@@ -228,8 +224,20 @@ func (s *server) run(ctx context.Context, reply *response, in input) (err error)
 		usable = req.session != ""
 		return err
 	}
-	defer func() { usable = restore() && usable }()
+	defer func() {
+		// A failed query stays in system.processes, with all it holds, until
+		// the connection's next statement.
+		usable = usable && (clean || conn.exec("SELECT 1") == nil) && restore()
+	}()
+	err = s.execute(ctx, conn, reply, in, &usable)
+	clean = err == nil
+	return err
+}
 
+// execute runs one statement on a prepared connection. It clears usable when
+// the statement changes what the connection's next user would see.
+func (s *server) execute(ctx context.Context, conn *connection, reply *response, in input, usable *bool) error {
+	req := reply.req
 	if in.insert != nil {
 		return s.runInsert(conn, reply, in)
 	}
@@ -241,10 +249,10 @@ func (s *server) run(ctx context.Context, reply *response, in input) (err error)
 	// SET, USE and temporary tables are meant to last as long as the session;
 	// without one they must not leak to whoever gets the connection next.
 	if req.session == "" && (class == classControl || class == classUnknown) {
-		usable = false
+		*usable = false
 	}
 	if class == classReadOnly {
-		defer s.killOnDisconnect(ctx)()
+		defer s.killOnDisconnect(ctx, conn)()
 	}
 	format := first(shape.format, req.format)
 	if isHello(in.text) {
@@ -500,18 +508,17 @@ func clientGone(err error) error {
 	return nil
 }
 
-// killOnDisconnect cancels the query of this thread when ctx ends first. The
-// returned function must be called before the thread does anything else.
-func (s *server) killOnDisconnect(ctx context.Context) (done func()) {
-	thread := threadID()
-	if thread == 0 {
+// killOnDisconnect cancels what the connection runs when ctx ends first. The
+// returned function must be called before the connection runs anything else.
+func (s *server) killOnDisconnect(ctx context.Context, conn *connection) (done func()) {
+	if conn.thread == 0 {
 		return func() {}
 	}
 	ended := make(chan struct{})
-	var mu sync.Mutex // held while killing: the thread must still be this query's
+	var mu sync.Mutex // held while killing: the query must still be the one meant
 	stop := context.AfterFunc(ctx, func() {
 		// The engine lists the thread only while it works on the query, not
-		// between two pieces of a result: one attempt may find nothing.
+		// between two pieces of a result, so one attempt may find nothing.
 		for ; ; time.Sleep(20 * time.Millisecond) {
 			mu.Lock()
 			select {
@@ -520,10 +527,12 @@ func (s *server) killOnDisconnect(ctx context.Context) (done func()) {
 				return
 			default:
 			}
-			err := s.pool.kill(thread)
+			found, err := s.pool.kill(conn.thread)
 			mu.Unlock()
 			if err != nil {
 				s.log.Warn("cancelling a query failed", "error", err)
+			}
+			if found || err != nil {
 				return
 			}
 		}

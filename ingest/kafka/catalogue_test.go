@@ -81,6 +81,7 @@ func nameOf(d *event.Drop) string {
 }
 
 func TestCatalogueReadsWhole(t *testing.T) {
+	t.Parallel()
 	_, cfg := newCluster(t)
 	ensure(t, cfg, Topics{})
 	deleted := dropEntry("gone", 1)
@@ -115,6 +116,7 @@ func TestCatalogueReadsWhole(t *testing.T) {
 // Whoever has seen a record stamped after a drop was published finds that drop,
 // at once and from many goroutines.
 func TestCatalogueRefreshesOnMiss(t *testing.T) {
+	t.Parallel()
 	_, cfg := newCluster(t)
 	ensure(t, cfg, Topics{})
 	c, _, _ := startCatalogue(t, cfg, CatalogueConfig{})
@@ -151,6 +153,7 @@ func TestCatalogueRefreshesOnMiss(t *testing.T) {
 // A stamp from the future must not pass for knowledge of the present: after such a
 // lookup, one of now still has to wait for brokers.
 func TestCatalogueDistrustsFutureStamps(t *testing.T) {
+	t.Parallel()
 	_, cfg := newCluster(t)
 	ensure(t, cfg, Topics{})
 	c, n, _ := startCatalogue(t, cfg, CatalogueConfig{})
@@ -175,6 +178,7 @@ func TestCatalogueDistrustsFutureStamps(t *testing.T) {
 
 // Without brokers an unknown drop is not "none": the lookup waits, and ends with Run.
 func TestCatalogueWaitsForBrokers(t *testing.T) {
+	t.Parallel()
 	_, cfg := newCluster(t)
 	ensure(t, cfg, Topics{})
 	c, n, stop := startCatalogue(t, cfg, CatalogueConfig{})
@@ -210,6 +214,7 @@ func TestCatalogueWaitsForBrokers(t *testing.T) {
 
 // The topic may be compacted and transactional: positions still reach the end.
 func TestCatalogueOverMarkers(t *testing.T) {
+	t.Parallel()
 	_, cfg := newCluster(t)
 	ensure(t, cfg, Topics{})
 	cl, err := cfg.newClient("test", kgo.TransactionalID("catalogue"))

@@ -54,7 +54,7 @@ func classify(err error) class {
 		errors.Is(err, kerr.UnsupportedVersion),
 		errors.Is(err, kerr.UnsupportedForMessageFormat):
 		return permanent
-	case errors.Is(err, context.Canceled), errors.Is(err, errClosed):
+	case errors.Is(err, context.Canceled):
 		return cancelled
 	case errors.Is(err, kerr.ProducerFenced),
 		errors.Is(err, kerr.InvalidProducerEpoch),

@@ -197,6 +197,7 @@ func (m *feeder) stop(t testing.TB) error {
 }
 
 func TestFeedLoadsOnce(t *testing.T) {
+	t.Parallel()
 	_, cfg := newCluster(t)
 	ensure(t, cfg, Topics{})
 	w := newWarehouse()
@@ -225,6 +226,7 @@ func TestFeedLoadsOnce(t *testing.T) {
 
 // Stopping writes what is buffered, however young it is.
 func TestFeedDrains(t *testing.T) {
+	t.Parallel()
 	_, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Partitions: 1})
 	w := newWarehouse()
@@ -260,6 +262,7 @@ func (p patient) Due(_ time.Time) bool { return false }
 // A write that was under way when the member died is repeated under its token,
 // whether it had happened or not, even though the limits differ now.
 func TestFeedRepeatsThePlan(t *testing.T) {
+	t.Parallel()
 	for _, stored := range []bool{false, true} {
 		t.Run(fmt.Sprintf("stored=%v", stored), func(t *testing.T) {
 			_, cfg := newCluster(t)
@@ -323,6 +326,7 @@ func TestFeedRepeatsThePlan(t *testing.T) {
 
 // A slow partition pauses alone, with bounded memory, and the member stays in the group.
 func TestFeedBackPressure(t *testing.T) {
+	t.Parallel()
 	_, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Partitions: 1})
 	w := newWarehouse()
@@ -369,6 +373,7 @@ func TestFeedBackPressure(t *testing.T) {
 // A member that was cut off in a write finds its partition elsewhere: its late
 // commit must not overwrite the heir's.
 func TestFeedFencesZombies(t *testing.T) {
+	t.Parallel()
 	c, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Partitions: 1})
 	produce(t, cfg, event.KindPlayer, 0, 200, 10)
@@ -419,6 +424,7 @@ func TestFeedFencesZombies(t *testing.T) {
 // A partition whose last batch is being drained is not given away before that is
 // written and released, though its member is on its way out.
 func TestFeedKeepsWhatItDrains(t *testing.T) {
+	t.Parallel()
 	_, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Partitions: 1})
 	produce(t, cfg, event.KindPlayer, 0, 100, 10)
@@ -473,6 +479,7 @@ func TestFeedKeepsWhatItDrains(t *testing.T) {
 
 // An old generation's commit is refused by the broker, whoever sends it.
 func TestFeedCommitCarriesGeneration(t *testing.T) {
+	t.Parallel()
 	c, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Partitions: 1})
 	w := newWarehouse()
@@ -503,6 +510,7 @@ func TestFeedCommitCarriesGeneration(t *testing.T) {
 // The offsets of a transactional topic have gaps; ranges join over them, and lag
 // still reaches zero behind the last marker.
 func TestFeedTransactionalTopic(t *testing.T) {
+	t.Parallel()
 	_, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Partitions: 1})
 	cl, err := cfg.newClient("test", kgo.TransactionalID("test"))
@@ -538,6 +546,7 @@ func TestFeedTransactionalTopic(t *testing.T) {
 
 // Members stop, crash and come back, the store fails and hangs, commits fail.
 func TestFeedUnderChaos(t *testing.T) {
+	t.Parallel()
 	c, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Partitions: 3})
 	r := rng(t)
@@ -606,6 +615,7 @@ func TestFeedUnderChaos(t *testing.T) {
 }
 
 func TestFeedEndsOnPermanentErrors(t *testing.T) {
+	t.Parallel()
 	full := errors.New("disk full")
 	for name, change := range map[string]func(*FeedConfig, *warehouse){
 		"write": func(fc *FeedConfig, w *warehouse) {

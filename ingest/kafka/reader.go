@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -72,7 +71,7 @@ type offsets struct{ from, to int64 }
 
 // reading is one bounded read: each is called in offset order within a
 // partition, and from up to workers goroutines for different ones. Its range
-// must end at or before the last stable offset, or the read waits for it.
+// may reach beyond the last stable offset; the read then waits for open transactions to end.
 type reading struct {
 	topic   string
 	ranges  map[int32]offsets
@@ -149,18 +148,17 @@ func readRanges(ctx context.Context, cfg Config, rd reading) error {
 	return nil
 }
 
-// stableEnds waits until everything that is in topic's partitions now is
-// decided: until the last stable offset reaches the high watermark of the call. It returns the
-// ranges from the logs' starts to those watermarks.
+// highWatermarks is everything that is in topic's partitions now, decided or not.
+// Reading it read-committed to its end waits for the decisions:
 //
 //	old owner              new owner
 //	produces 7, 8
-//	                       partition assigned; high watermark 9, last stable offset 7
+//	                       partition assigned; high watermark 9, last stable offset 7: reads to 6 and waits
 //	commits, or times out
-//	                       last stable offset 9 or beyond: read [start, 9)
+//	                       reads 7 and 8, or the abort's marker
 //
 // The old owner cannot add to it later: the commit of its offsets is fenced by the generation.
-func stableEnds(ctx context.Context, adm *kadm.Client, topic string, partitions []int32) (map[int32]offsets, error) {
+func highWatermarks(ctx context.Context, adm *kadm.Client, topic string, partitions []int32) (map[int32]offsets, error) {
 	high, err := offsetsOf(adm.ListEndOffsets(ctx, topic))
 	if err != nil {
 		return nil, err
@@ -177,22 +175,7 @@ func stableEnds(ctx context.Context, adm *kadm.Client, topic string, partitions 
 		}
 		ranges[p] = offsets{from: starts[topic][p], to: to}
 	}
-	for {
-		stable, err := offsetsOf(adm.ListCommittedOffsets(ctx, topic))
-		if err != nil {
-			return nil, err
-		}
-		open := false
-		for p, r := range ranges {
-			open = open || stable[topic][p] < r.to
-		}
-		if !open {
-			return ranges, nil
-		}
-		if err := wait(ctx, 20*time.Millisecond); err != nil {
-			return nil, err
-		}
-	}
+	return ranges, nil
 }
 
 // wait pauses, or returns the context's cause early.
@@ -209,6 +192,3 @@ func wait(ctx context.Context, d time.Duration) error {
 
 // workers is how many goroutines share the partitions' work.
 func workers() int { return runtime.GOMAXPROCS(0) }
-
-// errClosed is why a wait ends when its owner stops.
-var errClosed = errors.New("kafka: closed")

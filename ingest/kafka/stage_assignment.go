@@ -138,7 +138,7 @@ func (ss *session) restore(ctx context.Context, tasks []*owned) error {
 	}
 	ss.setWaiting(fmt.Sprintf("restoring partitions %v", numbers))
 	changelog := ss.conf.Changelog(ss.cfg.Group)
-	ranges, err := stableEnds(ctx, ss.adm, changelog, numbers)
+	ranges, err := highWatermarks(ctx, ss.adm, changelog, numbers)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ func tallies() StageConfig {
 }
 
 func TestStageCountsOnce(t *testing.T) {
+	t.Parallel()
 	_, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	produce(t, cfg, event.KindPlayer, 0, 500, 37)
@@ -73,6 +74,7 @@ func TestStageCountsOnce(t *testing.T) {
 }
 
 func TestStageRestores(t *testing.T) {
+	t.Parallel()
 	_, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	for run := range 3 {
@@ -86,6 +88,7 @@ func TestStageRestores(t *testing.T) {
 
 // A member that comes and goes makes partitions move; what stays keeps its memory.
 func TestStageRebalances(t *testing.T) {
+	t.Parallel()
 	_, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	const total, keys = 6000, 101
@@ -115,6 +118,7 @@ func TestStageRebalances(t *testing.T) {
 
 // Every request of the commit path fails now and then, in every way a broker has.
 func TestStageSurvivesFaults(t *testing.T) {
+	t.Parallel()
 	faults := []struct {
 		name string
 		key  kmsg.Key
@@ -166,6 +170,7 @@ func TestStageSurvivesFaults(t *testing.T) {
 
 // The answer to a commit is lost: the broker has committed, the stage cannot know.
 func TestStageUnknownOutcome(t *testing.T) {
+	t.Parallel()
 	c, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	const total, keys = 2000, 17
@@ -209,6 +214,7 @@ func TestStageUnknownOutcome(t *testing.T) {
 // The broker commits and then answers that something went wrong. The client
 // takes that for an abort and rewinds; the marker in the group's offsets says otherwise.
 func TestStageCommitReportedAsFailed(t *testing.T) {
+	t.Parallel()
 	c, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	const total, keys = 1000, 17
@@ -246,8 +252,8 @@ func TestStageCommitReportedAsFailed(t *testing.T) {
 	})
 	for i := 0; i < total; i += 100 {
 		produce(t, cfg, event.KindPlayer, i, i+100, keys)
+		eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	}
-	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	if lies.Load() != 3 {
 		t.Errorf("%d lies were told", lies.Load())
 	}
@@ -258,6 +264,7 @@ func TestStageCommitReportedAsFailed(t *testing.T) {
 // The change-log still holds a transaction of the last owner that is not decided:
 // nothing is processed before it is, and then its outcome counts.
 func TestStageWaitsForTheLastOwner(t *testing.T) {
+	t.Parallel()
 	for _, commit := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort} {
 		t.Run(fmt.Sprint("commit=", commit), func(t *testing.T) {
 			_, cfg := newCluster(t)
@@ -378,6 +385,7 @@ func TestFence(t *testing.T) {
 
 // A compacted change-log restores the same state.
 func TestStageRestoresCompacted(t *testing.T) {
+	t.Parallel()
 	c, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	for run := range 3 {
@@ -406,6 +414,7 @@ func TestStageRestoresCompacted(t *testing.T) {
 
 // Retention that overtakes the stage is told, in offsets.
 func TestStageTellsLostRecords(t *testing.T) {
+	t.Parallel()
 	c, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Partitions: 1, Groups: []string{testGroup}})
 	produce(t, cfg, event.KindPlayer, 0, 100, 10)
@@ -427,6 +436,7 @@ func TestStageTellsLostRecords(t *testing.T) {
 // A member that was off the network past its session comes back in the middle of
 // a transaction. Its partitions have a new owner; nothing of its may count.
 func TestStageFencesZombies(t *testing.T) {
+	t.Parallel()
 	_, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	const total, keys = 2000, 17
@@ -462,6 +472,7 @@ func TestStageFencesZombies(t *testing.T) {
 
 // Members stop, crash and come back at seeded random moments, and requests fail.
 func TestStageUnderChaos(t *testing.T) {
+	t.Parallel()
 	c, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	r := rng(t)
@@ -532,6 +543,7 @@ func TestStageUnderChaos(t *testing.T) {
 // A stage without records publishes what has become due, in a transaction that
 // is fenced like any other, and commits nothing when there is nothing.
 func TestStageIdleFlush(t *testing.T) {
+	t.Parallel()
 	_, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	var armed, seenIdle atomic.Bool
@@ -568,6 +580,7 @@ func TestStageIdleFlush(t *testing.T) {
 
 // Brokers vanish and come back: the stage says so, waits, and loses nothing.
 func TestStageWaitsForBrokers(t *testing.T) {
+	t.Parallel()
 	_, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	sc := tallies()
@@ -586,6 +599,7 @@ func TestStageWaitsForBrokers(t *testing.T) {
 }
 
 func TestStageRefuses(t *testing.T) {
+	t.Parallel()
 	run := func(t *testing.T, cfg Config, sc StageConfig) error {
 		t.Helper()
 		s, err := NewStage(cfg, sc)

@@ -102,14 +102,15 @@ func (ss *session) flush(now time.Time) []*owned {
 // record's failure; err is that waiting was cut short.
 func (ss *session) produce(hard context.Context, active []*owned) (failed, err error) {
 	var mu sync.Mutex
+	var first error // promises may come after this function has given up waiting
 	promise := func(r *kgo.Record, err error) {
 		if err == nil {
 			return
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if failed == nil {
-			failed = fmt.Errorf("kafka: produce to %s/%d: %w", r.Topic, r.Partition, err)
+		if first == nil {
+			first = fmt.Errorf("kafka: produce to %s/%d: %w", r.Topic, r.Partition, err)
 		}
 	}
 	parallel(active, func(t *owned) {
@@ -122,7 +123,7 @@ func (ss *session) produce(hard context.Context, active []*owned) (failed, err e
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	return failed, nil
+	return first, nil
 }
 
 func (ss *session) produceFailed(ctx, hard context.Context, failure error) error {

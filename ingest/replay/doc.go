@@ -17,12 +17,12 @@
 //		produce(message) // drops first: an event of an unknown drop is refused
 //	}
 //	var item replay.Item
-//	for {
-//		if err := reader.Next(&item); err == io.EOF {
-//			break
-//		}
+//	for err = reader.Next(&item); err == nil; err = reader.Next(&item) {
 //		number := item.Number
 //		produce(item.Message, func() { reader.Ack(number) })
+//	}
+//	if err != io.EOF {
+//		return err
 //	}
 //
 // # Records, lines and identity

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -59,10 +60,7 @@ func (p *mappingParser) expression(t *target, m member) expression {
 	p.object(m.value, m.key, map[string]func(ast.Node){
 		"from": func(n ast.Node) {
 			sources++
-			e.parts = []part{{column: p.text(n, "from")}}
-			if e.parts[0].column == "" {
-				p.at(lineOf(n), "%s: from names no column", m.key)
-			}
+			e.parts = []part{{column: p.full(n, m.key+": from")}}
 		},
 		"const": func(n ast.Node) {
 			sources++
@@ -137,9 +135,9 @@ func (p *mappingParser) options(e *expression, given map[string]int) {
 			p.at(e.line, "%s: as %s needs %s", e.target.name, e.as, option)
 		}
 	}
-	for option, line := range given {
+	for _, option := range slices.Sorted(maps.Keys(given)) {
 		if !slices.Contains(allowed, option) {
-			p.at(line, "%s: %s does not go with as %q", e.target.name, option, e.as)
+			p.at(given[option], "%s: %s does not go with as %q", e.target.name, option, e.as)
 		}
 	}
 	whole := e.as == asTime || e.as == asSteps || e.as == asDecimalToMinor || e.as == asRound

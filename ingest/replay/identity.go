@@ -35,7 +35,7 @@ func message(ev *event.Event) event.Message {
 	case event.KindDrop:
 		key = ev.DropID
 	}
-	m := event.Message{Kind: ev.Kind, Value: event.Append(nil, ev)}
+	m := event.Message{Kind: ev.Kind, Value: event.Append(make([]byte, 0, 512), ev)}
 	if key != "" { // no key at all spreads over the partitions, an empty one would not
 		m.Key = []byte(key)
 	}

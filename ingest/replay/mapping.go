@@ -186,8 +186,8 @@ func (p *mappingParser) parse(root ast.Node) {
 	m := p.mapping
 	// Expressions and the catalogue need to know the kind and the name, wherever those stand.
 	var fields, catalogue ast.Node
-	p.object(root, "the mapping", map[string]func(ast.Node){
-		"name":         func(n ast.Node) { m.name = p.text(n, "name") },
+	given := p.object(root, "the mapping", map[string]func(ast.Node){
+		"name":         func(n ast.Node) { m.name = p.full(n, "name") },
 		"kind":         p.kind,
 		"format":       p.format,
 		"file_pattern": p.filePattern,
@@ -196,20 +196,16 @@ func (p *mappingParser) parse(root ast.Node) {
 		"fields":       func(n ast.Node) { fields = n },
 		"catalogue":    func(n ast.Node) { catalogue = n },
 	})
-	if m.name == "" {
-		p.at(0, "name is missing")
-	}
-	if m.format.kind == "" {
-		p.at(0, "format is missing")
+	for _, key := range []string{"name", "kind", "format", "fields"} {
+		if !given[key] {
+			p.at(0, "%s is missing", key)
+		}
 	}
 	if m.kind == event.KindUnknown {
-		p.at(0, "kind is missing")
 		return
 	}
 	m.targets = targetsOf(m.kind)
-	if fields == nil {
-		p.at(0, "fields is missing")
-	} else {
+	if fields != nil {
 		p.fields(fields)
 	}
 	if catalogue != nil {

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -190,14 +191,7 @@ func (p *plan) skips(r *row) bool {
 func (p *plan) fill(ev *event.Event, r *row, count *tally) *rejection {
 	for i := range p.fields {
 		e := &p.fields[i]
-		text := e.text(r)
-		if text == "" {
-			continue // the field stays at its default; a required one is refused by validation
-		}
-		v, problem := e.convert(text, ev, count)
-		if problem == nil {
-			problem = e.target.set(ev, v)
-		}
+		problem := e.apply(ev, e.text(r), count)
 		if problem != nil {
 			problem.field = e.target.name
 			problem.column = p.columnName(e)
@@ -205,6 +199,34 @@ func (p *plan) fill(ev *event.Event, r *row, count *tally) *rejection {
 		}
 	}
 	return nil
+}
+
+// apply converts text and sets the field; empty text leaves it at its default.
+func (e *boundExpression) apply(ev *event.Event, text string, count *tally) *rejection {
+	if text == "" {
+		if e.target.required {
+			return reject(event.ReasonMissingField.String(), "%s is empty", e.target.name)
+		}
+		return nil
+	}
+	v, problem := e.convert(text, ev, count)
+	if problem != nil {
+		return problem
+	}
+	return e.target.set(ev, v)
+}
+
+// refusal words what the event definition has against a field that fill set.
+func (p *plan) refusal(err *event.Error, r *row) *rejection {
+	problem := reject(err.Reason.String(), "the event definition refuses the event")
+	problem.field = err.Field
+	for i := range p.fields {
+		if e := &p.fields[i]; e.target.name == err.Field {
+			problem.detail = fmt.Sprintf("the event definition refuses %q", e.text(r))
+			problem.column = p.columnName(e)
+		}
+	}
+	return problem
 }
 
 // columnName names the column that an expression read, if it is one.

@@ -154,7 +154,11 @@ func (r *Reader) open() (err error) {
 // open returns the rows of a file; paths are the columns that a source without a header is asked for.
 func (f *format) open(in *input, paths []string) (source, error) {
 	if f.kind == formatParquet {
-		return newParquet(in)
+		rows, err := newParquet(in)
+		if err != nil { // not the nil rows: as a source they would not be nil
+			return nil, err
+		}
+		return rows, nil
 	}
 	text, _, err := decompress(in)
 	if err != nil {
@@ -170,7 +174,11 @@ func (f *format) open(in *input, paths []string) (source, error) {
 	case formatJSONL:
 		return newJSONLines(physical, paths), nil
 	}
-	return newTable(f, physical)
+	rows, err := newTable(f, physical)
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
 }
 
 func (r *Reader) resume(lookups []*matches) error {
@@ -282,14 +290,7 @@ func (r *Reader) build(item *Item, count *tally) *rejection {
 	}
 	item.Message = message(ev)
 	if err := r.decoder.Decode(ev.Kind, item.Message.Value, &r.scratch); err != nil {
-		problem := reject(err.Reason.String(), "%s", err.Error())
-		problem.field = err.Field
-		for i := range r.plan.fields {
-			if e := &r.plan.fields[i]; e.target.name == err.Field {
-				problem.column = r.plan.columnName(e)
-			}
-		}
-		return problem
+		return r.plan.refusal(err, &r.row)
 	}
 	item.Number, item.Line = r.record, r.row.line
 	return nil

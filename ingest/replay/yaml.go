@@ -95,16 +95,20 @@ func (p *problems) members(n ast.Node, what string) []member {
 	return list
 }
 
-// object hands each key of n to its function and reports the keys that have none.
-func (p *problems) object(n ast.Node, what string, keys map[string]func(ast.Node)) {
+// object hands each key of n to its function, reports the keys that have none,
+// and returns the keys that were given.
+func (p *problems) object(n ast.Node, what string, keys map[string]func(ast.Node)) map[string]bool {
+	given := make(map[string]bool)
 	for _, m := range p.members(n, what) {
 		set, ok := keys[m.key]
 		if !ok {
 			p.at(m.line, "%s has the unknown key %q; known: %s", what, m.key, knownKeys(keys))
 			continue
 		}
+		given[m.key] = true
 		set(m.value)
 	}
+	return given
 }
 
 func knownKeys[V any](keys map[string]V) string {
@@ -135,6 +139,15 @@ func (p *problems) text(n ast.Node, what string) string {
 	s, ok := scalarText(n)
 	if !ok {
 		p.at(lineOf(n), "%s must be one value", what)
+	}
+	return s
+}
+
+// full reads a value that may not be empty.
+func (p *problems) full(n ast.Node, what string) string {
+	s, ok := scalarText(n)
+	if !ok || s == "" {
+		p.at(lineOf(n), "%s must be one value, and not empty", what)
 	}
 	return s
 }

@@ -123,7 +123,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		}
 	}
 	if err := c.retry(ctx, "connect", nil, func() error { return c.Ping(ctx) }); err != nil {
-		return nil, errors.Join(fmt.Errorf("clickhouse at %s does not answer: %w", cfg.URL, err), c.Close())
+		return nil, errors.Join(fmt.Errorf("clickhouse at %s does not answer: %w", cfg.URL, explain(err)), c.Close())
 	}
 	return c, nil
 }

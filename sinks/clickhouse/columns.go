@@ -44,8 +44,11 @@ func (c *columns) label(name string) *text {
 }
 
 // moment declares a DateTime64(3, 'UTC') column of Unix milliseconds.
-func (c *columns) moment(name string) *vector[int64] {
-	return newVector[int64](c, name, "DateTime64(3, 'UTC')")
+func (c *columns) moment(name string) *moments {
+	const kind = "DateTime64(3, 'UTC')"
+	m := &moments{vector[int64]{header: header{name, kind, kind}}}
+	c.add(m)
+	return m
 }
 
 func newVector[T any](c *columns, name, kind string) *vector[T] {
@@ -72,6 +75,15 @@ func (v *vector[T]) reset() {
 	clear(v.values) // slices of the last batch must not outlive it
 	v.values = v.values[:0]
 }
+
+// moments is a column of times.
+type moments struct{ vector[int64] }
+
+// lastMoment is 2262-01-01. The client library counts in int64 nanoseconds, so that a later time would
+// come out as some other, believable one; clocks that far off stay recognisable as such.
+const lastMoment int64 = 9_214_646_400_000
+
+func (m *moments) add(ms int64) { m.vector.add(min(max(ms, 0), lastMoment)) }
 
 // optional is a Nullable column.
 type optional[T any] struct {

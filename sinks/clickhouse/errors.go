@@ -29,6 +29,10 @@ const (
 var advice = map[int32]string{
 	16:  "the table lacks a column: run droplift migrate",
 	36:  "the server refuses the request as it stands: check its version (26.x is tested)",
+	43:  "the server does not understand the statement: check its version (26.x is tested)",
+	46:  "the server lacks a function: check its version (26.x is tested)",
+	47:  "the table lacks a column: run droplift migrate",
+	48:  "the server cannot do this: check its version (26.x is tested)",
 	60:  "the table does not exist: run droplift migrate",
 	62:  "the server does not understand the statement: check its version (26.x is tested)",
 	81:  "the database does not exist: run droplift migrate",

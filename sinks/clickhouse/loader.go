@@ -22,7 +22,8 @@ type Loader struct {
 	insert string // the INSERT statement
 	wire   []ch.ColumnNameAndType
 
-	batch batch
+	batch  batch
+	record event.Record // the one being added; here because a pointer to a parameter would cost an allocation
 	// unsure says that rows of the open batch may be stored already: an attempt ended without a clear answer, or this is
 	// the loader's first batch, which may repeat one of a process that died.
 	unsure bool
@@ -62,7 +63,9 @@ func (l *Loader) Add(r event.Record) {
 	b.last = r.Offset
 	b.records++
 	b.bytes += len(r.Value)
-	newest, refused := l.table.add(&r)
+	l.record = r
+	newest, refused := l.table.add(&l.record)
+	l.record = event.Record{}
 	if refused != nil {
 		l.sink.metrics.skipped(l.table.name, refused.Reason)
 		return

@@ -35,10 +35,9 @@ func (c *Client) Pending(ctx context.Context) ([]sql.Migration, error) {
 // Migrate creates the database if need be and applies the pending migrations in
 // order, each recorded in schema_migrations once all its statements succeeded.
 //
-// ClickHouse has no transactions over statements: a migration that fails half-way stays half-applied. So one that
-// changes tables has one statement that can fail, or statements that may be repeated. Two runs at once are safe in that
-// the slower one fails on what the faster one created and can simply be started again; nothing is applied twice
-// unseen, because creating what exists is an error.
+// ClickHouse has no transactions over statements: a run that is cut short leaves a migration half-applied and not
+// recorded. So every statement can be repeated without harm, and the next run goes through all of the migration again. For the same
+// reason two runs at once end like one.
 func (c *Client) Migrate(ctx context.Context) ([]sql.Migration, error) {
 	migrations, err := sql.Migrations()
 	if err != nil {

@@ -61,7 +61,7 @@ func (c *Client) Query(ctx context.Context, name string, params Params) (*Table,
 	if err != nil {
 		return nil, err
 	}
-	given, err := Resolve(q, params)
+	given, err := resolve(q, params)
 	if err != nil {
 		return nil, err
 	}
@@ -72,8 +72,8 @@ func (c *Client) Query(ctx context.Context, name string, params Params) (*Table,
 	return table, nil
 }
 
-// Resolve fills in the defaults of q and reports every problem at once.
-func Resolve(q sql.Query, params Params) (Params, error) {
+// resolve fills in the defaults of q and reports every problem at once.
+func resolve(q sql.Query, params Params) (Params, error) {
 	given := Params{}
 	known := map[string]bool{}
 	var problems []error
@@ -176,6 +176,19 @@ func (c *Client) Stream(ctx context.Context, w io.Writer, r StreamRequest) error
 		}
 	}
 	return nil
+}
+
+// StreamQuery is Stream for the named query.
+func (c *Client) StreamQuery(ctx context.Context, w io.Writer, name, format string, params Params) error {
+	q, err := sql.Lookup(name)
+	if err != nil {
+		return err
+	}
+	given, err := resolve(q, params)
+	if err != nil {
+		return err
+	}
+	return c.Stream(ctx, w, StreamRequest{SQL: q.SQL, Format: format, Params: given})
 }
 
 // tailWriter passes everything on and remembers the end, where errors stand.

@@ -25,7 +25,7 @@ type table struct {
 type position struct {
 	partition *vector[uint32]
 	offset    *vector[uint64]
-	time      *vector[int64]
+	time      *moments
 }
 
 func (t *table) addPosition(c *columns) {

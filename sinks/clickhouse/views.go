@@ -18,14 +18,11 @@ type view struct {
 // <target>_from_<source>.
 func (c *Client) views(ctx context.Context, table string) ([]view, error) {
 	rows, err := c.conn.Query(withParams(ctx, Params{"suffix": "_from_" + table}), `
-		SELECT t.name, t.as_select, c.names
+		SELECT t.name, any(t.as_select), arrayMap(c -> c.2, arraySort(groupArray((c.position, c.name))))
 		FROM system.tables AS t
-		INNER JOIN
-		(
-			SELECT table, arrayMap(c -> c.2, arraySort(groupArray((position, name)))) AS names
-			FROM system.columns WHERE database = currentDatabase() GROUP BY table
-		) AS c ON c.table = t.name
+		INNER JOIN system.columns AS c ON c.database = t.database AND c.table = t.name
 		WHERE t.database = currentDatabase() AND t.engine = 'MaterializedView' AND endsWith(t.name, {suffix:String})
+		GROUP BY t.name
 		ORDER BY t.name`)
 	if err != nil {
 		return nil, err

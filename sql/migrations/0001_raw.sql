@@ -10,7 +10,7 @@
 -- at is the effective time that facts and windows use: event_time, or ingest_time where the client's clock runs more
 -- than 60 s ahead. quarantined marks clocks further than 7 days off; no fact counts those rows.
 
-CREATE TABLE player_events
+CREATE TABLE IF NOT EXISTS player_events
 (
     id             UUID,
     type           LowCardinality(String),
@@ -47,7 +47,7 @@ ORDER BY (drop_id, type, event_time)
 TTL toDateTime(inserted_at) + INTERVAL 90 DAY
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE TABLE latency_events
+CREATE TABLE IF NOT EXISTS latency_events
 (
     id             UUID,
     type           LowCardinality(String),
@@ -86,7 +86,7 @@ TTL toDateTime(inserted_at) + INTERVAL 90 DAY
 SETTINGS non_replicated_deduplication_window = 10000;
 
 -- Money is in minor units of currency. Rows are kept for good: they are what revenue is recomputed from.
-CREATE TABLE checkout_events
+CREATE TABLE IF NOT EXISTS checkout_events
 (
     id             UUID,
     type           LowCardinality(String),
@@ -127,7 +127,7 @@ PARTITION BY kafka_partition
 ORDER BY (drop_id, type, event_time)
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE TABLE subtitle_events
+CREATE TABLE IF NOT EXISTS subtitle_events
 (
     id             UUID,
     type           LowCardinality(String),
@@ -174,7 +174,7 @@ SETTINGS non_replicated_deduplication_window = 10000;
 
 -- The catalogue. The newest version of a drop replaces the others: read it with FINAL. Tables whose rows replace each other
 -- need no deduplication window: a repeated batch replaces itself.
-CREATE TABLE drops
+CREATE TABLE IF NOT EXISTS drops
 (
     id             UUID,
     type           LowCardinality(String),

@@ -2,7 +2,7 @@
 
 -- Feature history: every revision of a player, by window (1 h, 24 h, 7 d, 28 d before as_of). A window without a latency
 -- sample, and a gap of fewer than two sessions, is NULL.
-CREATE TABLE features
+CREATE TABLE IF NOT EXISTS features
 (
     player_id  String,
     revision   UInt64,
@@ -79,12 +79,12 @@ ORDER BY (player_id, revision)
 TTL toDateTime(inserted_at) + INTERVAL 90 DAY
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE VIEW features_latest AS
+CREATE VIEW IF NOT EXISTS features_latest AS
 SELECT * FROM features ORDER BY player_id, revision DESC LIMIT 1 BY player_id;
 
 -- Conversion velocity: mergeable partials. Newer revisions of (drop_id, pane_start, pop, partition) replace older ones: read
 -- velocity_latest, never this table. Sums over partitions, POPs and panes are exact.
-CREATE TABLE velocity
+CREATE TABLE IF NOT EXISTS velocity
 (
     drop_id    LowCardinality(String),
     pop        LowCardinality(String),
@@ -127,11 +127,11 @@ ENGINE = ReplacingMergeTree(revision)
 ORDER BY (drop_id, pane_start, pop, partition)
 TTL toDateTime(inserted_at) + INTERVAL 90 DAY;
 
-CREATE VIEW velocity_latest AS SELECT * FROM velocity FINAL;
+CREATE VIEW IF NOT EXISTS velocity_latest AS SELECT * FROM velocity FINAL;
 
 -- Records that could not be counted, and valid ones that came past the allowed lateness. topic, partition and offset say
 -- where the record stood; the kafka_ columns where its dead letter or late record stands.
-CREATE TABLE dead_letters
+CREATE TABLE IF NOT EXISTS dead_letters
 (
     topic     LowCardinality(String),
     partition UInt32,
@@ -154,7 +154,7 @@ ORDER BY (topic, class, partition, offset)
 TTL toDateTime(inserted_at) + INTERVAL 90 DAY
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE TABLE late_events
+CREATE TABLE IF NOT EXISTS late_events
 (
     topic      LowCardinality(String),
     partition  UInt32,

@@ -1,7 +1,7 @@
 -- Reference data that conversion into the reporting currency rests on.
 
 -- ISO 4217 exponents: how many decimals the minor unit has.
-CREATE TABLE currencies
+CREATE TABLE IF NOT EXISTS currencies
 (
     code     LowCardinality(String),
     exponent UInt8
@@ -28,7 +28,7 @@ INSERT INTO currencies (code, exponent) VALUES
     ('XPF', 0), ('YER', 2), ('ZAR', 2), ('ZMW', 2), ('ZWG', 2);
 
 -- Operator's choices that SQL needs. reporting_currency: what every amount_reporting is in; after a change, rebuild purchases.
-CREATE TABLE settings
+CREATE TABLE IF NOT EXISTS settings
 (
     name       String,
     value      String,
@@ -40,7 +40,7 @@ INSERT INTO settings (name, value) VALUES ('reporting_currency', 'USD');
 
 -- One unit of base buys rate units of quote on date. A purchase takes the newest rate at or before its day; after loading
 -- rates for days that have purchases already, rebuild purchases.
-CREATE TABLE fx_rates
+CREATE TABLE IF NOT EXISTS fx_rates
 (
     date      Date,
     base      LowCardinality(String),
@@ -66,3 +66,25 @@ INSERT INTO fx_rates (date, base, quote, rate, source) VALUES
     ('1970-01-01', 'AUD', 'USD', 0.66, 'demo'),
     ('1970-01-01', 'CHF', 'USD', 1.15, 'demo'),
     ('1970-01-01', 'IDR', 'USD', 0.000062, 'demo');
+
+-- The reporting currency, beside every currency.
+CREATE VIEW IF NOT EXISTS reporting_currencies AS
+SELECT c.code AS code, c.exponent AS exponent, r.code AS reporting, r.exponent AS reporting_exponent
+FROM (SELECT 1 AS one, code, exponent FROM currencies FINAL) AS c
+INNER JOIN
+(
+    SELECT 1 AS one, k.code AS code, k.exponent AS exponent
+    FROM (SELECT code, exponent FROM currencies FINAL) AS k
+    INNER JOIN (SELECT argMax(value, changed_at) AS value FROM settings WHERE name = 'reporting_currency') AS s ON s.value = k.code
+) AS r ON r.one = c.one;
+
+-- Every rate into the reporting currency, and 1 from it to itself since ever.
+CREATE VIEW IF NOT EXISTS reporting_rates AS
+SELECT f.base AS base, f.date AS date, argMax(f.rate, f.loaded_at) AS rate, argMax(toString(f.source), f.loaded_at) AS source
+FROM fx_rates AS f
+INNER JOIN (SELECT argMax(value, changed_at) AS reporting FROM settings WHERE name = 'reporting_currency') AS s ON s.reporting = f.quote
+WHERE f.base != f.quote
+GROUP BY base, date
+UNION ALL
+SELECT argMax(value, changed_at) AS base, toDate(0) AS date, toDecimal128(1, 18) AS rate, 'identity' AS source
+FROM settings WHERE name = 'reporting_currency';

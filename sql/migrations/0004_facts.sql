@@ -9,7 +9,7 @@
 -- amount_reporting converts at the rate of the purchase day, so that a full refund nets to exactly 0: half-even in
 -- integers, rate, source and date kept beside it. NULL: no rate, or no purchase day; report_quality counts those.
 -- A resent event loses against its first arrival; a rebuilt row replaces itself.
-CREATE TABLE purchases
+CREATE TABLE IF NOT EXISTS purchases
 (
     player_id   String,
     event_id    UUID,
@@ -41,9 +41,8 @@ ENGINE = ReplacingMergeTree(version)
 ORDER BY (player_id, event_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
--- Settings and exponents are joined, not looked up by scalar subqueries: the embedded engine cancels a streamed insert
--- whose views hold one.
-CREATE MATERIALIZED VIEW purchases_from_checkout_events TO purchases AS
+-- Rates come in by joins, not by scalar subqueries: the embedded engine cannot run those while it takes an insert in.
+CREATE MATERIALIZED VIEW IF NOT EXISTS purchases_from_checkout_events TO purchases AS
 SELECT
     player_id,
     event_id,
@@ -66,8 +65,8 @@ SELECT
        NULL) AS amount_reporting,
     reporting AS reporting_currency,
     if(rated, fx_rate, NULL) AS rate,
-    multiIf(NOT rated, '', currency = reporting, 'identity', fx_source) AS rate_source,
-    if(rated, if(currency = reporting, rate_day, fx_date), NULL) AS rate_date,
+    if(rated, fx_source, '') AS rate_source,
+    if(rated, if(fx_source = 'identity', rate_day, fx_date), NULL) AS rate_date,
     kafka_partition,
     kafka_offset,
     bitNot(kafka_offset) AS version
@@ -79,74 +78,75 @@ FROM
         e.quantity AS quantity, e.split_version AS split_version,
         e.effective_time AS effective_time, e.original_time AS original_time,
         e.amount AS amount, e.currency AS currency, e.rate_day AS rate_day,
-        e.kafka_partition AS kafka_partition, e.kafka_offset AS kafka_offset,
-        e.reporting AS reporting,
-        r.source AS fx_source, r.date AS fx_date,
-        if(e.currency = e.reporting, toDecimal128(1, 18), r.rate) AS fx_rate,
-        fx_rate > 0 AND e.original_time > toDateTime64(0, 3, 'UTC') AND mapContains(e.exponents, e.currency) AS rated,
+        e.kafka_partition AS kafka_partition, e.kafka_offset AS kafka_offset, e.reporting AS reporting,
+        r.rate AS fx_rate, r.source AS fx_source, r.date AS fx_date,
+        r.rate > 0 AND e.original_time > toDateTime64(0, 3, 'UTC') AS rated,
         -- amount · rate · 10^(e_r − e_t) as one exact fraction: rate has 18 decimals.
-        toInt256(amount) * toInt256(toDecimal256(fx_rate, 18) * 1000000000000000000) AS numerator,
-        toInt256(exp10(18 + e.exponents[e.currency] - e.exponents[e.reporting])) AS denominator,
+        toInt256(e.amount) * toInt256(toDecimal256(r.rate, 18) * 1000000000000000000) AS numerator,
+        toInt256(exp10(18 + e.exponent - e.reporting_exponent)) AS denominator,
         intDiv(numerator, denominator) AS quotient,
         numerator - quotient * denominator AS remainder
     FROM
     (
-        SELECT
-            player_id, id AS event_id, type, checkout_id, drop_id, creator_id, pop, region, sku, quantity, split_version,
-            at AS effective_time,
-            if(type = 'completed', at, original_time) AS original_time,
-            if(type = 'completed', amount, -amount) AS amount,
-            currency, toDate(if(type = 'completed', at, original_time)) AS rate_day,
-            kafka_partition, kafka_offset, reporting, exponents
-        FROM checkout_events
-        CROSS JOIN (SELECT argMax(value, changed_at) AS reporting FROM settings WHERE name = 'reporting_currency') AS s
-        CROSS JOIN (SELECT mapFromArrays(groupArray(code), groupArray(exponent)) AS exponents FROM currencies FINAL) AS c
-        WHERE type IN ('completed', 'refunded', 'chargeback') AND NOT synthetic AND NOT quarantined
+        SELECT k.*, c.exponent AS exponent, c.reporting AS reporting, c.reporting_exponent AS reporting_exponent
+        FROM
+        (
+            SELECT
+                player_id, id AS event_id, type, checkout_id, drop_id, creator_id, pop, region, sku, quantity, split_version,
+                at AS effective_time,
+                if(type = 'completed', at, original_time) AS original_time,
+                if(type = 'completed', amount, -amount) AS amount,
+                currency, toDate(if(type = 'completed', at, original_time)) AS rate_day,
+                kafka_partition, kafka_offset
+            FROM checkout_events
+            WHERE type IN ('completed', 'refunded', 'chargeback') AND NOT synthetic AND NOT quarantined
+        ) AS k
+        LEFT JOIN reporting_currencies AS c ON c.code = k.currency
     ) AS e
-    ASOF LEFT JOIN
-    (
-        SELECT base, quote, date, argMax(f.rate, loaded_at) AS rate, argMax(f.source, loaded_at) AS source
-        FROM fx_rates AS f
-        GROUP BY base, quote, date
-    ) AS r ON e.currency = r.base AND e.reporting = r.quote AND e.rate_day >= r.date
+    ASOF LEFT JOIN reporting_rates AS r ON e.currency = r.base AND e.rate_day >= r.date
 );
 
--- Who is a member since when: first activity, first drop and first creator by (time, id), so that ties break the same way
--- everywhere. Qualifying: every player and checkout event. The pairs hold the far future where there is none.
-CREATE TABLE members
+-- Who is a member since when: the first effective time of each player, drop and creator. Qualifying: every player and
+-- checkout event. One minimum of a plain time is all that every insert pays for; members derives the rest.
+CREATE TABLE IF NOT EXISTS member_activity
 (
-    player_id      String,
-    first_activity SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
-    first_drop     SimpleAggregateFunction(min, Tuple(DateTime64(3, 'UTC'), String)),
-    first_creator  SimpleAggregateFunction(min, Tuple(DateTime64(3, 'UTC'), String))
+    player_id  String,
+    drop_id    LowCardinality(String),
+    creator_id LowCardinality(String),
+    first      SimpleAggregateFunction(min, DateTime64(3, 'UTC'))
 )
 ENGINE = AggregatingMergeTree
-ORDER BY player_id
+ORDER BY (player_id, drop_id, creator_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE MATERIALIZED VIEW members_from_player_events TO members AS
-SELECT
-    player_id,
-    min(at) AS first_activity,
-    min(if(drop_id != '', (at, toString(drop_id)), (toDateTime64('2299-01-01', 3, 'UTC'), ''))) AS first_drop,
-    min(if(creator_id != '', (at, toString(creator_id)), (toDateTime64('2299-01-01', 3, 'UTC'), ''))) AS first_creator
+CREATE MATERIALIZED VIEW IF NOT EXISTS member_activity_from_player_events TO member_activity AS
+SELECT player_id, drop_id, creator_id, min(at) AS first
 FROM player_events
 WHERE player_id != '' AND NOT synthetic AND NOT quarantined
-GROUP BY player_id;
+GROUP BY player_id, drop_id, creator_id;
 
-CREATE MATERIALIZED VIEW members_from_checkout_events TO members AS
-SELECT
-    player_id,
-    min(at) AS first_activity,
-    min(if(drop_id != '', (at, toString(drop_id)), (toDateTime64('2299-01-01', 3, 'UTC'), ''))) AS first_drop,
-    min(if(creator_id != '', (at, toString(creator_id)), (toDateTime64('2299-01-01', 3, 'UTC'), ''))) AS first_creator
+CREATE MATERIALIZED VIEW IF NOT EXISTS member_activity_from_checkout_events TO member_activity AS
+SELECT player_id, drop_id, creator_id, min(at) AS first
 FROM checkout_events
 WHERE player_id != '' AND NOT synthetic AND NOT quarantined
+GROUP BY player_id, drop_id, creator_id;
+
+-- One row per member. first_drop and first_creator are empty for a member without one; ties go to the smaller id, so that
+-- they break the same way everywhere.
+CREATE VIEW IF NOT EXISTS members AS
+SELECT
+    player_id,
+    min(m.first) AS first_activity,
+    argMinIf(toString(m.drop_id), (m.first, m.drop_id), m.drop_id != '') AS first_drop,
+    minIf(m.first, m.drop_id != '') AS first_drop_time,
+    argMinIf(toString(m.creator_id), (m.first, m.creator_id), m.creator_id != '') AS first_creator,
+    minIf(m.first, m.creator_id != '') AS first_creator_time
+FROM member_activity AS m
 GROUP BY player_id;
 
 -- First times of each funnel step, and the first landing request with its latency, per player and drop. NULL or the far
 -- future: not seen.
-CREATE TABLE player_drops
+CREATE TABLE IF NOT EXISTS player_drops
 (
     drop_id   LowCardinality(String),
     player_id String,
@@ -161,7 +161,7 @@ ENGINE = AggregatingMergeTree
 ORDER BY (drop_id, player_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE MATERIALIZED VIEW player_drops_from_player_events TO player_drops AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS player_drops_from_player_events TO player_drops AS
 SELECT
     drop_id,
     player_id,
@@ -176,7 +176,7 @@ WHERE player_id != '' AND drop_id != '' AND NOT synthetic AND NOT quarantined
   AND type IN ('landing_view', 'offer_impression', 'offer_click')
 GROUP BY drop_id, player_id;
 
-CREATE MATERIALIZED VIEW player_drops_from_checkout_events TO player_drops AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS player_drops_from_checkout_events TO player_drops AS
 SELECT
     drop_id,
     player_id,
@@ -190,7 +190,7 @@ FROM checkout_events
 WHERE player_id != '' AND drop_id != '' AND NOT synthetic AND NOT quarantined AND type IN ('started', 'completed')
 GROUP BY drop_id, player_id;
 
-CREATE MATERIALIZED VIEW player_drops_from_latency_events TO player_drops AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS player_drops_from_latency_events TO player_drops AS
 SELECT
     drop_id,
     player_id,
@@ -206,7 +206,7 @@ GROUP BY drop_id, player_id;
 
 -- The watermark that the stored events give: per partition the newest effective time minus 10 s of out-of-orderness minus
 -- 1 ms. A partition that took in nothing during the last hour of arrivals counts as idle.
-CREATE VIEW watermarks AS
+CREATE VIEW IF NOT EXISTS watermarks AS
 SELECT topic, kafka_partition, fromUnixTimestamp64Milli(toUnixTimestamp64Milli(newest) - 10001, 'UTC') AS watermark,
        arrived < max(arrived) OVER () - INTERVAL 1 HOUR AS idle
 FROM
@@ -220,7 +220,7 @@ FROM
 
 -- Conversions within [t − window_ms, t) for every hop t of a drop, from the processors' panes; hop_ms is a multiple of the
 -- pane, window_ms of hop_ms. t runs to the newest pane that any partition has published.
-CREATE VIEW conversion_velocity AS
+CREATE VIEW IF NOT EXISTS conversion_velocity AS
 WITH
     panes AS
     (

@@ -17,17 +17,12 @@ WITH
     (
         SELECT
             player_id,
-            multiIf({cohort:String} = 'drop', first_drop.1, {cohort:String} = 'creator', first_creator.1, activity) AS acquired,
-            multiIf({cohort:String} = 'drop', first_drop.2,
-                    {cohort:String} = 'creator', first_creator.2,
-                    {cohort:String} = 'month', formatDateTime(activity, '%Y-%m'),
-                    formatDateTime(activity, '%G-W%V')) AS cohort
-        FROM
-        (
-            SELECT player_id, min(m.first_activity) AS activity, min(m.first_drop) AS first_drop, min(m.first_creator) AS first_creator
-            FROM members AS m
-            GROUP BY player_id
-        )
+            multiIf({cohort:String} = 'drop', first_drop_time, {cohort:String} = 'creator', first_creator_time, first_activity) AS acquired,
+            multiIf({cohort:String} = 'drop', first_drop,
+                    {cohort:String} = 'creator', first_creator,
+                    {cohort:String} = 'month', formatDateTime(first_activity, '%Y-%m'),
+                    formatDateTime(first_activity, '%G-W%V')) AS cohort
+        FROM members
         WHERE cohort != ''
     ),
     sizes AS

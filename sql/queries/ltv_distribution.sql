@@ -27,7 +27,7 @@ FROM
         sumIf(ifNull(p.amount_reporting, 0),
               p.original_time >= m.acquired
               AND intDiv(toUnixTimestamp64Milli(p.effective_time) - toUnixTimestamp64Milli(m.acquired), {period_ms:Int64}) <= {age:UInt16}) AS net
-    FROM (SELECT player_id, min(first_activity) AS acquired FROM members GROUP BY player_id) AS m
+    FROM (SELECT player_id, first_activity AS acquired FROM members) AS m
     LEFT JOIN (SELECT player_id, effective_time, original_time, amount_reporting FROM purchases FINAL) AS p ON p.player_id = m.player_id
     GROUP BY player_id
 )

@@ -1,0 +1,272 @@
+package clickhouse
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/droplift/droplift/deploy/embedded"
+	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
+	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/sql"
+)
+
+const (
+	minute int64 = 60_000
+	day          = 24 * 60 * minute
+	week         = 7 * day
+)
+
+// storeDrop writes a small drop with everything that the reports look at: a funnel with a gap, four latency buckets at two
+// POPs, three currencies, a refund, a chargeback, a resent event, skewed, quarantined and synthetic clocks.
+func storeDrop(t testing.TB, c *Client) {
+	t.Helper()
+	s := newSink(t, c)
+	write := func(kind event.Kind, events ...event.Event) {
+		t.Helper()
+		writeAll(t, newTestLoader(t, s, kind, 0), records(0, events...))
+	}
+	start := monday + 10*60*minute
+
+	drop := event.Event{Kind: event.KindDrop}
+	drop.Type, drop.EventTime, drop.DropID, drop.CreatorID = event.Catalogue, monday, "drop-1", "creator-1"
+	drop.Drop = event.Drop{Name: "Première", Version: 1, StartMS: start, EndMS: start + 2*day}
+	write(event.KindDrop, drop)
+
+	var views, requests, checkouts []event.Event
+	for i := range 40 {
+		id, at := fmt.Sprintf("p%02d", i), start+int64(i)*minute/2
+		views = append(views, player(event.LandingView, id, at))
+		request := event.Event{Kind: event.KindLatency}
+		request.Type, request.PlayerID, request.EventTime, request.IngestTime, request.DropID = event.EdgeRequest, id, at, at, "drop-1"
+		request.POP = []string{"fra", "nyc"}[i%2]
+		request.Latency = event.Latency{Request: event.RequestLanding, MS: []float64{50, 100, 299.5, 300, 799, 800, 5000, 20}[i%8]}
+		requests = append(requests, request)
+		if i%2 == 0 {
+			views = append(views, player(event.OfferImpression, id, at+1000))
+		}
+		if i%4 == 0 {
+			views = append(views, player(event.OfferClick, id, at+2000))
+			buy := checkout(event.CheckoutCompleted, id, at+4000, 4999)
+			buy.Checkout.Currency = []string{"USD", "EUR", "JPY"}[i%3]
+			checkouts = append(checkouts, checkout(event.CheckoutStarted, id, at+3000, 0), buy)
+		}
+	}
+	// A purchase without anything before it is a gap.
+	checkouts = append(checkouts, checkout(event.CheckoutCompleted, "gap", start+minute, 1000))
+	refund := checkout(event.CheckoutRefunded, "p00", start+5*minute, 4999)
+	refund.Checkout.OriginalTime = start + 4000
+	chargeback := checkout(event.CheckoutChargeback, "p12", start+20*minute, 1000)
+	chargeback.Checkout.OriginalTime = start + 6*minute + 4000
+	lost := checkout(event.CheckoutRefunded, "p24", start+30*minute, 100) // does not say when the purchase was
+	resent := checkouts[1]
+	resent.ID = uuid.NewSHA1(uuid.NameSpaceOID, fmt.Appendf(nil, "%d/1/p00", event.KindCheckout))
+	probe := checkout(event.CheckoutCompleted, "probe", start, 99_999)
+	probe.Synthetic = true
+	ahead := checkout(event.CheckoutCompleted, "ahead", start+3*60*minute, 700)
+	ahead.IngestTime = start + 2*minute
+	broken := checkout(event.CheckoutCompleted, "broken", start+30*day, 99_999)
+	broken.IngestTime = start
+	checkouts = append(checkouts, refund, chargeback, lost, resent, probe, ahead, broken)
+	write(event.KindPlayer, views...)
+	write(event.KindLatency, requests...)
+	write(event.KindCheckout, checkouts...)
+	cue := event.Event{Kind: event.KindSubtitle}
+	cue.Type, cue.EventTime, cue.DropID = event.Cue, start, "drop-1"
+	cue.Subtitle = event.Subtitle{StreamID: "s", SourceLanguage: "en", TargetLanguage: "fr"}
+	write(event.KindSubtitle, cue)
+
+	var panes []event.Record
+	pane := func(at int64, partition int32, revision uint64, conversions uint32, maturity event.Maturity) {
+		v := event.Velocity{DropID: "drop-1", POP: "fra", Partition: partition, PaneStart: at, PaneMS: 10_000, Revision: revision,
+			Watermark: at, Maturity: maturity, Conversions: conversions,
+			Events: [5]uint32{9, 7, 5, 3, conversions}, Players: [5]uint32{8, 6, 4, 2, conversions}}
+		panes = append(panes, event.Record{Kind: event.KindVelocity, Offset: int64(len(panes)), Timestamp: at, Value: v.AppendJSON(nil)})
+	}
+	// DOMAIN 2.1: 240 conversions in the first 3 min are 80 a minute for W = 5 min, not 48. Two partitions add up,
+	// an older revision does not.
+	pane(start, 0, 1, 999, event.Final)
+	for i := range int64(18) {
+		pane(start+i*10_000, 0, 2, 10, event.Final)
+		pane(start+i*10_000, 1, 2, uint32(3+i%2), event.Final)
+	}
+	pane(start+18*10_000, 0, 1, 0, event.Final)
+	pane(start+18*10_000, 1, 1, 3, event.Final)
+	pane(start+10*minute, 0, 1, 2, event.Provisional)
+	writeAll(t, newTestLoader(t, s, event.KindVelocity, 0), panes)
+
+	features := event.Features{PlayerID: "p00", Revision: 1, AsOf: start}
+	writeAll(t, newTestLoader(t, s, event.KindFeatures, 0), []event.Record{{Kind: event.KindFeatures, Timestamp: start, Value: features.AppendJSON(nil)}})
+	late := event.Late{Topic: "player", Partition: 1, Offset: 43, Timestamp: start, EventTime: start - day, LateByMS: 100_000, DropID: "drop-1", Value: []byte("{}")}
+	writeAll(t, newTestLoader(t, s, event.KindLate, 0), []event.Record{{Kind: event.KindLate, Timestamp: start, Value: late.AppendJSON(nil)}})
+	dead := event.DeadLetter{Topic: "checkout", Timestamp: start, Class: event.ReasonWrongType, Field: "amount", Value: []byte("{")}
+	writeAll(t, newTestLoader(t, s, event.KindDeadLetter, 0), []event.Record{
+		{Kind: event.KindDeadLetter, Timestamp: start, Value: dead.AppendJSON(nil)},
+		{Kind: event.KindDeadLetter, Offset: 4, Timestamp: start, Value: dead.AppendJSON(nil)}})
+}
+
+// TestQueries runs every named query over a small drop and holds the answers against the golden file.
+func TestQueries(t *testing.T) {
+	c := open(t, embeddedtest.ClickHouse(t))
+	storeDrop(t, c)
+	start := time.UnixMilli(monday + 10*60*minute)
+	given := Params{
+		"drop": "drop-1", "from": start, "to": start.Add(20 * time.Minute), "table": "dead_letters",
+		"cohort": "drop", "max_age": 1, "watermark_ms": monday + 5*week,
+	}
+	queries, err := sql.Queries()
+	if err != nil || len(queries) == 0 {
+		t.Fatal(len(queries), err)
+	}
+	var got strings.Builder
+	for _, q := range queries {
+		params := Params{}
+		for _, p := range q.Params {
+			if v, ok := given[p.Name]; ok {
+				params[p.Name] = v
+			}
+		}
+		table, err := c.Query(t.Context(), q.Name, params)
+		if err != nil {
+			t.Errorf("%v", err)
+			continue
+		}
+		if (len(table.Rows) == 0) != (q.Name == "audit_doubled") {
+			t.Errorf("%s: %d columns, %d rows", q.Name, len(table.Columns), len(table.Rows))
+		}
+		if q.Name == "live_freshness" { // changes with the clock
+			if len(table.Rows) != 6 {
+				t.Errorf("live_freshness: %d rows, want 6", len(table.Rows))
+			}
+			continue
+		}
+		fmt.Fprintf(&got, "%s\n", q.Name)
+		if err := c.StreamQuery(t.Context(), &got, q.Name, "TSVWithNames", params); err != nil {
+			t.Error(err)
+		}
+		got.WriteByte('\n')
+	}
+	golden(t, "queries", got.String())
+}
+
+// TestVelocity is DOMAIN 2.1's example: the window of a young drop is as long as the drop is old.
+func TestVelocity(t *testing.T) {
+	c := open(t, embeddedtest.ClickHouse(t))
+	storeDrop(t, c)
+	table, err := c.Query(t.Context(), "report_velocity", Params{"drop": "drop-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rate := map[int64]string{}
+	for _, row := range table.Rows {
+		rate[row[1].(int64)/minute] = fmt.Sprintf("%d %.4f", row[2], row[3])
+	}
+	// 243 conversions in 3 min: 18 panes of 10, and of 3 or 4 by turns; then 3 more; nothing after 8 min.
+	for age, want := range map[int64]string{1: "81 81.0000", 3: "243 81.0000", 5: "246 49.2000", 6: "165 33.0000", 9: "0 0.0000"} {
+		if rate[age] != want {
+			t.Errorf("minute %d: %s, want %s", age, rate[age], want)
+		}
+	}
+	if len(table.Rows) != 10 {
+		t.Errorf("%d rows, want one a minute up to the newest pane, 10", len(table.Rows))
+	}
+}
+
+func TestQueryParameters(t *testing.T) {
+	c := open(t, embeddedtest.ClickHouse(t))
+	for name, params := range map[string]Params{
+		"needs parameter drop":     {},
+		"has no parameter wrong":   {"drop": "d", "wrong": 1},
+		"needs parameter drop (St": {"dorp": "d"},
+	} {
+		if _, err := c.Query(t.Context(), "report_revenue", params); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%v: got %v, want %q", params, err, name)
+		}
+	}
+	if _, err := c.Query(t.Context(), "../migrations/0001_raw", nil); !errors.Is(err, sql.ErrUnknownQuery) {
+		t.Errorf("got %v, want an unknown query", err)
+	}
+	// Values are values, whatever they look like.
+	for _, hostile := range []string{"' OR 1=1 --", "a\\b\tc\nd\x00e", "{drop:String}", "é☕"} {
+		table, err := c.table(withParams(t.Context(), Params{"x": hostile}), "SELECT {x:String}")
+		if err != nil || table.Rows[0][0] != hostile {
+			t.Errorf("%q comes back as %v, %v", hostile, table, err)
+		}
+	}
+}
+
+func TestStream(t *testing.T) {
+	server := embeddedtest.ClickHouse(t, func(cfg *embedded.ClickHouseConfig) { cfg.ReadOnlyUser, cfg.ReadOnlyPassword = "reader", "secret" })
+	open(t, server)
+	reader, err := Open(t.Context(), Config{URL: server.URL(), User: "reader", Password: "secret", Database: fmt.Sprintf("test%d", databases.Load())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	var out bytes.Buffer
+	if err := reader.Stream(t.Context(), &out, StreamRequest{SQL: "SELECT number AS n, {x:String} AS x FROM numbers(2)", Params: Params{"x": "a\tb"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := out.String(), "n\tx\n0\ta\\tb\n1\ta\\tb\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for name, text := range map[string]string{
+		"a write by the reader":  "DROP TABLE checkout_events",
+		"no such table":          "SELECT * FROM nowhere",
+		"an error in mid-answer": "SELECT throwIf(number = 3000000) FROM numbers(4000000) SETTINGS max_block_size = 1000",
+	} {
+		if err := reader.Stream(t.Context(), &out, StreamRequest{SQL: text}); err == nil {
+			t.Errorf("%s succeeded", name)
+		}
+	}
+	if _, err := reader.Query(t.Context(), "report_quality", nil); err != nil {
+		t.Errorf("the reader cannot run a named query: %v", err)
+	}
+	if _, err := Open(t.Context(), Config{URL: server.URL(), User: "reader", Password: "wrong"}); err == nil || !strings.Contains(err.Error(), "check user and password") {
+		t.Errorf("got %v, want a refusal at once", err)
+	}
+}
+
+func TestAudit(t *testing.T) {
+	c := open(t, embeddedtest.ClickHouse(t))
+	s := newSink(t, c)
+	l := newTestLoader(t, s, event.KindCheckout, 3)
+	rs := sale(0, 20)
+	writeAll(t, l, slices.Concat(rs[:5], rs[9:12], rs[13:]))
+	writeAll(t, newTestLoader(t, s, event.KindCheckout, 4), sale(100, 2))
+	held, err := c.Audit(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Held{
+		{Table: "checkout_events", Partition: 3, Rows: 15, First: 0, Last: 19, Distinct: 15, Gaps: []OffsetRange{{5, 8}, {12, 12}}},
+		{Table: "checkout_events", Partition: 4, Rows: 2, First: 100, Last: 101, Distinct: 2},
+	}
+	if fmt.Sprint(held) != fmt.Sprint(want) {
+		t.Errorf("got  %v\nwant %v", held, want)
+	}
+	exec(t, c, "INSERT INTO checkout_events (kafka_partition, kafka_offset) SELECT 4, 101")
+	doubled, err := c.Query(t.Context(), "audit_doubled", Params{"table": "checkout_events"})
+	if err != nil || fmt.Sprint(doubled.Rows) != "[[4 101 2]]" {
+		t.Errorf("got %v, %v, want offset 101 twice", doubled, err)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	cfg := Config{URL: "localhost:8123", HTTPURL: "ftp://x", Database: "drop lift", MaxConns: -1}
+	if err := cfg.Validate(); err == nil || strings.Count(err.Error(), "\n") != 3 {
+		t.Errorf("got %v, want four problems", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := Open(ctx, Config{URL: "http://127.0.0.1:1"}); err == nil || !strings.Contains(err.Error(), "does not answer") {
+		t.Errorf("got %v, want that nobody answers", err)
+	}
+}
