@@ -249,20 +249,20 @@ func testPanelsAgainstBooks(d *simulatedDrop) {
 		// One-minute windows that tile the drop hold every conversion once.
 		conversions := 0.
 		for _, record := range d.panel("Conversion velocity", v) {
-			conversions += number(d.t, record["1 min"])
+			conversions += cellNumber(d.t, record["1 min"])
 		}
 		equal("conversions under the velocity curve", fmt.Sprint(conversions), float64(want.Conversions))
 
 		players := 0.
 		for _, record := range d.panel("POPs compared", v) {
-			players += number(d.t, record["players"])
+			players += cellNumber(d.t, record["players"])
 		}
 		equal("players over the POPs", fmt.Sprint(players), landed)
 	}
 
 	rejected := map[string]float64{}
 	for _, record := range d.panel("Records no number counts", d.vars(d.drop, nil)) {
-		rejected[record["topic"]] += number(d.t, record["records"])
+		rejected[record["topic"]] += cellNumber(d.t, record["records"])
 	}
 	for topic, books := range d.books.Topics {
 		if topic == event.KindDrop.Topic() {
@@ -285,8 +285,8 @@ func testPanelsAgainstBooks(d *simulatedDrop) {
 	}
 }
 
-// number reads a cell; an absent one is 0.
-func number(t testing.TB, cell string) float64 {
+// cellNumber reads a cell; an absent one is 0.
+func cellNumber(t testing.TB, cell string) float64 {
 	t.Helper()
 	if cell == "" || cell == "ᴺᵁᴸᴸ" {
 		return 0
@@ -305,7 +305,7 @@ func minor(t testing.TB, currency, cell string) float64 {
 	if !ok {
 		t.Fatalf("unknown currency %q", currency)
 	}
-	return math.Round(number(t, cell) * math.Pow10(digits))
+	return math.Round(cellNumber(t, cell) * math.Pow10(digits))
 }
 
 // testReport compares the printed report with what was simulated.
@@ -402,7 +402,7 @@ func testMetrics(d *simulatedDrop) {
 		for _, line := range strings.Split(metrics, "\n") {
 			name, value, _ := strings.Cut(line, "} ")
 			if strings.HasPrefix(name, family+"{") && strings.Contains(name+",", label) {
-				total += number(d.t, value)
+				total += cellNumber(d.t, value)
 			}
 		}
 		return total
