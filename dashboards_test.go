@@ -298,20 +298,20 @@ func testPanelsAgainstBooks(d *simulatedDrop) {
 		// One-minute windows that tile the drop hold every conversion once.
 		conversions := 0.
 		for _, record := range d.panel("Conversion velocity", v) {
-			conversions += number(d.t, record["1 min"])
+			conversions += cellNumber(d.t, record["1 min"])
 		}
 		equal("conversions under the velocity curve", fmt.Sprint(conversions), float64(want.Conversions))
 
 		players := 0.
 		for _, record := range d.panel("POPs compared", v) {
-			players += number(d.t, record["players"])
+			players += cellNumber(d.t, record["players"])
 		}
 		equal("players over the POPs", fmt.Sprint(players), landed)
 	}
 
 	rejected := map[string]float64{}
 	for _, record := range d.panel("Records no number counts", d.vars(d.drop, nil)) {
-		rejected[record["topic"]] += number(d.t, record["records"])
+		rejected[record["topic"]] += cellNumber(d.t, record["records"])
 	}
 	for topic, books := range d.books.Topics {
 		if topic == event.KindDrop.Topic() {
@@ -344,12 +344,12 @@ func testTimeToConvert(d *simulatedDrop) {
 		if len(curve) < 2 {
 			d.t.Fatalf("drop %s: %d points", drop, len(curve))
 		}
-		if first, landed := curve[0], float64(books.Accepted.Players[event.StepLanding]); number(d.t, first["minutes"]) != 0 || number(d.t, first["at_risk"]) != landed {
+		if first, landed := curve[0], float64(books.Accepted.Players[event.StepLanding]); cellNumber(d.t, first["minutes"]) != 0 || cellNumber(d.t, first["at_risk"]) != landed {
 			d.t.Errorf("drop %s: the curve begins with %v, %v players landed", drop, first, landed)
 		}
 		before := -1.
 		for _, point := range curve {
-			low, converted, high := number(d.t, point["low"]), number(d.t, point["converted"]), number(d.t, point["high"])
+			low, converted, high := cellNumber(d.t, point["low"]), cellNumber(d.t, point["converted"]), cellNumber(d.t, point["high"])
 			if converted < before || low > converted || high != 0 && high < converted {
 				d.t.Errorf("drop %s: converted %v [%v, %v] after %v", drop, converted, low, high, before)
 			}
@@ -358,8 +358,8 @@ func testTimeToConvert(d *simulatedDrop) {
 	}
 }
 
-// number reads a cell; an absent one is 0.
-func number(t testing.TB, cell string) float64 {
+// cellNumber reads a cell; an absent one is 0.
+func cellNumber(t testing.TB, cell string) float64 {
 	t.Helper()
 	if cell == "" || cell == "ᴺᵁᴸᴸ" {
 		return 0
@@ -378,7 +378,7 @@ func minor(t testing.TB, currency, cell string) float64 {
 	if !ok {
 		t.Fatalf("unknown currency %q", currency)
 	}
-	return math.Round(number(t, cell) * math.Pow10(digits))
+	return math.Round(cellNumber(t, cell) * math.Pow10(digits))
 }
 
 // testReport compares the printed report with what was simulated.
@@ -490,7 +490,7 @@ func testMetrics(d *simulatedDrop) {
 		for _, line := range strings.Split(metrics, "\n") {
 			name, value, _ := strings.Cut(line, "} ")
 			if strings.HasPrefix(name, family+"{") && strings.Contains(name+",", label) {
-				total += number(d.t, value)
+				total += cellNumber(d.t, value)
 			}
 		}
 		return total

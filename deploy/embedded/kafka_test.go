@@ -53,6 +53,7 @@ func read(t testing.TB, addrs []string, topic string, isolation kgo.IsolationLev
 	t.Helper()
 	client := kafkaClient(t, addrs, kgo.FetchIsolationLevel(isolation),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}))
+	defer client.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	list := kadm.NewClient(client).ListEndOffsets
@@ -68,6 +69,7 @@ func read(t testing.TB, addrs []string, topic string, isolation kgo.IsolationLev
 	// The last offset may be a control record, which no fetch returns: a
 	// record written behind the end tells that everything before it was read.
 	marker := kafkaClient(t, addrs)
+	defer marker.Close()
 	if err := marker.ProduceSync(ctx, &kgo.Record{Topic: topic, Key: []byte("marker"), Value: []byte("marker")}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
@@ -272,9 +274,11 @@ func TestKafkaKilled(t *testing.T) {
 func fill(t *testing.T, addrs []string) {
 	t.Helper()
 	client := kafkaClient(t, addrs)
+	defer client.Close()
 	createTopic(t, client, "kept", 1, map[string]*string{"retention.ms": kadm.StringPtr("-1")})
 	produce(t, client, "kept", "a=1", "b=2")
 	tx := kafkaClient(t, addrs, kgo.TransactionalID("fill"))
+	defer tx.Close()
 	for value, end := range map[string]kgo.TransactionEndTry{"c=3": kgo.TryCommit, "aborted=1": kgo.TryAbort} {
 		if err := tx.BeginTransaction(); err != nil {
 			t.Fatal(err)
@@ -294,7 +298,9 @@ func fill(t *testing.T, addrs []string) {
 func check(t *testing.T, addrs []string) {
 	t.Helper()
 	equal(t, "records", read(t, addrs, "kept", kgo.ReadCommitted()), "a=1", "b=2", "c=3")
-	admin := kadm.NewClient(kafkaClient(t, addrs))
+	client := kafkaClient(t, addrs)
+	defer client.Close()
+	admin := kadm.NewClient(client)
 	offsets, err := admin.FetchOffsets(t.Context(), "group")
 	if at, ok := offsets.Lookup("kept", 0); err != nil || !ok || at.At != 2 {
 		t.Errorf("group offset %+v %v", at, err)

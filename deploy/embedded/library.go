@@ -40,7 +40,7 @@ func pinnedLibrary(lock, platform string) (pinned, bool) {
 
 // LocateLibrary returns the path of the ClickHouse library: CHDB_LIB_PATH when
 // set (used as it is), else the pinned version in the user's cache directory,
-// where `make chdb` installs it. The error is [ErrNoLibrary] when there is
+// where `make chdb` installs it. The error wraps [ErrNoLibrary] when there is
 // none, and names the checksums when the cached file is not the pinned one.
 func LocateLibrary() (string, error) {
 	if path := os.Getenv("CHDB_LIB_PATH"); path != "" {
@@ -55,7 +55,7 @@ func LocateLibrary() (string, error) {
 	}
 	pin, ok := pinnedLibrary(chdbLock, platform)
 	if !ok {
-		return "", fmt.Errorf("no pinned ClickHouse library for %s: set CHDB_LIB_PATH or use a ClickHouse server", platform)
+		return "", fmt.Errorf("%w (none is pinned for %s)", ErrNoLibrary, platform)
 	}
 	cache := os.Getenv("XDG_CACHE_HOME")
 	if cache == "" {

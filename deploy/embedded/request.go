@@ -74,7 +74,7 @@ var httpParams = map[string]bool{
 	"enable_http_compression": true, "http_zlib_compression_level": true, "network_compression_method": true,
 	"network_zstd_compression_level": true, "send_progress_in_http_headers": true,
 	"http_headers_progress_interval_ms": true, "cancel_http_readonly_queries_on_client_close": true,
-	"add_http_cors_header": true, "log_queries": true,
+	"add_http_cors_header": true,
 }
 
 // parse reads URL parameters and headers. The user's role comes first, so that

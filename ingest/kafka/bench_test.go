@@ -201,3 +201,11 @@ func (k *keeper) Restore(key string, value []byte) error {
 	k.m[key] = bytes.Clone(value)
 	return nil
 }
+
+func BenchmarkPartitionOf(b *testing.B) {
+	key := []byte("p86dae43babfe52fd")
+	b.ReportAllocs()
+	for b.Loop() {
+		PartitionOf(key, 4)
+	}
+}
