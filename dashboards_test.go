@@ -15,8 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/droplift/droplift/dashboards"
 	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/ingest/kafka"
 	"github.com/droplift/droplift/ingest/simulate"
 	"github.com/droplift/droplift/sinks/clickhouse"
 )
@@ -32,7 +35,6 @@ type simulatedDrop struct {
 // playTiny plays simulate.Tiny as droplift simulate does, and waits until it is stored.
 func playTiny(p *pipeline, seed uint64) *simulatedDrop {
 	p.t.Helper()
-	p.t.Logf("seed %d", seed)
 	command := &SimulateCmd{Simulation: Simulation{Scenario: "tiny", Seed: seed, Truth: filepath.Join(p.t.TempDir(), "truth.json")}}
 	p.command(command)
 	p.settle()
@@ -58,12 +60,59 @@ func playTiny(p *pipeline, seed uint64) *simulatedDrop {
 
 // What a drop shows on the dashboard and in the report must be what was simulated.
 func TestSimulatedDrop(t *testing.T) {
-	d := playTiny(startPipeline(t, t.TempDir(), "--metrics-addr=127.0.0.1:0"), 7)
-	t.Run("panels", func(t *testing.T) { testPanels(d.in(t)) })
+	d := playTiny(startPipeline(t, t.TempDir(), "--metrics-addr=127.0.0.1:0", "--idle-after=2s"), pipelineSeed(t))
 	t.Run("panels against the books", func(t *testing.T) { testPanelsAgainstBooks(d.in(t)) })
 	t.Run("report", func(t *testing.T) { testReport(d.in(t)) })
 	t.Run("metrics", func(t *testing.T) { testMetrics(d.in(t)) })
 	t.Run("query", func(t *testing.T) { testQuery(d.in(t)) })
+	d.goOn()
+	t.Run("panels of final numbers", func(t *testing.T) { testPanels(d.in(t)) })
+	t.Run("final numbers against the books", func(t *testing.T) {
+		d := d.in(t)
+		testPanelsAgainstBooks(d)
+		testTimeToConvert(d)
+	})
+}
+
+// goOn lets players who are in no drop go on until every drop's numbers are final: with the end of all records, every
+// input would be idle, and the watermark stay.
+func (d *simulatedDrop) goOn() {
+	d.t.Helper()
+	producer, err := kafka.NewProducer(d.node.kafka, kafka.ProducerConfig{Name: "test"})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer producer.Close()
+	partitions := d.cfg.KafkaPartitions
+	players := map[int32]string{}
+	for i := 0; len(players) < int(partitions); i++ {
+		id := fmt.Sprintf("still-here-%d", i)
+		players[kafka.PartitionOf([]byte(id), partitions)] = id
+	}
+	at := d.to
+	eventually(d.t, time.Minute, func() error {
+		at += 1000
+		for _, player := range players {
+			start := event.Event{Kind: event.KindPlayer, Envelope: event.Envelope{ID: uuid.New(), Type: event.SessionStart, EventTime: at, IngestTime: at, PlayerID: player, SampleRate: 1}}
+			message := event.Message{Kind: event.KindPlayer, Key: []byte(player), Value: event.Append(nil, &start)}
+			if err := producer.Produce(context.Background(), message); err != nil {
+				return err
+			}
+		}
+		if err := producer.Flush(context.Background()); err != nil {
+			return err
+		}
+		for drop := range d.books.Drops {
+			if drop == "" {
+				continue
+			}
+			if glance := d.panel("At a glance", d.vars(drop, nil))[0]; glance["maturity"] != "final" || glance["open_panes"] != "0" {
+				return fmt.Errorf("drop %s is not final: %v", drop, glance)
+			}
+		}
+		return nil
+	})
+	d.settle()
 }
 
 func (d *simulatedDrop) in(t testing.TB) *simulatedDrop {
@@ -285,6 +334,30 @@ func testPanelsAgainstBooks(d *simulatedDrop) {
 	}
 }
 
+// testTimeToConvert looks at the ends of the curve of a drop that is over: whoever landed is at risk at 0.
+func testTimeToConvert(d *simulatedDrop) {
+	for drop, books := range d.books.Drops {
+		if drop == "" {
+			continue
+		}
+		curve := d.panel("Time to convert", d.vars(drop, nil))
+		if len(curve) < 2 {
+			d.t.Fatalf("drop %s: %d points", drop, len(curve))
+		}
+		if first, landed := curve[0], float64(books.Accepted.Players[event.StepLanding]); cellNumber(d.t, first["minutes"]) != 0 || cellNumber(d.t, first["at_risk"]) != landed {
+			d.t.Errorf("drop %s: the curve begins with %v, %v players landed", drop, first, landed)
+		}
+		before := -1.
+		for _, point := range curve {
+			low, converted, high := cellNumber(d.t, point["low"]), cellNumber(d.t, point["converted"]), cellNumber(d.t, point["high"])
+			if converted < before || low > converted || high != 0 && high < converted {
+				d.t.Errorf("drop %s: converted %v [%v, %v] after %v", drop, converted, low, high, before)
+			}
+			before = converted
+		}
+	}
+}
+
 // cellNumber reads a cell; an absent one is 0.
 func cellNumber(t testing.TB, cell string) float64 {
 	t.Helper()
@@ -337,6 +410,21 @@ func testReport(d *simulatedDrop) {
 			d.t.Errorf("checkouts, gross, refunds, chargebacks and net in %s: %v in the report, %v in the books", currency, got, want)
 		}
 	}
+	for drop, books := range d.books.Drops {
+		if drop == "" {
+			continue
+		}
+		funnel := d.query("report_funnel", clickhouse.Params{"drop": drop})
+		for step := range funnel.Rows {
+			r := row{funnel, step}
+			if want := fmt.Sprint(books.Valid.Players[step], " ", books.Valid.FunnelGap); r.text("players")+" "+r.text("gap_players") != want {
+				d.t.Errorf("drop %s: players at %s and gap: %s %s in the report, %s in the books", drop, r.text("step"), r.text("players"), r.text("gap_players"), want)
+			}
+		}
+		if len(funnel.Rows) != int(event.NumSteps) {
+			d.t.Errorf("drop %s: %d steps", drop, len(funnel.Rows))
+		}
+	}
 	if err := (&ReportCmd{Drop: "none"}).Run(context.Background(), d.cfg); err == nil || !strings.Contains(err.Error(), "not in the catalogue") {
 		d.t.Errorf("the report of no drop: %v", err)
 	}
@@ -384,12 +472,12 @@ func testMetrics(d *simulatedDrop) {
 	metrics := d.metrics()
 	for _, family := range []string{
 		"droplift_stage_records_in_total", "droplift_stage_lag_records", "droplift_stage_commit_seconds", "droplift_stage_transaction_records",
-		"droplift_stage_aborts_total", "droplift_stage_ready", "droplift_stage_tasks",
+		"droplift_stage_ready", "droplift_stage_tasks",
 		"droplift_process_events_total", "droplift_process_dead_letters_total", "droplift_process_watermark_seconds",
 		"droplift_process_state_keys", "droplift_process_state_bytes",
 		"droplift_catalogue_drops", "droplift_catalogue_invalid_total",
 		"droplift_feed_records_total", "droplift_feed_lag_records", "droplift_feed_batch_records", "droplift_feed_write_seconds", "droplift_feed_ready",
-		"droplift_sink_rows_total", "droplift_sink_insert_seconds", "droplift_sink_retries_total", "droplift_sink_undecodable_total",
+		"droplift_sink_rows_total", "droplift_sink_insert_seconds", "droplift_sink_undecodable_total",
 		"droplift_sink_newest_event_time_seconds", "droplift_sink_newest_record_time_seconds",
 	} {
 		if !strings.Contains(metrics, "# TYPE "+family+" ") {
