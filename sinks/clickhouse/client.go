@@ -168,10 +168,10 @@ func (c *Client) retry(ctx context.Context, what string, failed func(error), att
 		if err == nil {
 			return struct{}{}, nil
 		}
-		last = err
 		if Classify(ctx, err) != Retryable {
 			return struct{}{}, backoff.Permanent(err)
 		}
+		last = err // what an attempt that the deadline cut short says of itself would hide it
 		if failed != nil {
 			failed(err)
 		}
