@@ -537,7 +537,7 @@ func benchEverything(b *testing.B, bars *bars, r *recording) {
 	roles.stop()
 	b.Logf("achieved %.0f events/s; %d events and %d features timed; p50 %v and %v", live.achieved, len(live.stored), len(live.updated),
 		quantile(live.stored, 0.5), quantile(live.updated, 0.5))
-	at := fmt.Sprintf(" p99 at %s events/s", number(live.achieved))
+	at := fmt.Sprintf(" p99 at %s events/s", figure(live.achieved))
 	bars.add(barRow{
 		Name: "event to queryable in ClickHouse," + at, Value: quantile(live.stored, 0.99).Seconds() * 1000, Unit: "ms", Bar: 2000, Limit: atMost,
 		Cores: live.cores,

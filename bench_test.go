@@ -119,18 +119,18 @@ func (s *bars) print() {
 		{Number: 6, Align: text.AlignRight}, {Number: 7, Align: text.AlignRight},
 	})
 	for _, r := range s.rows {
-		limit := map[string]string{atLeast: "≥ ", atMost: "≤ "}[r.Limit] + number(r.Bar)
+		limit := map[string]string{atLeast: "≥ ", atMost: "≤ "}[r.Limit] + figure(r.Bar)
 		if r.Of == "ratio" {
 			limit += "×"
 		}
 		baseline, ratio, cores := "", "", ""
 		if r.Baseline != 0 {
-			baseline, ratio = number(r.Baseline), number(r.Ratio)+"×"
+			baseline, ratio = figure(r.Baseline), figure(r.Ratio)+"×"
 		}
 		if r.Cores != 0 {
 			cores = fmt.Sprintf("%.1f", r.Cores)
 		}
-		t.AppendRow(table.Row{r.Name, number(r.Value), r.Unit, limit, baseline, ratio, cores, map[bool]string{true: "yes", false: "NO"}[r.Pass]})
+		t.AppendRow(table.Row{r.Name, figure(r.Value), r.Unit, limit, baseline, ratio, cores, map[bool]string{true: "yes", false: "NO"}[r.Pass]})
 	}
 	fmt.Println("\n" + t.Render())
 	var command string
@@ -152,8 +152,8 @@ func (s *bars) write(path string) error {
 	return os.WriteFile(path, append(data, '\n'), 0o644)
 }
 
-// number formats v with three digits that matter, and thousands apart.
-func number(v float64) string {
+// figure formats v with three digits that matter, and thousands apart.
+func figure(v float64) string {
 	switch {
 	case v == float64(int64(v)) && v < 1000:
 		return fmt.Sprintf("%.0f", v)

@@ -41,6 +41,9 @@ type FeedConfig struct {
 	NewLoader func(kind event.Kind, partition int32) (Loader, error)
 	// MaxBufferedBytes of one topic-partition before its fetching pauses; a batch in its Loader is apart. Default 8 MiB.
 	MaxBufferedBytes int64
+	// BacklogAge is how long a batch may wait to fill, whatever its Loader says of its age, while the log holds more
+	// records for it. Default 2 s.
+	BacklogAge time.Duration
 	// RevokeTimeout is how long a write in flight may go on when its partition is taken away. Default 15 s; under SessionTimeout.
 	RevokeTimeout time.Duration
 	// ShutdownTimeout is how long Run may take to write what is buffered and leave the group. Default 15 s.
@@ -57,6 +60,7 @@ type FeedConfig struct {
 
 func (c FeedConfig) withDefaults(cfg Config) FeedConfig {
 	c.MaxBufferedBytes = orDefault(c.MaxBufferedBytes, 8<<20)
+	c.BacklogAge = orDefault(c.BacklogAge, 2*time.Second)
 	c.RevokeTimeout = orDefault(c.RevokeTimeout, 15*time.Second)
 	c.ShutdownTimeout = orDefault(c.ShutdownTimeout, 15*time.Second)
 	c.LagInterval = orDefault(c.LagInterval, 5*time.Second)
@@ -97,8 +101,8 @@ func (c FeedConfig) Validate() error {
 	if c.MaxBufferedBytes < 0 {
 		bad("max buffered bytes %d is negative", c.MaxBufferedBytes)
 	}
-	if c.RevokeTimeout < 0 || c.ShutdownTimeout < 0 || c.LagInterval < 0 || c.SessionTimeout < 0 {
-		bad("a timeout is negative")
+	if c.BacklogAge < 0 || c.RevokeTimeout < 0 || c.ShutdownTimeout < 0 || c.LagInterval < 0 || c.SessionTimeout < 0 {
+		bad("a time is negative")
 	}
 	if r, s := orDefault(c.RevokeTimeout, 15*time.Second), orDefault(c.SessionTimeout, 45*time.Second); r >= s {
 		bad("revoke timeout %v is not under session timeout %v", r, s)
@@ -235,7 +239,7 @@ func (f *Feed) poll(ctx context.Context) {
 		f.mu.Lock()
 		fetches.EachPartition(func(tp kgo.FetchTopicPartition) {
 			if p := f.partitions[topicPartition{tp.Topic, tp.Partition}]; p != nil && len(tp.Records) > 0 {
-				p.push(tp.Records, tp.LogStartOffset)
+				p.push(tp.Records, tp.LogStartOffset, tp.LastStableOffset)
 			}
 		})
 		f.mu.Unlock()

@@ -60,14 +60,16 @@ type feedPartition struct {
 	queued    int64 // bytes
 	paused    bool
 	logStart  int64
-	releasing bool // stop after the write in flight
-	draining  bool // stop after writing what is here
+	high      int64 // end of the log as of the last fetch
+	releasing bool  // stop after the write in flight
+	draining  bool  // stop after writing what is here
 
 	topicID  [16]byte
 	loader   Loader
 	position int64 // next offset to take; −1 before the first record of a partition nobody has read
 	rows     int
-	first    int64 // of the batch
+	opened   time.Time // of the batch
+	first    int64     // of the batch
 	last     int64
 	repeat   *plan        // must be written before anything else
 	released atomic.Int64 // the offset committed without a plan, or a plan's first
@@ -82,13 +84,13 @@ func newFeedPartition(f *Feed, tp topicPartition) *feedPartition {
 }
 
 // push queues fetched records and pauses fetching when too much waits.
-func (p *feedPartition) push(records []*kgo.Record, logStart int64) {
+func (p *feedPartition) push(records []*kgo.Record, logStart, high int64) {
 	bytes := size(records)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.queue = append(p.queue, records)
 	p.queued += bytes
-	p.logStart = logStart
+	p.logStart, p.high = logStart, high
 	if !p.paused && p.queued > p.feed.cfg.MaxBufferedBytes {
 		p.paused = true
 		p.feed.metrics.pauses.WithLabelValues(p.tp.topic).Inc()
@@ -203,7 +205,10 @@ func (p *feedPartition) work() error {
 				return err
 			}
 		}
-		if p.rows > 0 && p.repeat == nil && p.loader.Due(time.Now()) {
+		p.mu.Lock()
+		high := p.high
+		p.mu.Unlock()
+		if p.rows > 0 && p.repeat == nil && p.due(time.Now(), high) {
 			if err := p.write(); err != nil {
 				return err
 			}
@@ -259,7 +264,7 @@ func (p *feedPartition) begin() error {
 // add takes records into the batch and writes it whenever it is due.
 func (p *feedPartition) add(records []*kgo.Record) error {
 	p.mu.Lock()
-	logStart := p.logStart
+	logStart, high := p.logStart, p.high
 	p.mu.Unlock()
 	if p.position >= 0 && logStart > p.position && records[0].Offset >= logStart && records[0].Offset > p.position {
 		p.feed.metrics.lost.WithLabelValues(p.tp.topic).Add(float64(logStart - p.position))
@@ -279,6 +284,7 @@ func (p *feedPartition) add(records []*kgo.Record) error {
 		}
 		if !r.Attrs.IsControl() {
 			if p.rows == 0 {
+				p.opened = time.Now()
 				// Ranges join on: a batch begins where the last one ended, also when that offset holds a marker.
 				p.first = max(p.position, 0)
 				if p.position < 0 {
@@ -292,7 +298,7 @@ func (p *feedPartition) add(records []*kgo.Record) error {
 		p.position = r.Offset + 1
 		switch {
 		case p.repeat != nil && r.Offset < p.repeat.last:
-		case p.repeat != nil, p.rows > 0 && p.loader.Due(time.Now()):
+		case p.repeat != nil, p.rows > 0 && p.due(time.Now(), high):
 			if err := p.write(); err != nil {
 				return err
 			}
@@ -302,6 +308,16 @@ func (p *feedPartition) add(records []*kgo.Record) error {
 		}
 	}
 	return nil
+}
+
+// due says whether the batch should be written. While the log holds more, only
+// its size counts, for as long as BacklogAge: many small batches would cost the
+// store more than the records themselves, and the backlog would stay.
+func (p *feedPartition) due(now time.Time, high int64) bool {
+	if p.position < high && now.Sub(p.opened) < p.feed.cfg.BacklogAge {
+		now = p.opened
+	}
+	return p.loader.Due(now)
 }
 
 // write journals the batch's range and stores it. A repeated range is in the

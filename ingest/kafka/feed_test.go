@@ -680,3 +680,44 @@ func TestPlans(t *testing.T) {
 		}
 	}
 }
+
+// aging is due when it is older than limit, by the clock of its first Due.
+type aging struct {
+	sink
+	limit  time.Duration
+	opened time.Time
+}
+
+func (a *aging) Due(now time.Time) bool {
+	if a.opened.IsZero() {
+		a.opened = now
+	}
+	return now.Sub(a.opened) >= a.limit
+}
+
+// Behind a backlog a batch waits to fill, but not for ever; without one its own age counts.
+func TestBacklogKeepsBatchesOpen(t *testing.T) {
+	opened := time.Unix(1_760_000_000, 0)
+	for _, tc := range []struct {
+		name   string
+		behind int64
+		age    time.Duration
+		want   bool
+	}{
+		{"caught up, young", 0, 400 * time.Millisecond, false},
+		{"caught up, of age", 0, 500 * time.Millisecond, true},
+		{"behind, of age", 1, 500 * time.Millisecond, false},
+		{"behind, almost too long", 1, 1999 * time.Millisecond, false},
+		{"behind for too long", 1, 2 * time.Second, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := &feedPartition{feed: &Feed{cfg: FeedConfig{}.withDefaults(Config{})}, loader: &aging{limit: 500 * time.Millisecond}, position: 10, opened: opened}
+			if p.due(opened, 10) {
+				t.Fatal("due when it was opened")
+			}
+			if got := p.due(opened.Add(tc.age), 10+tc.behind); got != tc.want {
+				t.Errorf("due %v, want %v", got, tc.want)
+			}
+		})
+	}
+}

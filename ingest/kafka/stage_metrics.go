@@ -61,6 +61,10 @@ func newStageMetrics(group string, reg prometheus.Registerer) (*stageMetrics, er
 		fetchErrors:  r.counter("fetch_errors_total", "Fetches that failed."),
 		keptOnMoving: r.counter("kept_tasks_total", "Tasks that kept their memory over a rebalance."),
 	}
+	// Every cause is there from the start, at 0: a rate over a series that appears with its first abort would miss it.
+	for _, cause := range []class{retryable, permanent, cancelled, fenced, rebalanced, unknown} {
+		m.aborts.WithLabelValues(string(cause))
+	}
 	return m, r.err()
 }
 

@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"slices"
+	"unsafe"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
@@ -129,7 +130,7 @@ func (t *text) addBytes(b []byte) {
 }
 
 func (t *text) send(to driver.BatchColumn) error {
-	all := string(t.arena)
+	all := unsafe.String(unsafe.SliceData(t.arena), len(t.arena)) // Append copies it again; nothing keeps a part of it
 	t.strings = slices.Grow(t.strings[:0], len(t.ends))
 	start := 0
 	for _, end := range t.ends {
