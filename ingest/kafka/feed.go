@@ -201,7 +201,7 @@ func (f *Feed) Run(ctx context.Context) error {
 		return err
 	}
 	f.cl, f.adm = cl, kadm.NewClient(cl)
-	f.watch = &monitor{adm: f.adm, topics: topics, every: f.cfg.LagInterval, log: f.log}
+	f.watch = &monitor{adm: f.adm, topics: topics, every: f.cfg.LagInterval, log: f.log, asked: f.reportLag}
 	f.mu.Unlock()
 	var watching sync.WaitGroup
 	watching.Go(func() { f.watch.run(running) })
@@ -244,7 +244,6 @@ func (f *Feed) poll(ctx context.Context) {
 		})
 		f.mu.Unlock()
 		f.cl.AllowRebalance()
-		f.reportLag()
 		if failed && wait(ctx, 50*time.Millisecond) != nil {
 			return
 		}
@@ -354,6 +353,8 @@ func (f *Feed) setWaiting(what string) {
 	f.metrics.ready.Set(0)
 }
 
+// reportLag runs whenever the end offsets are known anew: polling may wait for records for hours, while the
+// last of them are written, or while a slow store pauses fetching and the lag grows.
 func (f *Feed) reportLag() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -17,6 +17,7 @@ type monitor struct {
 	topics []string
 	every  time.Duration
 	log    *slog.Logger
+	asked  func() // if not nil, called after every asking
 
 	mu   sync.Mutex
 	ends map[string]map[int32]int64
@@ -55,6 +56,9 @@ func (m *monitor) ask(ctx context.Context) {
 		m.log.Error("kafka does not answer; waiting for it, nothing is lost", "error", err)
 	case was != nil && err == nil:
 		m.log.Info("kafka answers again")
+	}
+	if m.asked != nil {
+		m.asked()
 	}
 }
 
