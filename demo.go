@@ -57,8 +57,6 @@ func (c *DemoCmd) Run(ctx context.Context, cfg *Config) error {
 	return n.run(ctx, n.processors, n.sink, show)
 }
 
-var errDone = errors.New("the demo is over")
-
 // play is the demo's own role: history, drop, report.
 func (c *DemoCmd) play(ctx context.Context, n *node, generator *simulate.Generator) error {
 	if err := n.topics(ctx); err != nil {
@@ -147,7 +145,9 @@ func (c *DemoCmd) live(ctx context.Context, n *node, player *player, watch *watc
 				return nil
 			case at = <-progress:
 			case <-ticker.C:
-				watch.line(ctx, at)
+				if at.At > 0 {
+					watch.line(ctx, at)
+				}
 			}
 		}
 	})

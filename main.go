@@ -108,7 +108,7 @@ func run(args []string) int {
 	command.BindTo(ctx, (*context.Context)(nil))
 	command.Bind(&cli.Config)
 	if err := command.Run(); err != nil {
-		if errors.Is(err, errDone) || errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 			return 0
 		}
 		return fail(err)

@@ -117,6 +117,9 @@ func (n *node) announce() {
 	n.log.Info("serving", "clickhouse", n.servers.ClickhouseURL, "kafka", n.servers.Brokers, "metrics", n.ops.MetricsAt+"/metrics")
 }
 
+// errDone is what a role returns to end the node in peace.
+var errDone = errors.New("done")
+
 // role is something that a node runs until ctx is done; it drains before it returns.
 type role func(ctx context.Context) error
 
@@ -128,6 +131,9 @@ func (n *node) run(ctx context.Context, roles ...role) error {
 		group.Go(func() error { return role(ctx) })
 	}
 	err := group.Wait()
+	if errors.Is(err, errDone) {
+		err = nil // a role asked for the end; stopping it all may still have failed
+	}
 	return errors.Join(err, n.close())
 }
 
