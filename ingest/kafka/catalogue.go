@@ -29,8 +29,8 @@ type CatalogueConfig struct {
 // Catalogue is the drop topic in memory: read whole, then followed. The newest
 // version of a drop wins; among equal versions, the later record. An entry that cannot be decoded
 // is counted and logged by its offset, and the last good one stays: every instance reads the whole
-// topic at every start, so dead-lettering it here would do so again and again;
-// the raw sink keeps its bytes. Safe for concurrent use.
+// topic at every start, so dead-lettering it here would do so again and again.
+// Its bytes stay in the topic until compaction. Safe for concurrent use.
 type Catalogue struct {
 	conf  Config
 	cfg   CatalogueConfig
