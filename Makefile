@@ -14,8 +14,8 @@ build: ## Build bin/droplift
 demo: build chdb ## Play a drop from end to end on this machine (ARGS=--exit ends after the report)
 	@exec $(BIN) demo $(ARGS)
 
-# The packages run with the race detector; the root's tests drive whole processes and real data sets, which it would
-# make some ten times slower.
+# The packages run with the race detector; the root tests drive whole processes and real data sets, which it would
+# make several times slower.
 test: lint chdb python ## Every test
 	DROPLIFT_PYTHON="$$(ls $(abspath $(PYTHON)) 2>/dev/null)" go test -race -timeout 40m $$(go list ./... | grep -v '/droplift$$')
 	go test -timeout 40m .
