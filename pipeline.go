@@ -30,7 +30,7 @@ func (c *Config) topics() kafka.Topics {
 	}
 }
 
-// ensureTopics creates what is missing and refuses what cannot work. It waits for the brokers.
+// ensureTopics creates what is missing and refuses what cannot work.
 func (c *Config) ensureTopics(ctx context.Context, conf kafka.Config, log *slog.Logger) error {
 	admin, err := kafka.NewAdmin(conf)
 	if err != nil {

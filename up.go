@@ -18,10 +18,7 @@ import (
 )
 
 // sinkKinds are the topics that ClickHouse stores.
-var sinkKinds = []event.Kind{
-	event.KindPlayer, event.KindLatency, event.KindCheckout, event.KindSubtitle, event.KindDrop,
-	event.KindFeatures, event.KindVelocity, event.KindDeadLetter, event.KindLate,
-}
+var sinkKinds = clickhouse.Kinds()
 
 // UpCmd runs every role.
 type UpCmd struct{}

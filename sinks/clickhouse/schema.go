@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sort"
+	"slices"
 
 	"github.com/droplift/droplift/ingest/event"
 )
@@ -60,12 +60,5 @@ func (c *Client) CheckSchema(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// Topics lists the topics that have a table, in order of name.
-func Topics() []string {
-	var topics []string
-	for _, kind := range storedKinds {
-		topics = append(topics, kind.Topic())
-	}
-	sort.Strings(topics)
-	return topics
-}
+// Kinds lists the kinds that have a table.
+func Kinds() []event.Kind { return slices.Clone(storedKinds[:]) }
