@@ -43,6 +43,9 @@ type Config struct {
 	// Dial replaces how connections are made, for proxies and tests. With it,
 	// TLS is the dialer's business.
 	Dial func(ctx context.Context, network, host string) (net.Conn, error)
+	// OnStep is told each Step of the loops, by the goroutine that takes it and before it goes on. It is
+	// where tests crash, cut and freeze. It may be called from several goroutines at once. Default: nobody is told.
+	OnStep func(Step)
 }
 
 // Secret is text that no log or dump shows.

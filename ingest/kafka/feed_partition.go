@@ -170,9 +170,11 @@ func (p *feedPartition) run() {
 const dueEvery = 20 * time.Millisecond
 
 func (p *feedPartition) work() error {
+	p.feed.conf.step(FeedAssigned)
 	if err := p.begin(); err != nil {
 		return err
 	}
+	p.feed.conf.step(FeedBegun)
 	ticker := time.NewTicker(dueEvery)
 	defer ticker.Stop()
 	for {
@@ -335,11 +337,13 @@ func (p *feedPartition) write() error {
 		p.repeat = nil // nothing of the range is left in the log
 		return nil
 	}
+	p.feed.conf.step(FeedFilled)
 	if !repeated {
 		if err := p.commit(p.first, plan{last}.String()); err != nil {
 			return err
 		}
 	}
+	p.feed.conf.step(FeedPlanned)
 	began := time.Now()
 	if err := p.loader.Write(p.ctx, p.first, last); err != nil {
 		if p.ctx.Err() != nil {
@@ -347,6 +351,7 @@ func (p *feedPartition) write() error {
 		}
 		return permanently("kafka: feed %s: write %s/%d %d–%d: %w", p.feed.cfg.Group, p.tp.topic, p.tp.partition, p.first, last, err)
 	}
+	p.feed.conf.step(FeedWritten)
 	m := p.feed.metrics
 	m.write.Observe(time.Since(began).Seconds())
 	m.rows.Observe(float64(p.rows))
@@ -371,7 +376,11 @@ func (p *feedPartition) settle() error {
 	if p.repeat != nil || to < 0 || to == p.released.Load() {
 		return nil
 	}
-	return p.commit(to, "")
+	if err := p.commit(to, ""); err != nil {
+		return err
+	}
+	p.feed.conf.step(FeedReleased)
+	return nil
 }
 
 // lookUpTopic learns the topic's ID, which newer brokers commit by.

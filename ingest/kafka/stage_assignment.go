@@ -15,6 +15,7 @@ import (
 // nobody else can have owned them in between. Records flow only afterwards.
 func (ss *session) adopt(ctx, hard context.Context, a *assignment) error {
 	ss.metrics.rebalances.Inc()
+	ss.conf.step(StageAdopting)
 	numbers, err := ss.coPartitioned(a)
 	if err != nil {
 		return err
@@ -44,6 +45,7 @@ func (ss *session) adopt(ctx, hard context.Context, a *assignment) error {
 		ss.tasks[t.number] = t
 	}
 	ss.metrics.ownedTasks.Set(float64(len(ss.tasks)))
+	ss.conf.step(StageRestored)
 
 	// The client remembers the rebalance and would abort the next transaction, though nothing
 	// in memory is from before it any more. An empty abort clears that; fence still guards.

@@ -45,12 +45,14 @@ func (ss *session) finish(ctx, hard context.Context, records int) error {
 		return nil
 	}
 
+	ss.conf.step(StageGathered)
 	began := time.Now()
 	ss.serial++
 	ss.marker = fmt.Sprintf("v1 %s %d.%d", ss.cfg.Instance, ss.owned.generation, ss.serial)
 	if err := ss.gs.Begin(); err != nil {
 		return fmt.Errorf("kafka: begin: %w", err)
 	}
+	ss.conf.step(StageBegun)
 	produced, err := ss.produce(hard, active)
 	if err != nil {
 		return fmt.Errorf("kafka: flush outputs: %w", err) // hard ended: the broker aborts what is open
@@ -58,7 +60,9 @@ func (ss *session) finish(ctx, hard context.Context, records int) error {
 	if produced != nil {
 		return ss.produceFailed(ctx, hard, produced)
 	}
+	ss.conf.step(StageProduced)
 	committed, err := ss.gs.End(kgo.PreTxnCommitFnContext(hard, ss.fence), kgo.TryCommit)
+	ss.conf.step(StageEnded)
 	switch {
 	case err != nil:
 		ss.metrics.aborts.WithLabelValues(string(unknown)).Inc()
@@ -68,6 +72,7 @@ func (ss *session) finish(ctx, hard context.Context, records int) error {
 	}
 	ss.retry.reset()
 	ss.committed(active, records, time.Since(began))
+	ss.conf.step(StageApplied)
 	return nil
 }
 
@@ -241,6 +246,7 @@ func (ss *session) fence(req *kmsg.TxnOffsetCommitRequest) error {
 	if req.Generation != ss.owned.generation || req.MemberID != ss.owned.member {
 		return kerr.IllegalGeneration
 	}
+	ss.conf.step(StageCommitting)
 	covered := map[int32]bool{}
 	for i := range req.Topics {
 		topic := &req.Topics[i]
