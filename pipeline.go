@@ -71,9 +71,10 @@ func (c *Config) newStage(conf kafka.Config, catalogue processors.Catalogue, ops
 			rules := []processors.Rule{churn.New(churn.Config{}), v}
 			return metrics.observe(partition, processors.NewPartition(partition, partitionConfig, catalogue, rules), v)
 		},
-		Instance:       c.instance(),
-		CommitInterval: c.ProcessCommitInterval,
-		Logger:         log,
+		Instance:           c.instance(),
+		CommitInterval:     c.ProcessCommitInterval,
+		TransactionTimeout: c.ProcessTxnTimeout,
+		Logger:             log,
 	})
 }
 
