@@ -61,7 +61,7 @@ func (l Lag) Records() int64 { return max(0, l.End-l.Committed) }
 func (a *Admin) Lag(ctx context.Context, groups ...string) ([]Lag, error) {
 	var lags []Lag
 	for _, group := range groups {
-		committed, err := a.adm.FetchOffsets(ctx, group)
+		committed, err := a.adm.FetchOffsets(ctx, a.cfg.GroupID(group))
 		if errors.Is(err, kerr.GroupIDNotFound) {
 			continue
 		}

@@ -117,7 +117,7 @@ func (ss *session) open(ctx context.Context) (stop func(hard context.Context), e
 	}
 	living, die := context.WithCancel(context.WithoutCancel(ctx))
 	ss.gs, err = kgo.NewGroupTransactSession(append(opts,
-		kgo.ConsumerGroup(ss.cfg.Group),
+		kgo.ConsumerGroup(ss.conf.GroupID(ss.cfg.Group)),
 		kgo.ConsumeTopics(ss.topics...),
 		// Range gives the same partition numbers of equally partitioned topics to the same member, which adopt verifies. It is
 		// eager; tasks that stay keep their memory all the same.
@@ -131,7 +131,7 @@ func (ss *session) open(ctx context.Context) (stop func(hard context.Context), e
 		kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMaxWait(500*time.Millisecond),
-		kgo.TransactionalID(ss.conf.TopicPrefix+ss.cfg.Group+"-"+ss.cfg.Instance),
+		kgo.TransactionalID(ss.conf.GroupID(ss.cfg.Group)+"-"+ss.cfg.Instance),
 		kgo.TransactionTimeout(ss.cfg.TransactionTimeout),
 		kgo.RecordPartitioner(taskPartitioner{}),
 		kgo.ProducerBatchMaxBytes(maxDerivedBytes),

@@ -194,7 +194,7 @@ func (ss *session) landed(ctx context.Context) (bool, error) {
 func (ss *session) groupOffsets(ctx context.Context) (kadm.OffsetResponses, error) {
 	pause := backoff{first: 5 * time.Millisecond, limit: 200 * time.Millisecond}
 	for {
-		committed, err := ss.adm.FetchOffsets(kadm.RequireStable(ctx), ss.cfg.Group)
+		committed, err := ss.adm.FetchOffsets(kadm.RequireStable(ctx), ss.conf.GroupID(ss.cfg.Group))
 		if err == nil {
 			err = committed.Error()
 		}
