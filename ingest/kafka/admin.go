@@ -61,12 +61,9 @@ func (l Lag) Records() int64 { return max(0, l.End-l.Committed) }
 func (a *Admin) Lag(ctx context.Context, groups ...string) ([]Lag, error) {
 	var lags []Lag
 	for _, group := range groups {
-		committed, err := a.adm.FetchOffsets(ctx, a.cfg.GroupID(group))
-		if errors.Is(err, kerr.GroupIDNotFound) {
-			continue
-		}
+		committed, err := a.committed(ctx, group)
 		if err != nil {
-			return nil, fmt.Errorf("kafka: offsets of group %s: %w", group, err)
+			return nil, err
 		}
 		var topics []string
 		for topic := range committed {
@@ -81,9 +78,6 @@ func (a *Admin) Lag(ctx context.Context, groups ...string) ([]Lag, error) {
 		}
 		for topic, partitions := range committed {
 			for p, o := range partitions {
-				if o.Err != nil {
-					return nil, fmt.Errorf("kafka: offset of group %s on %s/%d: %w", group, topic, p, o.Err)
-				}
 				lags = append(lags, Lag{Group: group, Topic: topic, Partition: p, Committed: o.At, End: ends[topic][p], Metadata: o.Metadata})
 			}
 		}
@@ -92,6 +86,21 @@ func (a *Admin) Lag(ctx context.Context, groups ...string) ([]Lag, error) {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})
 	return lags, nil
+}
+
+// committed is what a group has committed; nothing for a group that never did.
+func (a *Admin) committed(ctx context.Context, group string) (kadm.OffsetResponses, error) {
+	committed, err := a.adm.FetchOffsets(ctx, a.cfg.GroupID(group))
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, nil
+	}
+	if err == nil {
+		err = committed.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("kafka: offsets of group %s: %w", group, err)
+	}
+	return committed, nil
 }
 
 // EndOffsets is the offset after the last committed record of every partition.
