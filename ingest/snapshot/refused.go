@@ -17,7 +17,24 @@ const (
 	Unreadable Cause = "unreadable"
 	// UnknownFormat: another version of the program wrote it.
 	UnknownFormat Cause = "format"
+	// Foreign: of another topic or partition.
+	Foreign Cause = "foreign"
+	// BeyondEnd: the change-log has lost what the state holds. When it grows again, with other records, nothing will tell
+	// that the state is not of this log: the file must go.
+	BeyondEnd Cause = "beyond_end"
+	// BehindStart: the change-log has lost what follows on the state.
+	BehindStart Cause = "behind_start"
+	// TooOld: deletions that follow on the state may be gone from the change-log.
+	TooOld Cause = "too_old"
 )
+
+// Causes are all of them.
+func Causes() []Cause {
+	return []Cause{Corrupt, Unreadable, UnknownFormat, Foreign, BeyondEnd, BehindStart, TooOld}
+}
+
+// Hopeless says that no other process or later moment can use the file.
+func (c Cause) Hopeless() bool { return c == Corrupt || c == BeyondEnd }
 
 // RefusedError is a file that is not used, as if it were not there.
 type RefusedError struct {
