@@ -57,6 +57,8 @@ type Config struct {
 	OutOfOrderness        time.Duration `group:"processing" help:"How far events may be out of order before the watermark passes them." default:"10s"`
 	AllowedLateness       time.Duration `group:"processing" help:"How long late events still correct published numbers." default:"10m"`
 	IdleAfter             time.Duration `group:"processing" help:"An input without records or lag for this long does not hold the watermark." default:"30s"`
+	SnapshotDir           string        `group:"processing" help:"Directory of snapshots of the processors' state, which make restarts fast. Shared between processes (NFS, say) it makes moving partitions fast too. auto is snapshots below --data-dir, none is no snapshots." default:"auto" placeholder:"DIR"`
+	SnapshotInterval      time.Duration `group:"processing" help:"How often a partition's state is snapshotted." default:"1m"`
 
 	SinkGroup      string        `group:"sink" help:"Consumer group of the ClickHouse sink." default:"droplift-clickhouse"`
 	SinkBatchRows  int           `group:"sink" help:"Rows at which a batch is inserted." default:"100000"`
@@ -120,6 +122,7 @@ func (c *Config) Validate() error {
 	positive("out-of-orderness", c.OutOfOrderness)
 	positive("allowed-lateness", c.AllowedLateness)
 	positive("idle-after", c.IdleAfter)
+	positive("snapshot-interval", c.SnapshotInterval)
 	positive("sink-batch-age", c.SinkBatchAge)
 	if c.SinkBatchRows < 1 {
 		bad("sink-batch-rows", "%d is not positive", c.SinkBatchRows)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -74,8 +75,21 @@ func (c *Config) newStage(conf kafka.Config, catalogue processors.Catalogue, ops
 		Instance:           c.instance(),
 		CommitInterval:     c.ProcessCommitInterval,
 		TransactionTimeout: c.ProcessTxnTimeout,
+		Snapshots:          c.snapshots(),
 		Logger:             log,
 	})
+}
+
+// snapshots says where the processors keep them.
+func (c *Config) snapshots() kafka.SnapshotConfig {
+	s := kafka.SnapshotConfig{Dir: c.SnapshotDir, Interval: c.SnapshotInterval}
+	switch c.SnapshotDir {
+	case "auto":
+		s.Dir = filepath.Join(c.DataDir, "snapshots")
+	case "none":
+		s.Dir = ""
+	}
+	return s
 }
 
 // taskMetrics publishes what the partitions counted, after each commit.

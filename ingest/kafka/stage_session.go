@@ -26,6 +26,8 @@ type session struct {
 	watch *monitor
 	// local says, per kind, that its topic has as many partitions as the inputs: task p's outputs go to its partition p.
 	local [256]bool
+	// snapshots are the change-log's, and what they must fit; nil when none are kept.
+	snapshots *snapshotRules
 
 	mu        sync.Mutex
 	arrived   *assignment // newest assignment not yet adopted
@@ -105,7 +107,7 @@ func (ss *session) checkTopics(ctx context.Context) error {
 	for name, kind := range kinds {
 		ss.local[kind] = len(listed[name].Partitions) == want
 	}
-	return nil
+	return ss.findSnapshots(ctx, adm, listed[changelog])
 }
 
 // open joins the group. stop leaves it and ends the session's goroutine.

@@ -511,12 +511,15 @@ func TestStageFencesZombies(t *testing.T) {
 // Members stop, crash and come back at seeded random moments, and requests fail.
 func TestStageUnderChaos(t *testing.T) {
 	t.Parallel()
+	chaos(t, tallies())
+}
+
+func chaos(t *testing.T, sc StageConfig) {
 	c, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	r := rng(t)
 	const total, keys = 8000, 53
 	var processed atomic.Int64
-	sc := tallies()
 	sc.NewTask = func(int32) Task {
 		task := newTally()
 		task.processed = &processed

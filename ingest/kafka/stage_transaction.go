@@ -42,6 +42,7 @@ func (ss *session) finish(ctx, hard context.Context, records int) error {
 		for _, t := range active {
 			t.commit() // only in memory: nothing changed that a restore would miss
 		}
+		ss.snapshot(now)
 		return nil
 	}
 
@@ -71,8 +72,12 @@ func (ss *session) finish(ctx, hard context.Context, records int) error {
 		return ss.notCommitted(ctx, hard)
 	}
 	ss.retry.reset()
+	for _, t := range active {
+		t.state.wrote(t.out, t.changes, now)
+	}
 	ss.committed(active, records, time.Since(began))
 	ss.conf.step(StageApplied)
+	ss.snapshot(now)
 	return nil
 }
 
