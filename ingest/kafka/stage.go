@@ -153,6 +153,7 @@ type Stage struct {
 	topics  []string // of Inputs, in order
 	names   [256]string
 	metrics *stageMetrics
+	time    *timeAccount // of Run's loop
 
 	mu      sync.Mutex
 	waiting string // what Ready says; empty when running
@@ -181,6 +182,8 @@ func (s *Stage) Run(ctx context.Context) error {
 	hard, cancel := graceful(ctx, s.cfg.ShutdownTimeout)
 	defer cancel()
 	defer s.setWaiting("stopped")
+	s.time = s.metrics.time.open("", onRebalance)
+	defer s.metrics.time.close(s.time)
 	retry := backoff{first: 100 * time.Millisecond, limit: 10 * time.Second}
 	for {
 		began := time.Now()
@@ -206,9 +209,11 @@ func (s *Stage) Run(ctx context.Context) error {
 		} else {
 			s.log.Error("session ended; starting over from the last commit", "cause", string(cause), "error", err, "pause", pause)
 		}
+		s.time.enter(onBackoff)
 		if wait(ctx, pause) != nil {
 			return nil
 		}
+		s.time.enter(onRebalance)
 	}
 }
 

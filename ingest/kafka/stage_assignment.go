@@ -15,6 +15,7 @@ import (
 // nobody else can have owned them in between. Records flow only afterwards.
 func (ss *session) adopt(ctx, hard context.Context, a *assignment) error {
 	ss.metrics.rebalances.Inc()
+	ss.time.enter(onRebalance)
 	ss.conf.step(StageAdopting)
 	numbers, err := ss.coPartitioned(a)
 	if err != nil {
@@ -125,6 +126,7 @@ func (ss *session) prepare(ctx context.Context, numbers []int32) (fresh []*owned
 			in.position, in.committed = positions[i], positions[i]
 			in.start, in.high, in.highAt = starts[topic][n], ends[topic][n], asked
 			in.lag = ss.metrics.lag.WithLabelValues(topic, strconv.Itoa(int(n)))
+			in.newestGauge = ss.metrics.newest.WithLabelValues(topic, strconv.Itoa(int(n)))
 		}
 	}
 	return fresh, nil
@@ -133,6 +135,8 @@ func (ss *session) prepare(ctx context.Context, numbers []int32) (fresh []*owned
 // restore reads the change-log into tasks.
 func (ss *session) restore(ctx context.Context, tasks []*owned) error {
 	began := time.Now()
+	ss.time.enter(onRestore)
+	defer ss.time.enter(onRebalance)
 	byNumber := make(map[int32]*owned, len(tasks))
 	numbers := make([]int32, len(tasks))
 	for i, t := range tasks {
@@ -186,6 +190,7 @@ func (ss *session) drop(number int32) {
 	delete(ss.tasks, number)
 	for _, topic := range ss.topics {
 		ss.metrics.lag.DeleteLabelValues(topic, strconv.Itoa(int(number)))
+		ss.metrics.newest.DeleteLabelValues(topic, strconv.Itoa(int(number)))
 	}
 	ss.metrics.ownedTasks.Set(float64(len(ss.tasks)))
 }
