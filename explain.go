@@ -12,7 +12,7 @@ type symptoms struct {
 	Away string
 	// Rate is of records done, a second.
 	Rate float64
-	// Lag in records, of each partition.
+	// Lags in records, of what one goroutine works on: a stage's tasks, a feed's partitions.
 	Lags []float64
 	// Shares of the loop's time by activity, which add up to 1; see the metrics' help for the names.
 	Shares map[string]float64
@@ -46,8 +46,8 @@ type verdict struct {
 
 // What explain goes by. Each is a judgement, not a law: they say from where on a cause is worth an operator's look.
 const (
-	// keptUpSeconds of work may lag behind a loop that keeps up: a batch is gathered for up to 2 s.
-	keptUpSeconds = 3
+	// keptUpSeconds of work may lag behind a loop that keeps up: a batch is gathered for up to 2 s, then inserted.
+	keptUpSeconds = 5
 	// occupied is the share of an interval from which on restoring or rebalancing is what the loop does, and not what it did.
 	occupied = 0.3
 	// retrying is the share of backing off from which on errors, and no throughput, are the story: half is lost at most.

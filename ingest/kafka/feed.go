@@ -380,7 +380,7 @@ type feedMetrics struct {
 	buffered *prometheus.GaugeVec   // topic, partition
 	pauses   *prometheus.CounterVec // topic
 	lost     *prometheus.CounterVec // topic
-	last     prometheus.Gauge
+	last     *prometheus.GaugeVec   // topic
 	ready    prometheus.Gauge
 	newest   *prometheus.GaugeVec     // topic, partition
 	age      *prometheus.HistogramVec // topic
@@ -400,7 +400,7 @@ func newFeedMetrics(group string, reg prometheus.Registerer) (*feedMetrics, erro
 		buffered: r.gauges("buffered_bytes", "Fetched bytes waiting for the loader.", "topic", "partition"),
 		pauses:   r.counters("pauses_total", "Times that fetching paused because the store is slow.", "topic"),
 		lost:     r.counters("lost_offsets_total", "Offsets that retention removed before they were written.", "topic"),
-		last:     r.gauge("last_write_timestamp_seconds", "Unix time of the last written batch."),
+		last:     r.gauges("last_write_timestamp_seconds", "Unix time of the last written batch.", "topic"),
 		ready:    r.gauge("ready", "1 while the feed has joined its group."),
 		newest: r.gauges("written_record_timestamp_seconds", "Kafka timestamp (Unix seconds) of the last written record; while there is lag, time() minus it is how stale the store is.",
 			"topic", "partition"),

@@ -387,7 +387,7 @@ func (p *feedPartition) write() error {
 	m.rows.Observe(float64(p.rows))
 	m.records.WithLabelValues(p.tp.topic).Add(float64(p.rows))
 	m.batches.WithLabelValues(p.tp.topic).Inc()
-	m.last.SetToCurrentTime()
+	m.last.WithLabelValues(p.tp.topic).SetToCurrentTime()
 	m.newest.WithLabelValues(p.tp.topic, strconv.Itoa(int(p.tp.partition))).Set(float64(p.newest) / 1000)
 	m.age.WithLabelValues(p.tp.topic).Observe(max(0, time.Since(time.UnixMilli(p.oldest)).Seconds()))
 	if repeated {

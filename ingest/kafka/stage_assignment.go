@@ -126,7 +126,6 @@ func (ss *session) prepare(ctx context.Context, numbers []int32) (fresh []*owned
 			in.position, in.committed = positions[i], positions[i]
 			in.start, in.high, in.highAt = starts[topic][n], ends[topic][n], asked
 			in.lag = ss.metrics.lag.WithLabelValues(topic, strconv.Itoa(int(n)))
-			in.newestGauge = ss.metrics.newest.WithLabelValues(topic, strconv.Itoa(int(n)))
 		}
 	}
 	return fresh, nil

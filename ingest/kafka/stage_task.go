@@ -42,7 +42,6 @@ type input struct {
 	lag    prometheus.Gauge
 	// oldest and newest Kafka timestamp (Unix ms) of the transaction's records; 0 without any.
 	oldest, newest int64
-	newestGauge    prometheus.Gauge
 }
 
 func newOwned(number int32, task Task, kinds []event.Kind) *owned {

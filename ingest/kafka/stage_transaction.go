@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -292,7 +293,7 @@ func (ss *session) committed(active []*owned, records int, took time.Duration) {
 	for _, t := range active {
 		for i := range t.inputs {
 			if in := &t.inputs[i]; in.oldest != 0 {
-				in.newestGauge.Set(float64(in.newest) / 1000)
+				m.newest.WithLabelValues(ss.topics[i], strconv.Itoa(int(t.number))).Set(float64(in.newest) / 1000)
 				m.age.WithLabelValues(ss.topics[i]).Observe(max(0, now.Sub(time.UnixMilli(in.oldest)).Seconds()))
 			}
 			for outcome, n := range t.outcomes[i] {
