@@ -36,6 +36,7 @@ type CLI struct {
 	Migrate  MigrateCmd  `cmd:"" help:"Create or upgrade the ClickHouse tables."`
 	Query    QueryCmd    `cmd:"" help:"Ask ClickHouse: a named query or SQL."`
 	Report   ReportCmd   `cmd:"" help:"Print a drop's report."`
+	Status   StatusCmd   `cmd:"" help:"Show how the running processes do, and why they are behind."`
 	Settings SettingsCmd `cmd:"" name:"config" help:"Check or show the configuration."`
 }
 

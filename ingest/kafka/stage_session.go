@@ -231,18 +231,36 @@ func (ss *session) gather(ctx context.Context) (records int) {
 			break
 		}
 		polling, cancel := ss.interruptible(ctx, left)
+		ss.time.enter(ss.polling())
 		fetches := ss.gs.PollRecords(polling, ss.cfg.MaxRecords-records)
+		ss.time.enter(onProcess)
 		cancel()
 		n, failed := ss.take(fetches)
 		if n > 0 && records == 0 {
 			deadline = time.Now().Add(ss.cfg.CommitInterval)
 		}
 		records += n
-		if failed && n == 0 && wait(ctx, 50*time.Millisecond) != nil {
-			break
+		if failed && n == 0 {
+			ss.time.enter(onBackoff)
+			if wait(ctx, 50*time.Millisecond) != nil {
+				break
+			}
 		}
 	}
 	return records
+}
+
+// polling is what a poll waits for, to the best of the loop's knowledge when it begins.
+func (ss *session) polling() activity {
+	if ss.owned.member == "" || ss.moved.Load() {
+		return onRebalance // partitions are yet to come
+	}
+	for _, t := range ss.tasks {
+		if t.behind() {
+			return onFetch
+		}
+	}
+	return onIdle
 }
 
 // take hands fetched records to their tasks and lets these work in parallel.
