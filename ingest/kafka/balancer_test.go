@@ -173,13 +173,12 @@ func TestTasksOfMembersWithDifferentInputs(t *testing.T) {
 }
 
 // A member that joins takes what it must from the others; nobody else restores anything.
-func TestStageMovesOnlyWhatItMust(t *testing.T) {
-	t.Parallel()
-	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Partitions: 6, Groups: []string{testGroup}})
+func testStageMovesOnlyWhatItMust(t *testing.T, k server) {
+	cfg := k.config(t).Config
+	ensure(t, cfg, Topics{Partitions: 6, Groups: []string{groupOf(cfg)}})
 	const total, keys = 1200, 37
 	produce(t, cfg, event.KindPlayer, 0, total/2, keys)
-	sc := tallies()
+	sc := tallies(cfg)
 	sc.SessionTimeout = 20 * time.Second // nobody is thrown out here
 	var members []*member
 	for i := range 3 {
@@ -191,7 +190,7 @@ func TestStageMovesOnlyWhatItMust(t *testing.T) {
 		members = append(members, m)
 	}
 	produce(t, cfg, event.KindPlayer, total/2, total, keys)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 	for i, want := range []float64{6, 3, 2} {
 		if got := metric(t, members[i].stage.metrics.restores); got != want {
 			t.Errorf("member %d restored %v tasks; want %v", i, got, want)
@@ -200,5 +199,5 @@ func TestStageMovesOnlyWhatItMust(t *testing.T) {
 	for _, m := range members {
 		m.stop(t)
 	}
-	checkExactlyOnce(t, cfg, testGroup, total, keys)
+	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
 }
