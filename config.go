@@ -14,6 +14,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/goccy/go-yaml"
+
+	"github.com/droplift/droplift/ingest/kafka"
 )
 
 // Config is everything that can be set, by flag, by environment variable
@@ -37,6 +39,9 @@ type Config struct {
 	KafkaTLSCA        string   `name:"kafka-tls-ca" group:"kafka" help:"CA certificates (PEM) to trust instead of the system's." placeholder:"FILE"`
 	KafkaTLSCert      string   `group:"kafka" help:"Client certificate (PEM)." placeholder:"FILE"`
 	KafkaTLSKey       string   `group:"kafka" help:"Client key (PEM)." placeholder:"FILE"`
+
+	Instance       string        `group:"kafka" help:"Name of this process, which no other has and which it has again after a restart: restarted within --session-timeout it gets its partitions back and nobody else's move. In return a clean stop does not leave its consumer groups: what it had waits for it that long, unprocessed. Without a name a stop leaves at once." placeholder:"NAME"`
+	SessionTimeout time.Duration `group:"kafka" help:"How long a silent process keeps its partitions before its consumer groups give them to others." default:"45s"`
 
 	ClickhouseURL                  string `name:"clickhouse-url" group:"clickhouse" aliases:"clickhouse" help:"URL of a real ClickHouse (http://HOST:8123). Empty starts the embedded one." placeholder:"URL"`
 	ClickhouseAddr                 string `name:"clickhouse-addr" group:"clickhouse" help:"Address of the embedded ClickHouse's HTTP interface." default:"127.0.0.1:8123"`
@@ -109,6 +114,12 @@ func (c *Config) Validate() error {
 			bad(flag, "%s is not positive", d)
 		}
 	}
+	if c.Instance != "" {
+		if err := kafka.CheckInstance(c.Instance); err != nil {
+			bad("instance", "%v", err)
+		}
+	}
+	positive("session-timeout", c.SessionTimeout)
 	positive("process-commit-interval", c.ProcessCommitInterval)
 	positive("out-of-orderness", c.OutOfOrderness)
 	positive("allowed-lateness", c.AllowedLateness)

@@ -72,6 +72,8 @@ func (c *Config) newStage(conf kafka.Config, catalogue processors.Catalogue, ops
 			return metrics.observe(partition, processors.NewPartition(partition, partitionConfig, catalogue, rules), v)
 		},
 		Instance:       c.instance(),
+		Static:         c.Instance != "",
+		SessionTimeout: c.SessionTimeout,
 		CommitInterval: c.ProcessCommitInterval,
 		Logger:         log,
 	})

@@ -132,9 +132,12 @@ func (c *Config) clickhouseOrLocal() string {
 	return "http://" + c.ClickhouseAddr
 }
 
-// instance tells this data directory's process from others of its group, the same after a restart, so that
-// its unfinished transaction ends at once.
+// instance tells this process from others of its group, the same after a restart, so that its unfinished
+// transaction ends at once: the name that it was given, or else its data directory's.
 func (c *Config) instance() string {
+	if c.Instance != "" {
+		return c.Instance
+	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"

@@ -221,7 +221,9 @@ func (n *node) sink(ctx context.Context) error {
 		NewLoader: func(kind event.Kind, partition int32) (kafka.Loader, error) {
 			return sink.Loader(kind.Topic(), partition)
 		},
-		Logger: n.log,
+		Instance:       n.cfg.Instance,
+		SessionTimeout: n.cfg.SessionTimeout,
+		Logger:         n.log,
 	})
 	if err != nil {
 		return err
