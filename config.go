@@ -127,7 +127,7 @@ func (c *Config) Validate() error {
 	}
 	positive("session-timeout", c.SessionTimeout)
 	positive("process-commit-interval", c.ProcessCommitInterval)
-	if c.ProcessTxnTimeout < 0 || c.ProcessTxnTimeout >= c.SessionTimeout {
+	if c.ProcessTxnTimeout < 0 || c.SessionTimeout > 0 && c.ProcessTxnTimeout >= c.SessionTimeout {
 		bad("process-transaction-timeout", "%s is not between 0s and --session-timeout (%s)", c.ProcessTxnTimeout, c.SessionTimeout)
 	}
 	positive("out-of-orderness", c.OutOfOrderness)
