@@ -145,8 +145,8 @@ func TestQueries(t *testing.T) {
 		if (len(table.Rows) == 0) != (q.Name == "audit_doubled") {
 			t.Errorf("%s: %d columns, %d rows", q.Name, len(table.Columns), len(table.Rows))
 		}
-		if rows, changes := map[string]int{"live_freshness": 6, "live_status": 1}[q.Name]; changes { // with the clock
-			if len(table.Rows) != rows {
+		if rows, changes := map[string]int{"live_freshness": 6, "live_status": 1, "status_tables": 0}[q.Name]; changes { // with the clock, or with the tables
+			if rows > 0 && len(table.Rows) != rows {
 				t.Errorf("%s: %d rows, want %d", q.Name, len(table.Rows), rows)
 			}
 			continue
