@@ -45,14 +45,19 @@ func (c *Config) ensureTopics(ctx context.Context, conf kafka.Config, log *slog.
 	return err
 }
 
-// newStage makes the processors' stage: churn and velocity over one decode of each record.
-func (c *Config) newStage(conf kafka.Config, catalogue processors.Catalogue, ops *operations, log *slog.Logger) (*kafka.Stage, error) {
-	partitionConfig := processors.Config{
+// partitionConfig is how the processors judge records.
+func (c *Config) partitionConfig() processors.Config {
+	return processors.Config{
 		OutOfOrderness:  c.OutOfOrderness.Milliseconds(),
 		AllowedLateness: c.AllowedLateness.Milliseconds(),
 		IdleAfter:       c.IdleAfter.Milliseconds(),
 		Inputs:          stageInputs,
 	}
+}
+
+// newStage makes the processors' stage: churn and velocity over one decode of each record.
+func (c *Config) newStage(conf kafka.Config, catalogue processors.Catalogue, ops *operations, log *slog.Logger) (*kafka.Stage, error) {
+	partitionConfig := c.partitionConfig()
 	if err := partitionConfig.Validate(); err != nil {
 		return nil, err
 	}
