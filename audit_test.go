@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -213,24 +214,27 @@ func produceCheckouts(p *pipeline, n int) {
 // An audit while records are produced, processed and stored finds nothing, however often.
 func TestAuditOfALivePipeline(t *testing.T) {
 	p := startPipeline(t, t.TempDir(), "--sink-batch-age=50ms", "--process-commit-interval=20ms")
-	produced := make(chan struct{})
-	go func() {
-		defer close(produced)
-		for range 40 {
-			produceCheckouts(p, 500)
-			produceBroken(p, 3, `"type":"completed","amount":49.99`)
+	enough := make(chan struct{})
+	var producing sync.WaitGroup
+	producing.Go(func() {
+		for {
+			select {
+			case <-enough:
+				return
+			default:
+				produceCheckouts(p, 500)
+				produceBroken(p, 3, `"type":"completed","amount":49.99`)
+			}
 		}
-	}()
-	audits, inFlight, pending := 0, int64(0), int64(0)
-	for live := true; live; audits++ {
-		select {
-		case <-produced:
-			live = false
-		default:
-		}
+	})
+	stop := sync.OnceFunc(func() { close(enough); producing.Wait() })
+	defer stop()
+	const audits = 10
+	inFlight, pending := int64(0), int64(0)
+	for audit := range audits {
 		report := p.audit()
 		if found := report.findings(); len(found) > 0 {
-			t.Fatalf("audit %d:\n%s", audits, strings.Join(found, "\n"))
+			t.Fatalf("audit %d:\n%s", audit, strings.Join(found, "\n"))
 		}
 		for _, part := range report.Partitions {
 			inFlight += part.InFlight
@@ -238,6 +242,7 @@ func TestAuditOfALivePipeline(t *testing.T) {
 		}
 	}
 	t.Logf("%d audits, %d rows in flight and %d records pending when they were seen", audits, inFlight, pending)
+	stop()
 	p.settle()
 	if report := p.audit(); !report.clean() || report.of(t, "checkout", 0).Records == 0 {
 		t.Errorf("at the end: %+v", report)

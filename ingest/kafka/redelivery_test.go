@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/droplift/droplift/ingest/event"
@@ -63,9 +64,8 @@ func checkReturned(t *testing.T, cfg Config, all []Return) {
 	}
 }
 
-func TestRedeliveryTwice(t *testing.T) {
-	t.Parallel()
-	_, cfg := newCluster(t)
+func testRedeliveryTwice(t *testing.T, k server) {
+	cfg := k.config(t).Config
 	if r, err := ReadRedeliveries(t.Context(), cfg); err != nil || len(r.from) != 0 {
 		t.Fatalf("before the topic is made: %v, %v", r, err)
 	}
@@ -80,9 +80,8 @@ func TestRedeliveryTwice(t *testing.T) {
 }
 
 // A redelivered record that is dead-lettered again and given back again says where it all began.
-func TestRedeliveryOfARedelivered(t *testing.T) {
-	t.Parallel()
-	_, cfg := newCluster(t)
+func testRedeliveryOfARedelivered(t *testing.T, k server) {
+	cfg := k.config(t).Config
 	ensure(t, cfg, Topics{})
 	r, err := NewRedelivery(t.Context(), cfg)
 	if err != nil {
@@ -148,52 +147,77 @@ func TestRedeliveryKilled(t *testing.T) {
 	}
 }
 
-// The second of two at once takes over; the first ends with what to do about it, wherever it was.
-func TestRedeliveryFenced(t *testing.T) {
+// The second of two takes over; the first ends with what to do about it.
+func testRedeliveryFenced(t *testing.T, k server) {
+	cfg := k.config(t).Config
+	ensure(t, cfg, Topics{})
+	all := returns(0, 20)
+	first, err := NewRedelivery(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if err := first.Send(t.Context(), all[:10]); err != nil {
+		t.Fatal(err)
+	}
+	if err := redeliver(t.Context(), cfg, &network{}, all, 20); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Send(t.Context(), all[10:]); !errors.Is(err, ErrRedeliveryFenced) {
+		t.Errorf("the first one: %v", err)
+	}
+	checkReturned(t, cfg, all)
+}
+
+// A process dies with a transaction open, which its successor ends.
+func testRedeliveryEndsWhatIsOpen(t *testing.T, k server) {
+	cfg := k.config(t).Config
+	ensure(t, cfg, Topics{})
+	all := returns(0, 20)
+	net := &network{}
+	dead := cfg
+	dead.Dial = net.dial
+	first, err := NewRedelivery(t.Context(), dead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if err := first.cl.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	open := &kgo.Record{Topic: cfg.Topic(event.KindPlayer), Partition: 1, Value: []byte("never")}
+	if err := first.cl.ProduceSync(t.Context(), open).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	net.cut()
+	if err := redeliver(t.Context(), cfg, &network{}, all, 20); err != nil {
+		t.Fatal(err)
+	}
+	checkReturned(t, cfg, all)
+}
+
+// The second takes over while the first one's commit is on its way.
+func TestRedeliveryFencedInItsCommit(t *testing.T) {
 	t.Parallel()
-	t.Run("between transactions", func(t *testing.T) {
-		t.Parallel()
-		_, cfg := newCluster(t)
-		ensure(t, cfg, Topics{})
-		all := returns(0, 20)
-		first, err := NewRedelivery(t.Context(), cfg)
-		if err != nil {
-			t.Fatal(err)
+	c, cfg := newCluster(t)
+	ensure(t, cfg, Topics{})
+	all := returns(0, 20)
+	var once atomic.Bool
+	var second error
+	c.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if once.CompareAndSwap(false, true) {
+			c.SleepControl(func() { second = redeliver(t.Context(), cfg, &network{}, all, 20) })
 		}
-		defer first.Close()
-		if err := first.Send(t.Context(), all[:10]); err != nil {
-			t.Fatal(err)
-		}
-		if err := redeliver(t.Context(), cfg, &network{}, all, 20); err != nil {
-			t.Fatal(err)
-		}
-		if err := first.Send(t.Context(), all[10:]); !errors.Is(err, ErrRedeliveryFenced) {
-			t.Errorf("the first one: %v", err)
-		}
-		checkReturned(t, cfg, all)
+		return nil, nil, false
 	})
-	t.Run("in a transaction", func(t *testing.T) {
-		t.Parallel()
-		c, cfg := newCluster(t)
-		ensure(t, cfg, Topics{})
-		all := returns(0, 20)
-		var once atomic.Bool
-		var second error
-		c.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
-			c.KeepControl()
-			if once.CompareAndSwap(false, true) {
-				c.SleepControl(func() { second = redeliver(t.Context(), cfg, &network{}, all, 20) })
-			}
-			return nil, nil, false
-		})
-		if err := redeliver(t.Context(), cfg, &network{}, all, 20); !errors.Is(err, ErrRedeliveryFenced) {
-			t.Errorf("the first one: %v", err)
-		}
-		if second != nil {
-			t.Errorf("the second one: %v", second)
-		}
-		checkReturned(t, cfg, all)
-	})
+	if err := redeliver(t.Context(), cfg, &network{}, all, 20); !errors.Is(err, ErrRedeliveryFenced) {
+		t.Errorf("the first one: %v", err)
+	}
+	if second != nil {
+		t.Errorf("the second one: %v", second)
+	}
+	checkReturned(t, cfg, all)
 }
 
 // Redeliveries are started, cut off and started over each other at random, until one gets through.
