@@ -50,6 +50,10 @@ var conformance = []struct {
 	{"FeedOfOneNameAtATime", testFeedOfOneNameAtATime},
 	{"FeedTransactionalTopic", testFeedTransactionalTopic},
 	{"FeedUnderChaos", testFeedUnderChaos},
+	{"RedeliveryTwice", testRedeliveryTwice},
+	{"RedeliveryOfARedelivered", testRedeliveryOfARedelivered},
+	{"RedeliveryFenced", testRedeliveryFenced},
+	{"RedeliveryEndsWhatIsOpen", testRedeliveryEndsWhatIsOpen},
 }
 
 func TestEmbeddedKafkaConforms(t *testing.T) {
