@@ -60,6 +60,10 @@ func (c *Config) newStage(conf kafka.Config, catalogue processors.Catalogue, ops
 	if err := velocityConfig.Validate(); err != nil {
 		return nil, err
 	}
+	memory, err := c.memoryGuard(ops, log)
+	if err != nil {
+		return nil, err
+	}
 	metrics := newTaskMetrics(ops.registry)
 	return kafka.NewStage(conf, kafka.StageConfig{
 		Group:  c.ProcessGroup,
@@ -75,6 +79,7 @@ func (c *Config) newStage(conf kafka.Config, catalogue processors.Catalogue, ops
 		Instance:       c.instance(),
 		CommitInterval: c.ProcessCommitInterval,
 		Snapshots:      c.snapshots(),
+		Memory:         memory,
 		Logger:         log,
 	})
 }
