@@ -76,11 +76,12 @@ func (c *Config) newStage(conf kafka.Config, catalogue processors.Catalogue, ops
 			rules := []processors.Rule{churn.New(churn.Config{}), v}
 			return metrics.observe(partition, processors.NewPartition(partition, partitionConfig, catalogue, rules), v)
 		},
-		Instance:       c.instance(),
-		CommitInterval: c.ProcessCommitInterval,
-		Snapshots:      c.snapshots(),
-		Memory:         memory,
-		Logger:         log,
+		Instance:           c.instance(),
+		CommitInterval:     c.ProcessCommitInterval,
+		TransactionTimeout: c.ProcessTxnTimeout,
+		Snapshots:          c.snapshots(),
+		Memory:             memory,
+		Logger:             log,
 	})
 }
 

@@ -75,10 +75,10 @@ func atLimit(t *testing.T, cfg Config, percent *atomic.Int64, sc StageConfig) *m
 func TestStageStopsAtTheMemoryLimit(t *testing.T) {
 	t.Parallel()
 	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
 	const total, keys = 3000, 17
 	var percent, processed, idle atomic.Int64
-	sc := tallies()
+	sc := tallies(cfg)
 	sc.NewTask = func(int32) Task {
 		task := newTally()
 		task.processed = &processed
@@ -88,7 +88,7 @@ func TestStageStopsAtTheMemoryLimit(t *testing.T) {
 	m := atLimit(t, cfg, &percent, sc)
 	guard := m.stage.cfg.Memory
 	produce(t, cfg, event.KindPlayer, 0, total/3, keys)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 
 	percent.Store(95)
 	eventually(t, 20*time.Second, "it says that it has stopped", func() bool {
@@ -112,30 +112,34 @@ func TestStageStopsAtTheMemoryLimit(t *testing.T) {
 		t.Error("metrics do not say what the guard does")
 	}
 
+	if s := m.stage.time.balance(); s[onMemory] == 0 {
+		t.Error("the wait for memory is booked as something else")
+	}
+
 	percent.Store(50)
 	produce(t, cfg, event.KindPlayer, 2*total/3, total, keys)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 	if err := m.stage.Ready(); err != nil {
 		t.Error(err)
 	}
 	m.stop(t)
-	checkExactlyOnce(t, cfg, testGroup, total, keys)
+	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
 }
 
 // An instance at its limit hands partitions to a new one, and can be stopped.
 func TestStageAtTheMemoryLimitMoves(t *testing.T) {
 	t.Parallel()
 	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
 	const total, keys = 2000, 101
 	var full, roomy atomic.Int64
-	a := atLimit(t, cfg, &full, tallies())
+	a := atLimit(t, cfg, &full, tallies(cfg))
 	produce(t, cfg, event.KindPlayer, 0, total/2, keys)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 	full.Store(99)
 	eventually(t, 20*time.Second, "it has stopped", func() bool { return a.stage.Ready() != nil })
 	produce(t, cfg, event.KindPlayer, total/2, total, keys)
-	b := atLimit(t, cfg, &roomy, tallies())
+	b := atLimit(t, cfg, &roomy, tallies(cfg))
 	eventually(t, 20*time.Second, "the new instance has done its part", func() bool {
 		return b.stage.Ready() == nil && metric(t, b.stage.metrics.in.WithLabelValues("player", "accepted")) > 0
 	})
@@ -143,21 +147,21 @@ func TestStageAtTheMemoryLimitMoves(t *testing.T) {
 		t.Error("the full instance goes on")
 	}
 	a.stop(t)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 	b.stop(t)
-	checkExactlyOnce(t, cfg, testGroup, total, keys)
+	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
 }
 
 // Between 80 and 90 % transactions are smaller.
 func TestStageSlowsDownNearTheMemoryLimit(t *testing.T) {
 	t.Parallel()
 	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Partitions: 1, Groups: []string{testGroup}})
+	ensure(t, cfg, Topics{Partitions: 1, Groups: []string{groupOf(cfg)}})
 	const total, keys, most = 1000, 17, 80
 	produce(t, cfg, event.KindPlayer, 0, total, keys)
 	var percent, inTransaction, largest atomic.Int64
 	percent.Store(82)
-	sc := tallies()
+	sc := tallies(cfg)
 	sc.MaxRecords, sc.CommitInterval = most, time.Second
 	sc.NewTask = func(int32) Task {
 		task := newTally()
@@ -165,7 +169,7 @@ func TestStageSlowsDownNearTheMemoryLimit(t *testing.T) {
 		return &flushed{task, func() { inTransaction.Store(0) }}
 	}
 	m := atLimit(t, cfg, &percent, sc)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 	if n := largest.Load(); n != most/slowedShare {
 		t.Errorf("transactions of up to %d records, want %d", n, most/slowedShare)
 	}
@@ -173,7 +177,7 @@ func TestStageSlowsDownNearTheMemoryLimit(t *testing.T) {
 		t.Error("slow is not ready:", err)
 	}
 	m.stop(t)
-	checkExactlyOnce(t, cfg, testGroup, total, keys)
+	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
 }
 
 // flushed tells when a Task is flushed.

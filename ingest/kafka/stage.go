@@ -165,6 +165,7 @@ type Stage struct {
 	names   [256]string
 	metrics *stageMetrics
 	writer  snapshotWriter
+	time    *timeAccount // of Run's loop
 
 	mu      sync.Mutex
 	waiting string // what Ready says; empty when running
@@ -194,6 +195,8 @@ func (s *Stage) Run(ctx context.Context) error {
 	defer cancel()
 	defer s.setWaiting("stopped")
 	defer s.writer.wait(s.cfg.ShutdownTimeout, s.log)
+	s.time = s.metrics.time.open("", onRebalance)
+	defer s.metrics.time.close(s.time)
 	retry := backoff{first: 100 * time.Millisecond, limit: 10 * time.Second}
 	for {
 		began := time.Now()
@@ -219,9 +222,11 @@ func (s *Stage) Run(ctx context.Context) error {
 		} else {
 			s.log.Error("session ended; starting over from the last commit", "cause", string(cause), "error", err, "pause", pause)
 		}
+		s.time.enter(onBackoff)
 		if wait(ctx, pause) != nil {
 			return nil
 		}
+		s.time.enter(onRebalance)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 // nobody else can have owned them in between. Records flow only afterwards.
 func (ss *session) adopt(ctx, hard context.Context, a *assignment) error {
 	ss.metrics.rebalances.Inc()
+	ss.time.enter(onRebalance)
 	ss.conf.step(StageAdopting)
 	numbers, err := ss.coPartitioned(a)
 	if err != nil {
@@ -136,6 +137,8 @@ func (ss *session) prepare(ctx context.Context, numbers []int32) (fresh []*owned
 // change-log from there on.
 func (ss *session) restore(ctx context.Context, tasks []*owned) error {
 	began := time.Now()
+	ss.time.enter(onRestore)
+	defer ss.time.enter(onRebalance)
 	byNumber := make(map[int32]*owned, len(tasks))
 	numbers := make([]int32, len(tasks))
 	for i, t := range tasks {
@@ -195,6 +198,7 @@ func (ss *session) drop(number int32) {
 	delete(ss.tasks, number)
 	for _, topic := range ss.topics {
 		ss.metrics.lag.DeleteLabelValues(topic, strconv.Itoa(int(number)))
+		ss.metrics.newest.DeleteLabelValues(topic, strconv.Itoa(int(number)))
 	}
 	ss.metrics.snapshotAsOf.DeleteLabelValues(strconv.Itoa(int(number)))
 	ss.metrics.ownedTasks.Set(float64(len(ss.tasks)))

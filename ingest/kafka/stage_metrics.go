@@ -33,6 +33,9 @@ type stageMetrics struct {
 	rebalances   prometheus.Counter
 	fetchErrors  prometheus.Counter
 	keptOnMoving prometheus.Counter
+	newest       *prometheus.GaugeVec     // input, partition
+	age          *prometheus.HistogramVec // input
+	time         *timeLedger
 
 	snapshots        prometheus.Counter
 	snapshotFailures prometheus.Counter
@@ -75,6 +78,12 @@ func newStageMetrics(group string, reg prometheus.Registerer) (*stageMetrics, er
 		rebalances:   r.counter("rebalances_total", "Assignments received."),
 		fetchErrors:  r.counter("fetch_errors_total", "Fetches that failed."),
 		keptOnMoving: r.counter("kept_tasks_total", "Tasks that kept their memory over a rebalance."),
+		newest: r.gauges("committed_record_timestamp_seconds", "Kafka timestamp (Unix seconds) of the last committed record; while there is lag, time() minus it is how stale the outputs are.",
+			"input", "partition"),
+		age: r.histograms("record_age_seconds", "Age by Kafka timestamp, at its commit, of the oldest record that a transaction holds of an input partition.",
+			ageBuckets, "input"),
+		time: newTimeLedger(&r, "Where the time of the stage's loop went: "+
+			"idle or fetch (waiting for records without or with lag), process, produce, commit, restore, rebalance, backoff (after a failure).", false, stageActivities),
 
 		snapshots:        r.counter("snapshots_written_total", "Snapshots of a task's state written."),
 		snapshotFailures: r.counter("snapshot_failures_total", "Snapshots that could not be written."),
@@ -96,6 +105,9 @@ func newStageMetrics(group string, reg prometheus.Registerer) (*stageMetrics, er
 	}
 	return m, r.err()
 }
+
+// ageBuckets are of the ages of records: 10 ms to 3 days.
+var ageBuckets = prometheus.ExponentialBuckets(0.01, 3, 16)
 
 // registry registers metrics under one prefix and set of constant labels, and
 // keeps the errors for the end.
@@ -143,6 +155,12 @@ func (r *registry) gauges(name, help string, labels ...string) *prometheus.Gauge
 	g := prometheus.NewGaugeVec(prometheus.GaugeOpts(r.opts(name, help)), labels)
 	r.add(g)
 	return g
+}
+
+func (r *registry) histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: r.prefix + name, Help: help, ConstLabels: r.labels, Buckets: buckets}, labels)
+	r.add(h)
+	return h
 }
 
 func (r *registry) histogram(name, help string, buckets []float64) prometheus.Histogram {
