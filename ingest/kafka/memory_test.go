@@ -180,6 +180,33 @@ func TestStageSlowsDownNearTheMemoryLimit(t *testing.T) {
 	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
 }
 
+// A copy of a task takes memory for a while, so there is none while that is short.
+func TestStageMakesNoSnapshotsNearTheMemoryLimit(t *testing.T) {
+	t.Parallel()
+	_, cfg := newCluster(t)
+	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	dir := t.TempDir()
+	var percent, idle atomic.Int64
+	percent.Store(82)
+	sc := snapshotting(tallies(cfg), dir)
+	sc.NewTask = func(int32) Task {
+		task := newTally()
+		task.idle = func(*tally) []event.Message { idle.Add(1); return nil }
+		return task
+	}
+	m := atLimit(t, cfg, &percent, sc)
+	produce(t, cfg, event.KindPlayer, 0, 500, 17)
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	until := idle.Load() + 12
+	eventually(t, 20*time.Second, "idle flushes", func() bool { return idle.Load() >= until })
+	if found := newestSnapshots(t, dir); len(found) > 0 {
+		t.Errorf("%d snapshots", len(found))
+	}
+	percent.Store(50)
+	awaitSnapshots(t, cfg, dir)
+	m.stop(t)
+}
+
 // flushed tells when a Task is flushed.
 type flushed struct {
 	*tally
