@@ -107,7 +107,9 @@ func testStageRestoresFromSnapshots(t *testing.T, k server) {
 		if got := refusals(t, m); len(got) > 0 {
 			t.Errorf("run %d: refused %v", run, got)
 		}
-		c.compact(t, cfg.Changelog(groupOf(cfg)))
+		if run == 1 { // the first run may have written every key once only
+			c.compact(t, cfg.Changelog(groupOf(cfg)))
+		}
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*", "*", "*"))
 	if err != nil || len(files) > 4*2 {
