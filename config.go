@@ -52,6 +52,7 @@ type Config struct {
 	ClickhouseReadonlyPasswordFile string `name:"clickhouse-readonly-password-file" group:"clickhouse" help:"File that holds its password (or set DROPLIFT_CLICKHOUSE_READONLY_PASSWORD)." placeholder:"FILE"`
 
 	MetricsAddr string `group:"operations" help:"Address of /metrics, /healthz and /readyz; empty turns them off." default:"127.0.0.1:9464"`
+	MemoryLimit string `group:"operations" help:"Memory of this process, such as 2GiB: near it the processors slow down, then stop fetching, instead of being killed. auto is GOMEMLIMIT, or 90 % of the container's limit; none is no limit. The embedded ClickHouse is a process of its own." default:"auto" placeholder:"SIZE"`
 	PprofAddr   string `group:"operations" help:"Address of /debug/pprof; loopback only; empty turns it off." default:"127.0.0.1:6060"`
 
 	ProcessGroup          string        `group:"processing" help:"Consumer group of the processors." default:"droplift-process"`
@@ -134,6 +135,9 @@ func (c *Config) Validate() error {
 	positive("allowed-lateness", c.AllowedLateness)
 	positive("idle-after", c.IdleAfter)
 	positive("snapshot-interval", c.SnapshotInterval)
+	if _, err := c.memoryLimit(); err != nil {
+		bad("memory-limit", "%v", err)
+	}
 	positive("sink-batch-age", c.SinkBatchAge)
 	if c.SinkBatchRows < 1 {
 		bad("sink-batch-rows", "%d is not positive", c.SinkBatchRows)

@@ -66,6 +66,10 @@ func (n *node) newStage(instance string, catalogue processors.Catalogue) (*kafka
 	if err := velocityConfig.Validate(); err != nil {
 		return nil, err
 	}
+	memory, err := c.memoryGuard(n.ops, n.log)
+	if err != nil {
+		return nil, err
+	}
 	metrics := newTaskMetrics(n.ops.registry)
 	return kafka.NewStage(n.kafka, kafka.StageConfig{
 		Group:  c.ProcessGroup,
@@ -84,6 +88,7 @@ func (n *node) newStage(instance string, catalogue processors.Catalogue) (*kafka
 		CommitInterval:     c.ProcessCommitInterval,
 		TransactionTimeout: c.ProcessTxnTimeout,
 		Snapshots:          c.snapshots(),
+		Memory:             memory,
 		Logger:             n.log,
 	})
 }

@@ -106,6 +106,9 @@ func newNode(cfg *Config, log *slog.Logger, ops *operations, servers *servers) (
 	if err != nil {
 		return nil, err
 	}
+	if err := cfg.limitMemory(log); err != nil {
+		return nil, err
+	}
 	return &node{cfg: cfg, log: log, ops: ops, servers: servers, kafka: conf}, nil
 }
 

@@ -31,6 +31,8 @@ const (
 	onRebalance
 	// onBackoff waits after a failure before it tries again, on either side.
 	onBackoff
+	// onMemory waits for the process's memory to fall.
+	onMemory
 	// onDecode hands records to the Loader.
 	onDecode
 	// onPlan commits offsets: a batch's plan, or what is released.
@@ -45,11 +47,11 @@ const (
 
 var activityNames = [activities]string{
 	onIdle: "idle", onFetch: "fetch", onProcess: "process", onProduce: "produce", onCommit: "commit", onRestore: "restore",
-	onRebalance: "rebalance", onBackoff: "backoff", onDecode: "decode", onPlan: "plan", onInsert: "insert", onSlot: "slot",
+	onRebalance: "rebalance", onBackoff: "backoff", onMemory: "memory", onDecode: "decode", onPlan: "plan", onInsert: "insert", onSlot: "slot",
 }
 
 var (
-	stageActivities = []activity{onIdle, onFetch, onProcess, onProduce, onCommit, onRestore, onRebalance, onBackoff}
+	stageActivities = []activity{onIdle, onFetch, onProcess, onProduce, onCommit, onRestore, onRebalance, onBackoff, onMemory}
 	feedActivities  = []activity{onIdle, onFetch, onDecode, onPlan, onInsert, onSlot, onRebalance, onBackoff}
 )
 
