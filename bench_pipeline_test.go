@@ -238,31 +238,17 @@ func cpuTimes() (ours, children time.Duration) {
 
 // behind asks how far a group is from the end of what it reads.
 func behind(b *testing.B, admin *kafka.Admin, conf kafka.Config, group string, kinds []event.Kind) int64 {
-	lags, err := admin.Lag(b.Context(), group)
-	if err != nil {
-		b.Fatal(err)
-	}
-	type at struct {
-		topic     string
-		partition int32
-	}
-	committed := map[at]int64{}
-	for _, lag := range lags {
-		committed[at{lag.Topic, lag.Partition}] = lag.Committed
-	}
 	var topics []string
 	for _, kind := range kinds {
 		topics = append(topics, conf.Topic(kind))
 	}
-	ends, err := admin.EndOffsets(b.Context(), topics...)
+	lags, err := admin.LagOn(b.Context(), group, topics...)
 	if err != nil {
 		b.Fatal(err)
 	}
 	var behind int64
-	for topic, partitions := range ends {
-		for partition, end := range partitions {
-			behind += max(0, end-committed[at{topic, partition}])
-		}
+	for _, lag := range lags {
+		behind += lag.Records()
 	}
 	return behind
 }

@@ -69,9 +69,9 @@ func main() {
 	os.Exit(run(os.Args[1:]))
 }
 
-// run is main without the exit, so that it can be called by tests. Errors are
-// one clear line each and exit code 1.
-func run(args []string) int {
+// run is main without the exit, so that it can be called by tests, which may adjust the parsed configuration.
+// Errors are one clear line each and exit code 1.
+func run(args []string, adjust ...func(*Config)) int {
 	var cli CLI
 	var options []kong.Option
 	if path := configFile(args); path != "" {
@@ -99,6 +99,9 @@ func run(args []string) int {
 			return 1
 		}
 		return fail(err)
+	}
+	for _, f := range adjust {
+		f(&cli.Config)
 	}
 	if err := cli.Config.Validate(); err != nil {
 		return fail(err)

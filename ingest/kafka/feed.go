@@ -175,7 +175,7 @@ func (f *Feed) Run(ctx context.Context) error {
 	defer die()
 	f.mu.Lock() // the first assignment may arrive at once, and needs what is set below
 	cl, err := f.conf.newClient("feed-"+f.cfg.Group,
-		kgo.ConsumerGroup(f.cfg.Group),
+		kgo.ConsumerGroup(f.conf.GroupID(f.cfg.Group)),
 		kgo.ConsumeTopics(topics...),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(f.cfg.SessionTimeout),

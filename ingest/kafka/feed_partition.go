@@ -246,7 +246,7 @@ func (p *feedPartition) awaiting() activity {
 func (p *feedPartition) begin() error {
 	retry := backoff{first: 10 * time.Millisecond, limit: 2 * time.Second}
 	for {
-		committed, err := p.feed.adm.FetchOffsets(kadm.RequireStable(p.ctx), p.feed.cfg.Group)
+		committed, err := p.feed.adm.FetchOffsets(kadm.RequireStable(p.ctx), p.feed.conf.GroupID(p.feed.cfg.Group))
 		if err == nil {
 			err = committed.Error()
 		}
@@ -463,7 +463,7 @@ func (p *feedPartition) tryCommit(offset int64, metadata string) error {
 		return kerr.UnknownMemberID // between memberships; without a generation nothing would be fenced
 	}
 	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Group, req.MemberID, req.Generation = p.feed.cfg.Group, member, generation
+	req.Group, req.MemberID, req.Generation = p.feed.conf.GroupID(p.feed.cfg.Group), member, generation
 	topic := kmsg.NewOffsetCommitRequestTopic()
 	topic.Topic, topic.TopicID = p.tp.topic, p.topicID
 	partition := kmsg.NewOffsetCommitRequestTopicPartition()

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/ingest/snapshot"
 )
 
 // stageMetrics are one stage's, all labelled stage=group. Labels are bounded by
@@ -22,7 +23,7 @@ type stageMetrics struct {
 	aborts       *prometheus.CounterVec // cause
 	sessions     *prometheus.CounterVec // cause
 	restores     prometheus.Counter
-	restored     prometheus.Counter
+	restored     *prometheus.CounterVec // source
 	restore      prometheus.Histogram
 	restoreRate  prometheus.Gauge
 	lastCommit   prometheus.Gauge
@@ -35,7 +36,21 @@ type stageMetrics struct {
 	newest       *prometheus.GaugeVec     // input, partition
 	age          *prometheus.HistogramVec // input
 	time         *timeLedger
+
+	snapshots        prometheus.Counter
+	snapshotFailures prometheus.Counter
+	snapshotRefused  *prometheus.CounterVec // cause
+	snapshotBytes    prometheus.Counter
+	snapshotSeconds  prometheus.Histogram
+	snapshotHeld     prometheus.Histogram
+	snapshotAsOf     *prometheus.GaugeVec // partition
 }
+
+// Sources of restored entries, label values.
+const (
+	fromSnapshot  = "snapshot"
+	fromChangelog = "changelog"
+)
 
 // outcomeNames are the label values of event.Outcome, in its order.
 var outcomeNames = [...]string{event.Accepted: "accepted", event.Duplicate: "duplicate", event.PastLateness: "late", event.DeadLettered: "dead_letter"}
@@ -52,8 +67,8 @@ func newStageMetrics(group string, reg prometheus.Registerer) (*stageMetrics, er
 		commits:      r.counter("commits_total", "Committed transactions."),
 		aborts:       r.counters("aborts_total", "Aborted transactions by cause.", "cause"),
 		sessions:     r.counters("session_restarts_total", "Times that all tasks were dropped and restored, by cause.", "cause"),
-		restores:     r.counter("restores_total", "Tasks restored from the change-log."),
-		restored:     r.counter("restored_records_total", "Change-log records read back."),
+		restores:     r.counter("restores_total", "Tasks restored."),
+		restored:     r.counters("restored_records_total", "Entries read back, from snapshots and from the change-log.", "source"),
 		restore:      r.histogram("restore_seconds", "Time to restore the tasks of one assignment.", prometheus.ExponentialBuckets(0.01, 2, 14)),
 		restoreRate:  r.gauge("restore_rate_records_per_second", "Throughput of the last restore."),
 		lastCommit:   r.gauge("last_commit_timestamp_seconds", "Unix time of the last committed transaction."),
@@ -69,6 +84,20 @@ func newStageMetrics(group string, reg prometheus.Registerer) (*stageMetrics, er
 			ageBuckets, "input"),
 		time: newTimeLedger(&r, "Where the time of the stage's loop went: "+
 			"idle or fetch (waiting for records without or with lag), process, produce, commit, restore, rebalance, backoff (after a failure).", false, stageActivities),
+
+		snapshots:        r.counter("snapshots_written_total", "Snapshots of a task's state written."),
+		snapshotFailures: r.counter("snapshot_failures_total", "Snapshots that could not be written."),
+		snapshotRefused:  r.counters("snapshots_refused_total", "Snapshots found at a restore and not used, by cause.", "cause"),
+		snapshotBytes:    r.counter("snapshot_written_bytes_total", "Bytes of snapshots written."),
+		snapshotSeconds:  r.histogram("snapshot_seconds", "Time to copy a task's state and write it.", prometheus.ExponentialBuckets(0.01, 2, 14)),
+		snapshotHeld:     r.histogram("snapshot_copy_seconds", "Time that a task was held to copy its state.", prometheus.ExponentialBuckets(0.0001, 2, 16)),
+		snapshotAsOf:     r.gauges("snapshot_timestamp_seconds", "Unix time of the state in a partition's newest snapshot; time() less this is its age.", "partition"),
+	}
+	for _, source := range []string{fromSnapshot, fromChangelog} {
+		m.restored.WithLabelValues(source)
+	}
+	for _, cause := range snapshot.Causes() {
+		m.snapshotRefused.WithLabelValues(string(cause))
 	}
 	// Every cause is there from the start, at 0: a rate over a series that appears with its first abort would miss it.
 	for _, cause := range []class{retryable, permanent, cancelled, fenced, rebalanced, unknown} {

@@ -26,6 +26,8 @@ type session struct {
 	watch *monitor
 	// local says, per kind, that its topic has as many partitions as the inputs: task p's outputs go to its partition p.
 	local [256]bool
+	// snapshots are the change-log's, and what they must fit; nil when none are kept.
+	snapshots *snapshotRules
 
 	mu        sync.Mutex
 	arrived   *assignment // newest assignment not yet adopted
@@ -105,7 +107,7 @@ func (ss *session) checkTopics(ctx context.Context) error {
 	for name, kind := range kinds {
 		ss.local[kind] = len(listed[name].Partitions) == want
 	}
-	return nil
+	return ss.findSnapshots(ctx, adm, listed[changelog])
 }
 
 // open joins the group. stop leaves it and ends the session's goroutine.
@@ -117,7 +119,7 @@ func (ss *session) open(ctx context.Context) (stop func(hard context.Context), e
 	}
 	living, die := context.WithCancel(context.WithoutCancel(ctx))
 	ss.gs, err = kgo.NewGroupTransactSession(append(opts,
-		kgo.ConsumerGroup(ss.cfg.Group),
+		kgo.ConsumerGroup(ss.conf.GroupID(ss.cfg.Group)),
 		kgo.ConsumeTopics(ss.topics...),
 		// Range gives the same partition numbers of equally partitioned topics to the same member, which adopt verifies. It is
 		// eager; tasks that stay keep their memory all the same.
@@ -131,7 +133,7 @@ func (ss *session) open(ctx context.Context) (stop func(hard context.Context), e
 		kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMaxWait(500*time.Millisecond),
-		kgo.TransactionalID(ss.conf.TopicPrefix+ss.cfg.Group+"-"+ss.cfg.Instance),
+		kgo.TransactionalID(ss.conf.GroupID(ss.cfg.Group)+"-"+ss.cfg.Instance),
 		kgo.TransactionTimeout(ss.cfg.TransactionTimeout),
 		kgo.RecordPartitioner(taskPartitioner{}),
 		kgo.ProducerBatchMaxBytes(maxDerivedBytes),

@@ -26,7 +26,9 @@ type owned struct {
 	// out are the transaction's records for the producer, which holds them until the transaction ends.
 	out     []kgo.Record
 	kinds   [256]int
-	changes int
+	changes int // the last ones of out
+
+	state state
 }
 
 type input struct {
@@ -56,6 +58,7 @@ func newOwned(number int32, task Task, kinds []event.Kind) *owned {
 // they happened as far as anyone can tell; within an input the order is the log's.
 func (t *owned) fold() {
 	t.busy = false
+	t.state.release()
 	for {
 		first := -1
 		for i := range t.inputs {
@@ -95,6 +98,7 @@ func (t *owned) flush(names *[256]string, local *[256]bool, changelog string, no
 		t.caughtUp[i] = max(in.position, in.start) >= in.high && in.highAt.After(fresh)
 	}
 	t.flushed, t.active = now, true
+	t.state.release()
 	for _, m := range t.task.Flush(now.UnixMilli(), t.caughtUp) {
 		r := kgo.Record{Topic: names[m.Kind], Key: m.Key, Value: m.Value, Partition: hashed}
 		if local[m.Kind] {
@@ -119,6 +123,7 @@ func (t *owned) commit() {
 }
 
 func (t *owned) rollback() {
+	t.state.release()
 	t.task.Rollback()
 	for i := range t.inputs {
 		t.inputs[i].position = t.inputs[i].committed

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -70,6 +71,43 @@ func TestStageCountsOnce(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestInstallationsShareACluster runs two that differ in nothing but their prefix: they must not take each other's
+// partitions, transactions or offsets.
+func TestInstallationsShareACluster(t *testing.T) {
+	t.Parallel()
+	_, cfg := newCluster(t)
+	installations := []Config{cfg, cfg}
+	var members []*member
+	for i := range installations {
+		conf := &installations[i]
+		conf.TopicPrefix = fmt.Sprintf("%c.", 'a'+i)
+		ensure(t, *conf, Topics{Groups: []string{testGroup}})
+		sc := tallies()
+		sc.Instance = "same"
+		members = append(members, startStage(t, *conf, sc))
+	}
+	for i, conf := range installations {
+		produce(t, conf, event.KindPlayer, 0, 200*(i+1), 37)
+	}
+	for i, conf := range installations {
+		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, conf, testGroup, event.KindPlayer) })
+		members[i].stop(t)
+		checkExactlyOnce(t, conf, testGroup, 200*(i+1), 37)
+	}
+	adm, err := NewAdmin(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer adm.Close()
+	groups, err := adm.adm.ListGroups(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := groups.Groups(); !slices.Equal(got, []string{"a.count", "b.count"}) {
+		t.Errorf("groups %v; each installation has its own", got)
 	}
 }
 
@@ -473,12 +511,15 @@ func TestStageFencesZombies(t *testing.T) {
 // Members stop, crash and come back at seeded random moments, and requests fail.
 func TestStageUnderChaos(t *testing.T) {
 	t.Parallel()
+	chaos(t, tallies())
+}
+
+func chaos(t *testing.T, sc StageConfig) {
 	c, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	r := rng(t)
 	const total, keys = 8000, 53
 	var processed atomic.Int64
-	sc := tallies()
 	sc.NewTask = func(int32) Task {
 		task := newTally()
 		task.processed = &processed

@@ -44,6 +44,7 @@ func (ss *session) finish(ctx, hard context.Context, records int) error {
 		for _, t := range active {
 			t.commit() // only in memory: nothing changed that a restore would miss
 		}
+		ss.snapshot(now)
 		return nil
 	}
 
@@ -76,8 +77,12 @@ func (ss *session) finish(ctx, hard context.Context, records int) error {
 	}
 	ss.retry.reset()
 	ss.time.enter(onProcess)
+	for _, t := range active {
+		t.state.wrote(t.out, t.changes, now)
+	}
 	ss.committed(active, records, time.Since(began))
 	ss.conf.step(StageApplied)
+	ss.snapshot(now)
 	return nil
 }
 
@@ -201,7 +206,7 @@ func (ss *session) landed(ctx context.Context) (bool, error) {
 func (ss *session) groupOffsets(ctx context.Context) (kadm.OffsetResponses, error) {
 	pause := backoff{first: 5 * time.Millisecond, limit: 200 * time.Millisecond}
 	for {
-		committed, err := ss.adm.FetchOffsets(kadm.RequireStable(ctx), ss.cfg.Group)
+		committed, err := ss.adm.FetchOffsets(kadm.RequireStable(ctx), ss.conf.GroupID(ss.cfg.Group))
 		if err == nil {
 			err = committed.Error()
 		}
