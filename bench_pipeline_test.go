@@ -345,7 +345,7 @@ func benchStore(b *testing.B, bars *bars, r *recording) {
 }
 
 // migrate makes the node's tables.
-func migrate(b *testing.B, n *node) {
+func migrate(b testing.TB, n *node) {
 	client, err := n.cfg.openWriter(b.Context(), n.servers.ClickhouseURL, n.log)
 	if err != nil {
 		b.Fatal(err)
