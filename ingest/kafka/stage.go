@@ -162,8 +162,8 @@ type Stage struct {
 	topics  []string // of Inputs, in order
 	names   [256]string
 	metrics *stageMetrics
-	time    *timeAccount // of Run's loop
 	writer  snapshotWriter
+	time    *timeAccount // of Run's loop
 
 	mu      sync.Mutex
 	waiting string // what Ready says; empty when running
@@ -192,9 +192,9 @@ func (s *Stage) Run(ctx context.Context) error {
 	hard, cancel := graceful(ctx, s.cfg.ShutdownTimeout)
 	defer cancel()
 	defer s.setWaiting("stopped")
+	defer s.writer.wait(s.cfg.ShutdownTimeout, s.log)
 	s.time = s.metrics.time.open("", onRebalance)
 	defer s.metrics.time.close(s.time)
-	defer s.writer.wait(s.cfg.ShutdownTimeout, s.log)
 	retry := backoff{first: 100 * time.Millisecond, limit: 10 * time.Second}
 	for {
 		began := time.Now()

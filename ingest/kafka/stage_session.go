@@ -31,6 +31,7 @@ type session struct {
 
 	mu        sync.Mutex
 	arrived   *assignment // newest assignment not yet adopted
+	newest    assignment  // newest assignment, adopted or not
 	interrupt func()      // ends what the loop is waiting in
 
 	owned  assignment
@@ -121,9 +122,7 @@ func (ss *session) open(ctx context.Context) (stop func(hard context.Context), e
 	ss.gs, err = kgo.NewGroupTransactSession(append(opts,
 		kgo.ConsumerGroup(ss.conf.GroupID(ss.cfg.Group)),
 		kgo.ConsumeTopics(ss.topics...),
-		// Range gives the same partition numbers of equally partitioned topics to the same member, which adopt verifies. It is
-		// eager; tasks that stay keep their memory all the same.
-		kgo.Balancers(kgo.RangeBalancer()),
+		kgo.Balancers(newTaskBalancer(ss.claim)),
 		kgo.SessionTimeout(ss.cfg.SessionTimeout),
 		kgo.HeartbeatInterval(max(ss.cfg.SessionTimeout/15, 100*time.Millisecond)),
 		kgo.RebalanceTimeout(ss.cfg.SessionTimeout),
@@ -184,10 +183,20 @@ func (ss *session) assigned(_ context.Context, cl *kgo.Client, partitions map[st
 	cl.PauseFetchPartitions(partitions)
 	a := &assignment{partitions: partitions}
 	a.member, a.generation = cl.GroupMetadata()
-	ss.arrived = a
+	ss.arrived, ss.newest = a, *a
 	if ss.interrupt != nil {
 		ss.interrupt()
 	}
+}
+
+// claim is what this member would like to keep: its tasks, and the generation in which they were its own.
+func (ss *session) claim() (tasks []int32, generation int32) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.newest.member == "" {
+		return nil, -1
+	}
+	return ss.newest.partitions[ss.topics[0]], ss.newest.generation
 }
 
 func (ss *session) takeArrived() *assignment {

@@ -76,10 +76,10 @@ func (ss *session) finish(ctx, hard context.Context, records int) error {
 		return ss.notCommitted(ctx, hard)
 	}
 	ss.retry.reset()
-	ss.time.enter(onProcess)
 	for _, t := range active {
 		t.state.wrote(t.out, t.changes, now)
 	}
+	ss.time.enter(onProcess)
 	ss.committed(active, records, time.Since(began))
 	ss.conf.step(StageApplied)
 	ss.snapshot(now)
