@@ -24,30 +24,60 @@ const baselineBar = 5
 // baselineLimit ends a baseline's run. Its rate is steady by then; a state that grows would only slow it down.
 const baselineLimit = 20 * time.Second
 
-// runBaselines runs loops until done says so or limit is over, and returns for how long.
-func runBaselines(t testing.TB, limit time.Duration, done func() bool, loops ...func(context.Context) error) time.Duration {
+// baselineRun is loops and how far they must come.
+type baselineRun struct {
+	loops []func(context.Context) error
+	// done counts events that are done with, of which there are events.
+	done   func() int64
+	events int64
+	limit  time.Duration
+}
+
+// run ends the loops when they have done everything, or limit is over, and returns how many events a second they did.
+func (r baselineRun) run(t testing.TB) (rate float64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	running, cancel := context.WithTimeout(t.Context(), r.limit)
 	defer cancel()
-	began := time.Now()
-	group, ctx := errgroup.WithContext(ctx)
-	for _, loop := range loops {
+	watch := startStopwatch()
+	group, ctx := errgroup.WithContext(running)
+	for _, loop := range r.loops {
 		group.Go(func() error { return loop(ctx) })
 	}
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	for !done() && ctx.Err() == nil {
+	for r.done() < r.events && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-ticker.C:
 		}
 	}
-	elapsed := time.Since(began)
+	rate, _ = watch.stop(t, int(r.done()))
+	failed := running.Err() == nil && ctx.Err() != nil
 	cancel()
-	if err := group.Wait(); err != nil && t.Context().Err() == nil {
+	if err := group.Wait(); failed {
 		t.Fatal(err)
 	}
-	return elapsed
+	return rate
+}
+
+// newBaselineProcess makes a baseline of a node's processors.
+func newBaselineProcess(n *node) *baselineProcess {
+	return &baselineProcess{conf: n.kafka, group: n.kafka.GroupID("baseline-process"), partitions: n.cfg.KafkaPartitions}
+}
+
+// newBaselineStore makes a baseline of a node's sink, with the same tables in a database of its own.
+func newBaselineStore(t testing.TB, n *node) *baselineStore {
+	t.Helper()
+	cfg := *n.cfg
+	cfg.ClickhouseDatabase = "baseline_" + strings.Trim(n.cfg.KafkaTopicPrefix, ".")
+	fresh, err := newNode(&cfg, n.log, newOperations(), n.servers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	migrate(t, fresh)
+	return &baselineStore{
+		conf: n.kafka, group: n.kafka.GroupID("baseline-store"), clickhouse: n.servers.ClickhouseURL, database: cfg.ClickhouseDatabase, user: cfg.ClickhouseUser,
+	}
 }
 
 // TestBaselinesDoTheSameWork plays a drop on an installation and on the baselines. Whatever a ratio between them
@@ -63,20 +93,11 @@ func TestBaselinesDoTheSameWork(t *testing.T) {
 	events := produceScenario(t, p.node.kafka, scenario)
 	p.settle()
 
-	fresh := *p.node.cfg
-	fresh.ClickhouseDatabase = "baseline"
-	n, err := newNode(&fresh, p.node.log, newOperations(), p.node.servers)
-	if err != nil {
-		t.Fatal(err)
-	}
-	migrate(t, n)
-	process := &baselineProcess{conf: p.node.kafka, group: "baseline-process", partitions: p.node.cfg.KafkaPartitions}
-	store := &baselineStore{
-		conf: p.node.kafka, group: "baseline-store", clickhouse: p.node.servers.ClickhouseURL, database: fresh.ClickhouseDatabase, user: fresh.ClickhouseUser,
-	}
-	runBaselines(t, 3*time.Minute, func() bool {
-		return process.processed.Load() >= int64(events) && store.stored.Load() >= int64(events)
-	}, process.run, store.run)
+	process, store := newBaselineProcess(p.node), newBaselineStore(t, p.node)
+	baselineRun{
+		loops: []func(context.Context) error{process.run, store.run}, events: int64(events), limit: 3 * time.Minute,
+		done: func() int64 { return min(process.processed.Load(), store.stored.Load()) },
+	}.run(t)
 	if a, b := process.processed.Load(), store.stored.Load(); a != int64(events) || b != int64(events) {
 		t.Fatalf("%d events processed, %d stored, of %d", a, b, events)
 	}
@@ -87,7 +108,7 @@ func TestBaselinesDoTheSameWork(t *testing.T) {
 		sums := func(database string) string {
 			return strings.Join(tables.rows(t, "SELECT count(), sum(cityHash64("+columns+")) FROM "+database+"."+table)[0], " rows, hash ")
 		}
-		if ours, theirs := sums(p.node.cfg.ClickhouseDatabase), sums(fresh.ClickhouseDatabase); ours != theirs || strings.HasPrefix(ours, "0 ") {
+		if ours, theirs := sums(p.node.cfg.ClickhouseDatabase), sums(store.database); ours != theirs || strings.HasPrefix(ours, "0 ") {
 			t.Errorf("%s: %s, the baseline's %s", table, ours, theirs)
 		}
 	}
