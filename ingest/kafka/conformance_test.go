@@ -33,6 +33,8 @@ var conformance = []struct {
 	{"StageRestoresCompacted", testStageRestoresCompacted},
 	{"StageRebalances", testStageRebalances},
 	{"StageMovesOnlyWhatItMust", testStageMovesOnlyWhatItMust},
+	{"StageRestartsInPlace", testStageRestartsInPlace},
+	{"StageOfOneNameAtATime", testStageOfOneNameAtATime},
 	{"StageUnknownOutcome", testStageUnknownOutcome},
 	{"StageWaitsForTheLastOwner", testStageWaitsForTheLastOwner},
 	{"StageTellsLostRecords", testStageTellsLostRecords},
@@ -44,6 +46,8 @@ var conformance = []struct {
 	{"FeedRepeatsThePlan", testFeedRepeatsThePlan},
 	{"FeedFencesZombies", testFeedFencesZombies},
 	{"FeedKeepsWhatItDrains", testFeedKeepsWhatItDrains},
+	{"FeedRestartsInPlace", testFeedRestartsInPlace},
+	{"FeedOfOneNameAtATime", testFeedOfOneNameAtATime},
 	{"FeedTransactionalTopic", testFeedTransactionalTopic},
 	{"FeedUnderChaos", testFeedUnderChaos},
 }
