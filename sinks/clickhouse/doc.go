@@ -4,7 +4,7 @@
 //
 //	client.go    connection and configuration
 //	migrate.go   the schema's history, applied and checked
-//	schema.go    are the columns that loaders write there, with the right types?
+//	schema.go    are the tables and views as loaders need them?
 //	sink.go      loaders and what they share
 //	loader.go    one topic-partition's open batch, written exactly once
 //	policy.go    when a batch is due
