@@ -5,9 +5,11 @@
 //	client.go    connection and configuration
 //	migrate.go   the schema's history, applied and checked
 //	schema.go    are the tables and views as loaders need them?
-//	sink.go      loaders and what they share
-//	loader.go    one topic-partition's open batch, written exactly once
+//	sink.go      loaders, what they share, and whether inserts get through
+//	loader.go    one topic-partition's open batch
+//	batch.go     one sealed batch, written exactly once, in halves where the server refuses it
 //	policy.go    when a batch is due
+//	pace.go      what traffic there is, and how long batches may wait for it
 //	columns.go   column-wise buffers
 //	raw.go       columns of the raw tables
 //	derived.go   columns of the derived tables
@@ -26,8 +28,8 @@
 //
 // The token alone is not enough: a server that is killed between logging a
 // token and keeping its part drops the repetition and has no rows. So whenever
-// an outcome is unsure (a failed attempt, or a loader's first batch, which may
-// repeat one of a process that died), the loader counts the range's rows. All
+// an outcome is unsure (a failed attempt, a range that a plan repeats, or a loader's first
+// batch), the range's rows are counted. All
 // there: done. None: the same token again, and if still none, the next token
 // derived from the range; the derivation is fixed, so a repetition after one
 // more crash goes the same way. Some: the batch is not ours to guess about, and
