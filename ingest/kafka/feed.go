@@ -211,7 +211,7 @@ func (f *Feed) Run(ctx context.Context) error {
 	defer die()
 	f.mu.Lock() // the first assignment may arrive at once, and needs what is set below
 	cl, err := f.conf.newClient("feed-"+f.cfg.Group,
-		kgo.ConsumerGroup(f.cfg.Group),
+		kgo.ConsumerGroup(f.conf.GroupID(f.cfg.Group)),
 		kgo.ConsumeTopics(topics...),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(f.cfg.SessionTimeout),
@@ -317,12 +317,15 @@ func (f *Feed) revoked(partitions map[string][]int32, grace time.Duration) {
 				leaving = append(leaving, p)
 				delete(f.partitions, tp)
 				f.metrics.lag.DeleteLabelValues(topic, strconv.Itoa(int(n)))
-				f.metrics.buffered.DeleteLabelValues(topic, strconv.Itoa(int(n)))
 			}
 		}
 	}
 	f.mu.Unlock()
 	stopPartitions(leaving, (*feedPartition).release, grace)
+	for _, p := range leaving { // a last write may have set them until now
+		f.metrics.buffered.DeleteLabelValues(p.tp.topic, strconv.Itoa(int(p.tp.partition)))
+		f.metrics.newest.DeleteLabelValues(p.tp.topic, strconv.Itoa(int(p.tp.partition)))
+	}
 }
 
 // stopAll drains every worker and says how many did not get through. They stay
@@ -415,8 +418,11 @@ type feedMetrics struct {
 	buffered *prometheus.GaugeVec   // topic, partition
 	pauses   *prometheus.CounterVec // topic
 	lost     *prometheus.CounterVec // topic
-	last     prometheus.Gauge
+	last     *prometheus.GaugeVec   // topic
 	ready    prometheus.Gauge
+	newest   *prometheus.GaugeVec     // topic, partition
+	age      *prometheus.HistogramVec // topic
+	time     *timeLedger
 }
 
 func newFeedMetrics(group string, reg prometheus.Registerer) (*feedMetrics, error) {
@@ -434,8 +440,13 @@ func newFeedMetrics(group string, reg prometheus.Registerer) (*feedMetrics, erro
 		buffered: r.gauges("buffered_bytes", "Fetched bytes waiting for the loader.", "topic", "partition"),
 		pauses:   r.counters("pauses_total", "Times that fetching paused because the store is slow.", "topic"),
 		lost:     r.counters("lost_offsets_total", "Offsets that retention removed before they were written.", "topic"),
-		last:     r.gauge("last_write_timestamp_seconds", "Unix time of the last written batch."),
+		last:     r.gauges("last_write_timestamp_seconds", "Unix time of the last written batch.", "topic"),
 		ready:    r.gauge("ready", "1 while the feed has joined its group."),
+		newest: r.gauges("written_record_timestamp_seconds", "Kafka timestamp (Unix seconds) of the last written record; while there is lag, time() minus it is how stale the store is.",
+			"topic", "partition"),
+		age: r.histograms("record_age_seconds", "Age by Kafka timestamp of a batch's oldest record once it is written.", ageBuckets, "topic"),
+		time: newTimeLedger(&r, "Where the time of a topic's workers went, one a partition: idle or fetch (waiting for records without or with lag), "+
+			"decode, plan (committing offsets), insert, slot (waiting for other inserts), rebalance, backoff (after a failure).", true, feedActivities),
 	}
 	return m, r.err()
 }

@@ -19,6 +19,8 @@ type flight struct {
 	repeated bool
 	batch    Batch
 	records  int
+	// oldest and newest are Kafka timestamps (Unix ms) of the first record and of the newest.
+	oldest, newest int64
 	// letters are the dead letters of records that could not be stored. They are produced when the batch is released.
 	letters []event.DeadLetter
 	// ahead holds one of the feed's tokens for batches beyond the first of their partition.
@@ -29,6 +31,8 @@ type flight struct {
 	err     error
 	done    bool
 	closed  bool
+
+	on activity // of its write; the partition's mu guards it
 }
 
 // launch writes the batch in a goroutine of its own.
@@ -101,7 +105,9 @@ func (p *feedPartition) land(b *flight) error {
 	m.rows.Observe(float64(b.records))
 	m.records.WithLabelValues(p.tp.topic).Add(float64(b.records))
 	m.batches.WithLabelValues(p.tp.topic).Inc()
-	m.last.SetToCurrentTime()
+	m.last.WithLabelValues(p.tp.topic).SetToCurrentTime()
+	m.newest.WithLabelValues(p.tp.topic, strconv.Itoa(int(p.tp.partition))).Set(float64(b.newest) / 1000)
+	m.age.WithLabelValues(p.tp.topic).Observe(max(0, time.Since(time.UnixMilli(b.oldest)).Seconds()))
 	if b.repeated {
 		m.repeats.WithLabelValues(p.tp.topic).Inc()
 		p.feed.log.Info("repeated a planned batch", "topic", p.tp.topic, "partition", p.tp.partition, "first", b.first, "last", b.last)
@@ -153,8 +159,11 @@ func (p *feedPartition) send() error {
 		}
 		ok, ahead = p.room()
 	}
-	f := &flight{planned: b, repeated: repeated, records: p.rows, letters: p.refused, ahead: ahead}
+	f := &flight{planned: b, repeated: repeated, records: p.rows, letters: p.refused, ahead: ahead, oldest: p.oldest, newest: p.newest, on: onInsert}
 	f.batch = p.loader.Seal(b.first, b.last, repeated)
+	if phased, ok := f.batch.(PhasedBatch); ok {
+		phased.Phases(func(phase string) { p.enterPhase(f, writePhase(phase)) })
+	}
 	p.flights = append(p.flights, f)
 	p.rows, p.refused, p.next = 0, nil, b.last+1
 	if repeated {
@@ -169,6 +178,8 @@ func (p *feedPartition) send() error {
 
 // awaitLanding waits until a batch has come to its end; errLeaving when the worker is asked to go meanwhile.
 func (p *feedPartition) awaitLanding() error {
+	p.awaitFlight()
+	defer p.goOn()
 	for {
 		select {
 		case <-p.ctx.Done():
@@ -180,6 +191,31 @@ func (p *feedPartition) awaitLanding() error {
 				return errLeaving
 			}
 		}
+	}
+}
+
+// awaitFlight books the worker's time from here to goOn as what the oldest batch in flight spends it on.
+func (p *feedPartition) awaitFlight() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.awaited = p.flights[0]
+	p.time.enter(p.awaited.on)
+}
+
+func (p *feedPartition) goOn() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.awaited = nil
+	p.time.enter(onDecode)
+}
+
+// enterPhase hears, from its goroutine, what a write begins to spend its time on.
+func (p *feedPartition) enterPhase(b *flight, on activity) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b.on = on
+	if p.awaited == b {
+		p.time.enter(on)
 	}
 }
 

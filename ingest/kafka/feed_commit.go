@@ -55,8 +55,10 @@ func (p *feedPartition) journal() error {
 // member has it: the partition is only given away after revoked returned, which
 // waits for this goroutine.
 func (p *feedPartition) commit(c commit) error {
+	defer p.time.enter(onDecode)
 	retry := backoff{first: 10 * time.Millisecond, limit: time.Second}
 	for {
+		p.time.enter(onPlan)
 		err := p.tryCommit(c, retry.attempt > 0)
 		if err == nil {
 			p.known = c
@@ -77,6 +79,7 @@ func (p *feedPartition) commit(c commit) error {
 		if retry.attempt == 5 {
 			p.feed.log.Warn("committing offsets keeps failing; retrying", "topic", p.tp.topic, "partition", p.tp.partition, "error", err)
 		}
+		p.time.enter(onBackoff)
 		if wait(p.ctx, retry.next()) != nil {
 			return errRevoked
 		}
@@ -92,7 +95,7 @@ func (p *feedPartition) tryCommit(c commit, again bool) error {
 		return err
 	}
 	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Group, req.MemberID, req.Generation = p.feed.cfg.Group, member, generation
+	req.Group, req.MemberID, req.Generation = p.group(), member, generation
 	topic := kmsg.NewOffsetCommitRequestTopic()
 	topic.Topic, topic.TopicID = p.tp.topic, p.topicID
 	partition := kmsg.NewOffsetCommitRequestTopicPartition()
@@ -108,6 +111,9 @@ func (p *feedPartition) tryCommit(c commit, again bool) error {
 	}
 	return kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode)
 }
+
+// group is what the brokers know the feed's group by.
+func (p *feedPartition) group() string { return p.feed.conf.GroupID(p.feed.cfg.Group) }
 
 // membership is what a commit is stamped with.
 func (p *feedPartition) membership() (member string, generation int32, err error) {
@@ -135,7 +141,7 @@ func (p *feedPartition) membership() (member string, generation int32, err error
 func (p *feedPartition) commitLetters(c commit, again bool) error {
 	conf := p.feed.conf
 	conf.Registerer = nil
-	transaction := p.feed.cfg.Group + "-letters-" + p.tp.String()
+	transaction := p.group() + "-letters-" + p.tp.String()
 	cl, err := conf.newClient("feed-letters",
 		kgo.TransactionalID(transaction),
 		kgo.TransactionTimeout(p.feed.cfg.RevokeTimeout),
@@ -204,7 +210,7 @@ func (p *feedPartition) commitInTransaction(cl *kgo.Client, transaction string, 
 		return err
 	}
 	add := kmsg.NewPtrAddOffsetsToTxnRequest()
-	add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = transaction, id, epoch, p.feed.cfg.Group
+	add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = transaction, id, epoch, p.group()
 	added, err := add.RequestWith(p.ctx, cl)
 	if err == nil {
 		err = kerr.ErrorForCode(added.ErrorCode)
@@ -213,7 +219,7 @@ func (p *feedPartition) commitInTransaction(cl *kgo.Client, transaction string, 
 		return fmt.Errorf("kafka: add offsets to the transaction: %w", err)
 	}
 	req := kmsg.NewPtrTxnOffsetCommitRequest()
-	req.TransactionalID, req.Group, req.ProducerID, req.ProducerEpoch = transaction, p.feed.cfg.Group, id, epoch
+	req.TransactionalID, req.Group, req.ProducerID, req.ProducerEpoch = transaction, p.group(), id, epoch
 	req.MemberID, req.Generation = member, generation
 	topic := kmsg.NewTxnOffsetCommitRequestTopic()
 	topic.Topic, topic.TopicID = p.tp.topic, p.topicID
@@ -233,7 +239,7 @@ func (p *feedPartition) commitInTransaction(cl *kgo.Client, transaction string, 
 
 // fetchCommit is what the group knows, once no open transaction is about to change it; offset −1 if nothing.
 func (p *feedPartition) fetchCommit() (commit, error) {
-	all, err := p.feed.adm.FetchOffsets(kadm.RequireStable(p.ctx), p.feed.cfg.Group)
+	all, err := p.feed.adm.FetchOffsets(kadm.RequireStable(p.ctx), p.group())
 	if err != nil {
 		return commit{}, err
 	}

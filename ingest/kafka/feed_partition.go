@@ -35,6 +35,8 @@ type feedPartition struct {
 	releasing bool  // stop after the writes in flight
 	draining  bool  // stop after writing what is here
 
+	awaited  *flight      // the one that the worker waits for, if it does; mu guards it
+	time     *timeAccount // of run
 	topicID  [16]byte
 	loader   Loader
 	position int64 // next offset to take; −1 before the first record of a partition nobody has read
@@ -44,6 +46,8 @@ type feedPartition struct {
 	last    int64
 	rows    int
 	opened  time.Time
+	oldest  int64              // Kafka timestamp (Unix ms) of its first record
+	newest  int64              // and the highest of them all
 	refused []event.DeadLetter // of its undecodable records
 
 	repeats plan      // must be written before anything else, in this order
@@ -136,6 +140,8 @@ func (p *feedPartition) asked() (releasing, draining bool) {
 // run works until it is asked to stop, the partition is lost, or a write fails for good.
 func (p *feedPartition) run() {
 	defer close(p.done)
+	p.time = p.feed.metrics.time.open(p.tp.topic, onRebalance)
+	defer p.feed.metrics.time.close(p.time)
 	err := p.work()
 	p.unwritten = p.rows > 0 || len(p.flights) > 0 || len(p.repeats) > 0
 	p.cancel()
@@ -170,15 +176,24 @@ func (p *feedPartition) work() error {
 		if p.rows > 0 {
 			tick = ticker.C
 		}
+		if on := p.awaiting(); on == onIdle && len(p.flights) > 0 {
+			p.awaitFlight()
+		} else {
+			p.time.enter(on)
+		}
+		var landed *flight
 		select {
 		case <-p.ctx.Done():
 			return errRevoked
-		case b := <-p.landed:
-			if err := p.land(b); err != nil {
-				return err
-			}
+		case landed = <-p.landed:
 		case <-p.wake:
 		case <-tick:
+		}
+		p.goOn()
+		if landed != nil {
+			if err := p.land(landed); err != nil {
+				return err
+			}
 		}
 		draining, err := p.take()
 		switch {
@@ -254,6 +269,18 @@ func (p *feedPartition) settle() error {
 	return nil
 }
 
+// awaiting is what a worker with nothing queued waits for, to the best of its knowledge.
+func (p *feedPartition) awaiting() activity {
+	p.mu.Lock()
+	logStart, high := p.logStart, p.high
+	p.mu.Unlock()
+	end, _ := p.feed.watch.end(p.tp.topic, p.tp.partition)
+	if max(p.position, logStart) < max(high, end) {
+		return onFetch
+	}
+	return onIdle
+}
+
 // begin reads where the partition's last owner got to, and its plan.
 func (p *feedPartition) begin() error {
 	retry := backoff{first: 10 * time.Millisecond, limit: 2 * time.Second}
@@ -326,14 +353,17 @@ func (p *feedPartition) add(records []*kgo.Record) error {
 }
 
 func (p *feedPartition) addRecord(r *kgo.Record) {
+	at := r.Timestamp.UnixMilli()
 	if p.rows == 0 {
 		p.opened = time.Now()
+		p.oldest, p.newest = at, at
 		// Ranges join on: a batch begins where the last one ended, also when that offset holds a marker.
 		if p.next < 0 {
 			p.next = r.Offset
 		}
 	}
-	refused := p.loader.Add(event.Record{Kind: p.kind, Offset: r.Offset, Timestamp: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value})
+	p.newest = max(p.newest, at)
+	refused := p.loader.Add(event.Record{Kind: p.kind, Offset: r.Offset, Timestamp: at, Key: r.Key, Value: r.Value})
 	if refused != nil && !p.kind.Raw() {
 		p.refused = append(p.refused, p.letter(r, event.Refusal{Offset: r.Offset, Reason: refused.Reason, Field: refused.Field}))
 	}

@@ -12,6 +12,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/droplift/droplift/ingest/event"
 )
@@ -103,11 +105,33 @@ func produce(t testing.TB, cfg Config, kind event.Kind, from, to, keys int) {
 	}
 }
 
-// contents reads a topic's committed records, in offset order within a partition.
+// contents reads a topic's committed records, in offset order within a partition. It waits for the transactions in it to be
+// decided: the broker says that it has committed before the markers are in the log.
 func contents(t testing.TB, cfg Config, topic string) map[int32][]event.Record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
+	adm, err := NewAdmin(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer adm.Close()
+	eventually(t, 30*time.Second, "everything in "+topic+" is decided", func() bool {
+		high, err := offsetsOf(adm.adm.ListEndOffsets(ctx, topic))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stable, err := adm.EndOffsets(ctx, topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for p, offset := range high[topic] {
+			if stable[topic][p] < offset {
+				return false
+			}
+		}
+		return true
+	})
 	out := map[int32][]event.Record{}
 	if err := Read(ctx, cfg, ReadConfig{Topic: topic}, func(p int32, r event.Record) { out[p] = append(out[p], r) }); err != nil {
 		t.Fatal(err)
@@ -122,6 +146,8 @@ type network struct {
 	dead  bool
 	// deaf connections fail their next read: the request was sent, its answer never arrives.
 	deaf atomic.Bool
+	// sent is a func(kmsg.Key) that is told of requests before they are.
+	sent atomic.Value
 }
 
 type wire struct {
@@ -163,6 +189,14 @@ func (w *wire) Read(b []byte) (int, error) {
 		return 0, errNetwork
 	}
 	return got, err
+}
+
+func (w *wire) Write(b []byte) (int, error) {
+	// A request is written at once: its length, then its key.
+	if sent, ok := w.n.sent.Load().(func(kmsg.Key)); ok && len(b) >= 6 {
+		sent(kmsg.Key(binary.BigEndian.Uint16(b[4:])))
+	}
+	return w.Conn.Write(b)
 }
 
 func (w *wire) Close() error {
@@ -266,11 +300,21 @@ func (t *tally) Rollback() {
 }
 
 func (t *tally) Restore(key string, value []byte) error {
-	if len(value) != 16 {
+	if value != nil && len(value) != 16 {
 		return fmt.Errorf("key %q: %d bytes", key, len(value))
 	}
-	t.committed[key] = countOf(value)
+	if value == nil {
+		delete(t.committed, key)
+		return nil
+	}
+	t.committed[strings.Clone(key)] = countOf(value)
 	return nil
+}
+
+func (t *tally) Snapshot(each func(key string, value []byte)) {
+	for k, c := range t.committed {
+		each(k, c.bytes())
+	}
 }
 
 // checkExactlyOnce compares the outputs and the change-log with the numbers

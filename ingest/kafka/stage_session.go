@@ -26,9 +26,12 @@ type session struct {
 	watch *monitor
 	// local says, per kind, that its topic has as many partitions as the inputs: task p's outputs go to its partition p.
 	local [256]bool
+	// snapshots are the change-log's, and what they must fit; nil when none are kept.
+	snapshots *snapshotRules
 
 	mu        sync.Mutex
 	arrived   *assignment // newest assignment not yet adopted
+	newest    assignment  // newest assignment, adopted or not
 	interrupt func()      // ends what the loop is waiting in
 
 	owned  assignment
@@ -105,7 +108,7 @@ func (ss *session) checkTopics(ctx context.Context) error {
 	for name, kind := range kinds {
 		ss.local[kind] = len(listed[name].Partitions) == want
 	}
-	return nil
+	return ss.findSnapshots(ctx, adm, listed[changelog])
 }
 
 // open joins the group. stop leaves it and ends the session's goroutine.
@@ -117,11 +120,9 @@ func (ss *session) open(ctx context.Context) (stop func(hard context.Context), e
 	}
 	living, die := context.WithCancel(context.WithoutCancel(ctx))
 	ss.gs, err = kgo.NewGroupTransactSession(append(opts,
-		kgo.ConsumerGroup(ss.cfg.Group),
+		kgo.ConsumerGroup(ss.conf.GroupID(ss.cfg.Group)),
 		kgo.ConsumeTopics(ss.topics...),
-		// Range gives the same partition numbers of equally partitioned topics to the same member, which adopt verifies. It is
-		// eager; tasks that stay keep their memory all the same.
-		kgo.Balancers(kgo.RangeBalancer()),
+		kgo.Balancers(newTaskBalancer(ss.claim)),
 		kgo.SessionTimeout(ss.cfg.SessionTimeout),
 		kgo.HeartbeatInterval(max(ss.cfg.SessionTimeout/15, 100*time.Millisecond)),
 		kgo.RebalanceTimeout(ss.cfg.SessionTimeout),
@@ -131,7 +132,7 @@ func (ss *session) open(ctx context.Context) (stop func(hard context.Context), e
 		kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMaxWait(500*time.Millisecond),
-		kgo.TransactionalID(ss.conf.TopicPrefix+ss.cfg.Group+"-"+ss.cfg.Instance),
+		kgo.TransactionalID(ss.conf.GroupID(ss.cfg.Group)+"-"+ss.cfg.Instance),
 		kgo.TransactionTimeout(ss.cfg.TransactionTimeout),
 		kgo.RecordPartitioner(taskPartitioner{}),
 		kgo.ProducerBatchMaxBytes(maxDerivedBytes),
@@ -182,10 +183,20 @@ func (ss *session) assigned(_ context.Context, cl *kgo.Client, partitions map[st
 	cl.PauseFetchPartitions(partitions)
 	a := &assignment{partitions: partitions}
 	a.member, a.generation = cl.GroupMetadata()
-	ss.arrived = a
+	ss.arrived, ss.newest = a, *a
 	if ss.interrupt != nil {
 		ss.interrupt()
 	}
+}
+
+// claim is what this member would like to keep: its tasks, and the generation in which they were its own.
+func (ss *session) claim() (tasks []int32, generation int32) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.newest.member == "" {
+		return nil, -1
+	}
+	return ss.newest.partitions[ss.topics[0]], ss.newest.generation
 }
 
 func (ss *session) takeArrived() *assignment {
@@ -229,18 +240,36 @@ func (ss *session) gather(ctx context.Context) (records int) {
 			break
 		}
 		polling, cancel := ss.interruptible(ctx, left)
+		ss.time.enter(ss.polling())
 		fetches := ss.gs.PollRecords(polling, ss.cfg.MaxRecords-records)
+		ss.time.enter(onProcess)
 		cancel()
 		n, failed := ss.take(fetches)
 		if n > 0 && records == 0 {
 			deadline = time.Now().Add(ss.cfg.CommitInterval)
 		}
 		records += n
-		if failed && n == 0 && wait(ctx, 50*time.Millisecond) != nil {
-			break
+		if failed && n == 0 {
+			ss.time.enter(onBackoff)
+			if wait(ctx, 50*time.Millisecond) != nil {
+				break
+			}
 		}
 	}
 	return records
+}
+
+// polling is what a poll waits for, to the best of the loop's knowledge when it begins.
+func (ss *session) polling() activity {
+	if ss.owned.member == "" || ss.moved.Load() {
+		return onRebalance // partitions are yet to come
+	}
+	for _, t := range ss.tasks {
+		if t.behind() {
+			return onFetch
+		}
+	}
+	return onIdle
 }
 
 // take hands fetched records to their tasks and lets these work in parallel.

@@ -29,7 +29,12 @@ type Batch struct {
 	whole span
 	// unsure says that rows of the batch may be stored already.
 	unsure bool
+	// enter says what a write begins to spend its time on.
+	enter func(phase string)
 }
+
+// Phases makes every write say what it begins: "slot", "insert" or "backoff".
+func (b *Batch) Phases(enter func(phase string)) { b.enter = enter }
 
 // Write writes the batch. It retries until ctx is done or the error is not
 // retryable; Write may then be called again, or another loader may write the
@@ -158,6 +163,7 @@ func (i *insertion) run(ctx context.Context) error {
 
 func (i *insertion) failed(err error) {
 	i.unsure = true
+	i.enter("backoff")
 	i.sink.troubles.add(i, i.name, err)
 	i.sink.metrics.retries.WithLabelValues(i.name, string(Classify(context.Background(), err))).Inc()
 }
@@ -165,8 +171,10 @@ func (i *insertion) failed(err error) {
 // write is one attempt. It leaves unsure and attempt so that the next one, if
 // there has to be one, goes on from there.
 func (i *insertion) write(ctx context.Context) error {
+	i.enter("slot")
 	select {
 	case i.sink.inserts <- struct{}{}:
+		i.enter("insert")
 		defer func() { <-i.sink.inserts }()
 	case <-ctx.Done():
 		return context.Cause(ctx)

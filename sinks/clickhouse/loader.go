@@ -125,6 +125,7 @@ func (l *Loader) Seal(first, last int64, repeated bool) *Batch {
 	b := &Batch{
 		sink: l.sink, kind: l.kind, name: l.name, topic: l.topic, partition: l.partition, flow: l.flow, insert: l.insert, wire: l.wire,
 		table: l.table, tally: l.open, whole: span{first: first, last: last, to: l.open.rows}, unsure: repeated || l.sealed == 0,
+		enter: func(string) {},
 	}
 	l.sealed++
 	l.table, l.open, l.opened = nil, tally{}, time.Time{}
