@@ -29,6 +29,8 @@ type Batch struct {
 	whole span
 	// unsure says that rows of the batch may be stored already.
 	unsure bool
+	// gone says that the sink no longer counts the batch as under way.
+	gone bool
 	// enter says what a write begins to spend its time on.
 	enter func(phase string)
 }
@@ -106,10 +108,19 @@ func (b *Batch) WriteHalves(ctx context.Context) ([]event.Refusal, error) {
 
 // Close gives the batch's memory back.
 func (b *Batch) Close() {
-	b.sink.underway.Add(-1)
+	b.leave()
 	if b.table != nil {
 		b.sink.recycle(b.kind, b.table)
 		b.table = nil
+	}
+}
+
+// leave makes room for other batches: this one has ended, or waits for the server to get well, which must not keep
+// other tables' from being tried.
+func (b *Batch) leave() {
+	if !b.gone {
+		b.gone = true
+		b.sink.underway.Add(-1)
 	}
 }
 
@@ -163,6 +174,7 @@ func (i *insertion) run(ctx context.Context) error {
 
 func (i *insertion) failed(err error) {
 	i.unsure = true
+	i.leave()
 	i.enter("backoff")
 	i.sink.troubles.add(i, i.name, err)
 	i.sink.metrics.retries.WithLabelValues(i.name, string(Classify(context.Background(), err))).Inc()

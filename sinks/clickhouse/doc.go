@@ -9,7 +9,8 @@
 //	loader.go    one topic-partition's open batch
 //	batch.go     one sealed batch, written exactly once, in halves where the server refuses it
 //	policy.go    when a batch is due
-//	pace.go      what traffic there is, and how long batches may wait for it
+//	pace.go      what traffic there is, and how long batches wait for it
+//	turns.go     which batch goes first when there is not room for all
 //	columns.go   column-wise buffers
 //	raw.go       columns of the raw tables
 //	derived.go   columns of the derived tables

@@ -27,6 +27,7 @@ type Loader struct {
 	table  *table // the open batch's columns; nil before its first record
 	open   tally
 	opened time.Time    // when Due first saw the open batch
+	asked  time.Time    // when it last asked for its turn
 	record event.Record // the one being added; here because a pointer to a parameter would cost an allocation
 	sealed int
 }
@@ -85,8 +86,8 @@ func (l *Loader) Add(r event.Record) (refused *event.Error) {
 
 // Due reports whether the open batch should be written. Its age counts from the
 // first Due that saw it, and its limit is what the sink's pace gives this
-// topic-partition. While as many batches are under way as the server is to get at
-// once, a batch waits half its age longer: it would only wait in another place, and grows meanwhile.
+// topic-partition. A batch that has come of age waits, and grows, until there is
+// room for its insert; one that is full does not.
 func (l *Loader) Due(now time.Time) bool {
 	b := &l.open
 	if b.records == 0 {
@@ -95,12 +96,21 @@ func (l *Loader) Due(now time.Time) bool {
 	if l.opened.IsZero() {
 		l.opened = now
 	}
-	limit := l.age()
-	if l.sink.busy() {
-		limit += limit / 2
+	switch l.sink.flush.Due(b.records, b.bytes, now.Sub(l.opened), l.age()) {
+	case Full:
+		return true
+	case Aged:
+		if now.Sub(l.asked) < askEvery {
+			return false // Due is called for every record
+		}
+		l.asked = now
+		return l.sink.turns.mine(l, l.sink.room(), now)
 	}
-	return l.sink.flush.Due(b.records, b.bytes, now.Sub(l.opened), limit)
+	return false
 }
+
+// askEvery is how often a batch that has come of age asks for its turn.
+const askEvery = 5 * time.Millisecond
 
 // age is the limit of the open batch. It varies by a quarter from batch to batch, and from
 // loader to loader, so that partitions that began together do not go on flushing together.
@@ -115,7 +125,15 @@ func (l *Loader) Discard() {
 	if l.table != nil {
 		l.sink.recycle(l.kind, l.table)
 	}
-	l.table, l.open, l.opened = nil, tally{}, time.Time{}
+	l.begin()
+}
+
+// begin makes ready for the next batch.
+func (l *Loader) begin() {
+	if !l.asked.IsZero() {
+		l.sink.turns.leave(l)
+	}
+	l.table, l.open, l.opened, l.asked = nil, tally{}, time.Time{}, time.Time{}
 }
 
 // Seal ends the open batch, which covers exactly the offsets first to last, and
@@ -128,7 +146,7 @@ func (l *Loader) Seal(first, last int64, repeated bool) *Batch {
 		enter: func(string) {},
 	}
 	l.sealed++
-	l.table, l.open, l.opened = nil, tally{}, time.Time{}
+	l.begin()
 	l.sink.underway.Add(1)
 	return b
 }

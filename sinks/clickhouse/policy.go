@@ -55,9 +55,26 @@ func (p *FlushPolicy) Validate() error {
 	return errors.Join(problems...)
 }
 
-// Due reports whether a batch of that many records and bytes, and of that age where limit is allowed, is to be written.
-func (p FlushPolicy) Due(records, bytes int, age, limit time.Duration) bool {
-	return records > 0 && (records >= p.MaxRecords || bytes >= p.MaxBytes || age >= limit)
+// Verdict is why a batch is due, if it is.
+type Verdict uint8
+
+const (
+	NotDue Verdict = iota
+	// Aged: it has waited for as long as it should, and may wait longer.
+	Aged
+	// Full: it must not grow.
+	Full
+)
+
+// Due judges a batch of that many records and bytes, and of that age where limit is allowed.
+func (p FlushPolicy) Due(records, bytes int, age, limit time.Duration) Verdict {
+	switch {
+	case records >= p.MaxRecords, bytes >= p.MaxBytes:
+		return Full
+	case records > 0 && age >= limit:
+		return Aged
+	}
+	return NotDue
 }
 
 // Traffic is what one topic-partition brings.

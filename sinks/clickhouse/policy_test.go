@@ -18,13 +18,14 @@ func TestFlushPolicy(t *testing.T) {
 		name           string
 		records, bytes int
 		age            time.Duration
-		want           bool
+		want           Verdict
 	}{
-		{"empty and old", 0, 0, time.Hour, false},
-		{"below every limit", 9, 999, time.Second - 1, false},
-		{"records", 10, 0, 0, true},
-		{"bytes", 1, 1000, 0, true},
-		{"age", 1, 1, time.Second, true},
+		{"empty and old", 0, 0, time.Hour, NotDue},
+		{"below every limit", 9, 999, time.Second - 1, NotDue},
+		{"records", 10, 0, 0, Full},
+		{"bytes", 1, 1000, 0, Full},
+		{"age", 1, 1, time.Second, Aged},
+		{"old and full", 10, 1, time.Second, Full},
 	} {
 		if got := policy.Due(tt.records, tt.bytes, tt.age, time.Second); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
@@ -171,14 +172,17 @@ func TestDue(t *testing.T) {
 		t.Errorf("one record is not due after exactly %v", limit)
 	}
 	var underway []*Batch
-	for range cap(s.inserts) {
+	for range cap(s.inserts) + 1 {
 		underway = append(underway, newTestLoader(t, s, event.KindLate, 0).Seal(0, 0, false))
 	}
-	if l.Due(now.Add(limit)) || !l.Due(now.Add(limit*3/2)) {
-		t.Error("while the server has enough to do, a batch waits half as long again")
+	if l.Due(now.Add(2 * limit)) {
+		t.Error("due by its age while there is no room for its insert")
 	}
 	for _, b := range underway {
 		b.Close()
+	}
+	if !l.Due(now.Add(3 * limit)) {
+		t.Error("not due, though there is room again")
 	}
 	l.Discard()
 	if l.Due(now.Add(time.Hour)) {
@@ -189,6 +193,50 @@ func TestDue(t *testing.T) {
 		if got, want := l.Due(now), i == 2; got != want {
 			t.Errorf("after %d records due is %v", i+1, got)
 		}
+	}
+}
+
+func TestTurns(t *testing.T) {
+	var ts turns
+	now := time.UnixMilli(monday)
+	at := func(ms int) time.Time { return now.Add(time.Duration(ms) * time.Millisecond) }
+	a, b, c := &Loader{}, &Loader{}, &Loader{}
+	for i, l := range []*Loader{a, b, c} {
+		if ts.mine(l, 0, at(i)) {
+			t.Fatal("went without room")
+		}
+	}
+	if ts.mine(c, 1, at(10)) || ts.mine(b, 1, at(11)) {
+		t.Error("went before one that waits longer")
+	}
+	if !ts.mine(b, 2, at(12)) {
+		t.Error("there is room for two")
+	}
+	if ts.mine(b, 2, at(13)) {
+		t.Error("b began again, and goes before c")
+	}
+	if !ts.mine(a, 1, at(14)) || !ts.mine(c, 1, at(15)) {
+		t.Error("the one that waits longest did not go")
+	}
+	ts.mine(a, 0, at(20))
+	ts.mine(c, 0, at(21))
+	ts.leave(a)
+	if !ts.mine(b, 1, at(22)) || !ts.mine(c, 1, at(23)) {
+		t.Error("b waits since 13, c since 21, and a, which left, holds them up")
+	}
+}
+
+// TestTurnsOfTheAbsent: one that does not come when it could go holds nobody up.
+func TestTurnsOfTheAbsent(t *testing.T) {
+	var ts turns
+	now := time.UnixMilli(monday)
+	gone, here := &Loader{}, &Loader{}
+	ts.mine(gone, 0, now)
+	if ts.mine(here, 1, now.Add(absent/2)) {
+		t.Error("went before one that waits longer")
+	}
+	if !ts.mine(here, 1, now.Add(absent)) {
+		t.Error("still waits for one that is gone")
 	}
 }
 

@@ -60,8 +60,9 @@ type Sink struct {
 	refused int // at most, of one batch
 	// inserts holds one token per insert under way.
 	inserts chan struct{}
-	// underway counts the batches that are sealed and not closed.
+	// underway counts the batches that are sealed and neither closed nor failing.
 	underway atomic.Int64
+	turns    turns
 	troubles troubles
 	// spare holds emptied tables by kind. Loaders share them: a topic-partition needs several while much comes in, and then one.
 	spare [256]sync.Pool
@@ -97,8 +98,8 @@ func (s *Sink) Loader(topic string, partition int32) (*Loader, error) {
 // Ready is nil unless inserts into a table have failed for longer than Patience; the error says since when and why.
 func (s *Sink) Ready() error { return s.troubles.ready(time.Now()) }
 
-// busy says whether as many batches are under way as may be inserted at once.
-func (s *Sink) busy() bool { return s.underway.Load() >= int64(cap(s.inserts)) }
+// room is for how many more batches there are inserts, and one more, which is planned meanwhile.
+func (s *Sink) room() int { return cap(s.inserts) + 1 - int(s.underway.Load()) }
 
 // columns takes an empty table of kind.
 func (s *Sink) columns(kind event.Kind) *table {
