@@ -56,6 +56,10 @@ var conformance = []struct {
 	{"RedeliveryOfARedelivered", testRedeliveryOfARedelivered},
 	{"RedeliveryFenced", testRedeliveryFenced},
 	{"RedeliveryEndsWhatIsOpen", testRedeliveryEndsWhatIsOpen},
+	{"FeedRepeatsEveryPlannedBatch", testFeedRepeatsEveryPlannedBatch},
+	{"FeedDeadLettersPoison", testFeedDeadLettersPoison},
+	{"FeedDeadLettersUndecodable", testFeedDeadLettersUndecodable},
+	{"FeedStopsAtRefusedDeadLetters", testFeedStopsAtRefusedDeadLetters},
 }
 
 func TestEmbeddedKafkaConforms(t *testing.T) {
