@@ -98,10 +98,14 @@ func testEnsureTopics(t *testing.T, k server) {
 	}
 }
 
-// Processes that start at once all find the topics, and can use them at once.
 func testEnsureTopicsTogether(t *testing.T, k server) {
 	cfg := k.config(t).Config
-	topics := Topics{Groups: []string{groupOf(cfg)}}
+	ensureTogether(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+}
+
+// ensureTogether is processes that start at once: all find the topics, and can use them at once.
+func ensureTogether(t testing.TB, cfg Config, topics Topics) {
+	t.Helper()
 	var group sync.WaitGroup
 	for i := range 6 {
 		group.Go(func() {
