@@ -54,6 +54,7 @@ func TestConfigCheckReportsEveryProblem(t *testing.T) {
 			env:  []string{"DROPLIFT_KAFKA_PARTITIONS=many", "DROPLIFT_SINK_BATCH_ROWS=0"},
 			want: []string{"--log-level must be one of", `--kafka-addr: "nowhere"`, "DROPLIFT_KAFKA_PARTITIONS: ", "--sink-batch-rows: 0 is not positive"},
 		},
+		{name: "a static member of a consumer group", file: "instance: edge-1\nkafka:\n  group-protocol: consumer\n", want: []string{"--instance: needs --kafka-group-protocol classic"}},
 		{name: "no YAML", file: "a: [1\nb: 2\n", want: []string{"configuration "}},
 		{name: "secrets in a URL", file: "clickhouse-url: http://me:secret@127.0.0.1:8123\n", want: []string{"--clickhouse-url: holds a password"}},
 	} {

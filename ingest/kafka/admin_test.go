@@ -337,7 +337,7 @@ func TestConfigValidate(t *testing.T) {
 		want []string
 	}{
 		"empty":  {Config{}, []string{"brokers: none given"}},
-		"broken": {Config{Brokers: []string{"nohost"}, TopicPrefix: "a b", Compression: "rar", SASL: SASL{Mechanism: "KERBEROS"}}, []string{`"nohost" is not host:port`, "topic prefix", "compression", "KERBEROS"}},
+		"broken": {Config{Brokers: []string{"nohost"}, TopicPrefix: "a b", Compression: "rar", GroupProtocol: "share", SASL: SASL{Mechanism: "KERBEROS"}}, []string{`"nohost" is not host:port`, "topic prefix", "compression", `group protocol: "share"`, "KERBEROS"}},
 		"sasl":   {Config{Brokers: []string{"a:1"}, SASL: SASL{Mechanism: "PLAIN"}}, []string{"needs a user", "needs a password"}},
 		"stray":  {Config{Brokers: []string{"a:1"}, SASL: SASL{User: "u"}, TLS: TLS{CAFile: "x"}}, []string{"no mechanism", "tls is not enabled"}},
 		"oauth":  {Config{Brokers: []string{"a:1"}, SASL: SASL{Mechanism: "OAUTHBEARER"}}, []string{"needs a token"}},

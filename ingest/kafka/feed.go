@@ -42,6 +42,7 @@ type FeedConfig struct {
 	// Instance, a name by CheckInstance, makes this process a static member. Restarted under it within SessionTimeout it gets its partitions back
 	// and nobody else's move. In return Run does not leave the group when it stops: what the member had waits for
 	// it, unwritten, until then. A process that loses its name to another ends with an error. Default: a new member at every start.
+	// It needs GroupClassic.
 	Instance string
 	// MaxBufferedBytes of one topic-partition before its fetching pauses; a batch in its Loader is apart. Default 8 MiB.
 	MaxBufferedBytes int64
@@ -54,7 +55,7 @@ type FeedConfig struct {
 	ShutdownTimeout time.Duration
 	// LagInterval is how often end offsets are asked for. Default 5 s.
 	LagInterval time.Duration
-	// SessionTimeout is when the group gives a silent member's partitions away. Default 45 s.
+	// SessionTimeout is when the group gives a silent member's partitions away, if its protocol is classic. Default 45 s.
 	SessionTimeout time.Duration
 	// Registerer gets the feed's metrics. Default: Config.Registerer.
 	Registerer prometheus.Registerer
@@ -161,6 +162,9 @@ func NewFeed(conf Config, cfg FeedConfig) (*Feed, error) {
 	if err := errors.Join(conf.Validate(), cfg.Validate()); err != nil {
 		return nil, err
 	}
+	if cfg.Instance != "" && conf.GroupProtocol == GroupConsumer {
+		return nil, fmt.Errorf("feed %q: instance %q needs the classic group protocol", cfg.Group, cfg.Instance)
+	}
 	cfg = cfg.withDefaults(conf)
 	conf.Logger = cfg.Logger
 	f := &Feed{conf: conf, cfg: cfg, log: cfg.Logger, kinds: map[string]event.Kind{}, partitions: map[topicPartition]*feedPartition{}, waiting: "not started"}
@@ -187,9 +191,8 @@ func (f *Feed) Run(ctx context.Context) error {
 	living, die := context.WithCancel(context.WithoutCancel(ctx))
 	defer die()
 	f.mu.Lock() // the first assignment may arrive at once, and needs what is set below
-	cl, err := f.conf.newClient("feed-"+f.cfg.Group, append(f.cfg.membership().options(),
+	cl, err := f.conf.newClient("feed-"+f.cfg.Group, append(append(f.cfg.membership().options(), f.balancing()...),
 		kgo.ConsumeTopics(topics...),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.WithContext(living),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // lag zero means zero, also behind a transaction's marker
@@ -229,6 +232,20 @@ func (f *Feed) Run(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.failed
+}
+
+// balancing is who distributes partitions, and how: each on its own, staying where it is if it can, and the others not
+// interrupted.
+//
+// What a Feed rests on holds under both protocols: a partition goes to another member only after revoked has returned, and a
+// member that its group has given up has lost everything, in the client's eyes too, before it is a member again. So whoever
+// may stamp a commit with the newest member epoch still owns what it commits.
+func (f *Feed) balancing() []kgo.Opt {
+	if f.conf.GroupProtocol == GroupConsumer {
+		// The client takes its sticky balancer for the wish to be balanced by the brokers' uniform assignor.
+		return []kgo.Opt{kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer())}
+	}
+	return []kgo.Opt{kgo.Balancers(kgo.CooperativeStickyBalancer())}
 }
 
 // poll hands records over until ctx is done. It never blocks on a partition, so

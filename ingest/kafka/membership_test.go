@@ -26,11 +26,11 @@ func assignments(t testing.TB, cfg Config, group string) map[string][]string {
 		t.Fatal(err)
 	}
 	defer adm.Close()
+	out := map[string][]string{}
 	described, err := adm.adm.DescribeGroups(t.Context(), group)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := map[string][]string{}
 	for _, m := range described[group].Members {
 		if m.InstanceID == nil {
 			t.Fatalf("member %s is not static", m.MemberID)
@@ -261,5 +261,11 @@ func TestStaticMembersHaveNames(t *testing.T) {
 		if err := fc.Validate(); (err == nil) != (good || name == "") {
 			t.Errorf("feed %q: %v", name, err)
 		}
+	}
+	fc := shelves(cfg, newWarehouse(), 1)
+	fc.Instance = "edge-1"
+	cfg.GroupProtocol = GroupConsumer
+	if _, err := NewFeed(cfg, fc); err == nil || !strings.Contains(err.Error(), "classic group protocol") {
+		t.Errorf("static under the consumer protocol: %v", err)
 	}
 }
