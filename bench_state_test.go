@@ -109,7 +109,6 @@ func benchRestore(b *testing.B, bars *bars, r *recording) {
 	const players = 1_000_000
 	broker := embeddedtest.Kafka(b)
 	cfg := benchConfig(b)
-	var took, cores []float64
 	n := newBenchNode(b, cfg, &servers{Brokers: broker.Addrs()})
 	if err := n.topics(b.Context()); err != nil {
 		b.Fatal(err)
@@ -149,20 +148,55 @@ func benchRestore(b *testing.B, bars *bars, r *recording) {
 	}
 	client.Close()
 
-	for range 3 {
-		n := newBenchNode(b, cfg, &servers{Brokers: broker.Addrs()})
-		runtime.GC()
-		watch := startStopwatch()
-		roles := startRoles(b, n, map[string]role{"process": n.processors})
-		elapsed := time.Since(watch.began).Seconds()
-		_, busy := watch.stop(b, players)
-		roles.stop()
-		took, cores = append(took, elapsed), append(cores, busy)
+	measure := func(name string, cfg *Config) {
+		var took, cores []float64
+		for range 3 {
+			n := newBenchNode(b, cfg, &servers{Brokers: broker.Addrs()})
+			runtime.GC()
+			watch := startStopwatch()
+			roles := startRoles(b, n, map[string]role{"process": n.processors})
+			elapsed := time.Since(watch.began).Seconds()
+			_, busy := watch.stop(b, players)
+			roles.stop()
+			took, cores = append(took, elapsed), append(cores, busy)
+		}
+		bars.add(barRow{Name: name, Value: median(took), Unit: "s", Bar: 5, Limit: atMost, Cores: median(cores), Runs: len(took)})
 	}
-	bars.add(barRow{
-		Name: "restore 1 M players from the change-log (no snapshot yet), group join included", Value: median(took), Unit: "s", Bar: 5, Limit: atMost,
-		Cores: median(cores), Runs: len(took),
+	bare := *cfg
+	bare.SnapshotDir = "none"
+	measure("restore 1 M players from the change-log alone, group join included", &bare)
+
+	writing := *cfg
+	writing.SnapshotInterval = time.Second
+	n = newBenchNode(b, &writing, &servers{Brokers: broker.Addrs()})
+	roles := startRoles(b, n, map[string]role{"process": n.processors})
+	roles.await("a snapshot of every partition", func() bool {
+		return metricSum(b, n, "droplift_stage_snapshots_written_total") >= float64(cfg.KafkaPartitions)
 	})
+	b.Logf("%.0f B of snapshots; a partition was held for %.3f s, and written within %.3f s, on average",
+		metricSum(b, n, "droplift_stage_snapshot_written_bytes_total"),
+		metricSum(b, n, "droplift_stage_snapshot_copy_seconds")/float64(cfg.KafkaPartitions),
+		metricSum(b, n, "droplift_stage_snapshot_seconds")/float64(cfg.KafkaPartitions))
+	roles.stop()
+	measure("restore 1 M players from snapshots, group join included", cfg)
+}
+
+// metricSum adds up a node's series of one name, histograms by their sums.
+func metricSum(b *testing.B, n *node, name string) (sum float64) {
+	b.Helper()
+	families, err := n.ops.registry.Gather()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetHistogram().GetSampleSum()
+		}
+	}
+	return sum
 }
 
 // roles are a node's roles while a benchmark runs them.

@@ -58,14 +58,20 @@ type Config struct {
 
 	ProcessGroup          string        `group:"processing" help:"Consumer group of the processors." default:"droplift-process"`
 	ProcessCommitInterval time.Duration `group:"processing" help:"How often a transaction commits." default:"100ms"`
+	ProcessTxnTimeout     time.Duration `name:"process-transaction-timeout" group:"processing" help:"When the broker aborts the transaction of a process that is gone; until then readers wait behind it." default:"20s"`
 	OutOfOrderness        time.Duration `group:"processing" help:"How far events may be out of order before the watermark passes them." default:"10s"`
 	AllowedLateness       time.Duration `group:"processing" help:"How long late events still correct published numbers." default:"10m"`
 	IdleAfter             time.Duration `group:"processing" help:"An input without records or lag for this long does not hold the watermark." default:"30s"`
+	SnapshotDir           string        `group:"processing" help:"Directory of snapshots of the processors' state, which make restarts fast. Shared between processes (NFS, say) it makes moving partitions fast too. auto is snapshots below --data-dir, none is no snapshots." default:"auto" placeholder:"DIR"`
+	SnapshotInterval      time.Duration `group:"processing" help:"How often a partition's state is snapshotted." default:"1m"`
 
 	SinkGroup      string        `group:"sink" help:"Consumer group of the ClickHouse sink." default:"droplift-clickhouse"`
 	SinkBatchRows  int           `group:"sink" help:"Rows at which a batch is inserted." default:"100000"`
 	SinkBatchBytes int           `group:"sink" help:"Bytes at which a batch is inserted." default:"67108864"`
 	SinkBatchAge   time.Duration `group:"sink" help:"Age at which a batch is inserted." default:"500ms"`
+
+	// adjustKafka, when set, has the last word on how clients reach Kafka: tests put proxies and faults there.
+	adjustKafka func(*kafka.Config)
 }
 
 // Validate reports every problem at once.
@@ -125,10 +131,15 @@ func (c *Config) Validate() error {
 		bad("instance", "needs --kafka-group-protocol classic")
 	}
 	positive("session-timeout", c.SessionTimeout)
+	if c.ProcessTxnTimeout >= c.SessionTimeout {
+		bad("process-transaction-timeout", "%s is not under --session-timeout %s", c.ProcessTxnTimeout, c.SessionTimeout)
+	}
 	positive("process-commit-interval", c.ProcessCommitInterval)
+	positive("process-transaction-timeout", c.ProcessTxnTimeout)
 	positive("out-of-orderness", c.OutOfOrderness)
 	positive("allowed-lateness", c.AllowedLateness)
 	positive("idle-after", c.IdleAfter)
+	positive("snapshot-interval", c.SnapshotInterval)
 	positive("sink-batch-age", c.SinkBatchAge)
 	if c.SinkBatchRows < 1 {
 		bad("sink-batch-rows", "%d is not positive", c.SinkBatchRows)

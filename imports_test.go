@@ -21,7 +21,8 @@ var mayImport = map[string][]string{
 	".":                   {"*"},
 	"ingest/event":        {},
 	"ingest/event/gen":    {},
-	"ingest/kafka":        {"ingest/event"},
+	"ingest/kafka":        {"ingest/event", "ingest/snapshot"}, // restores from them
+	"ingest/snapshot":     {},
 	"ingest/collector":    {"ingest/event"},
 	"ingest/simulate":     {"ingest/event"},
 	"ingest/replay":       {"ingest/event"},

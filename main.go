@@ -36,6 +36,7 @@ type CLI struct {
 	Migrate  MigrateCmd  `cmd:"" help:"Create or upgrade the ClickHouse tables."`
 	Query    QueryCmd    `cmd:"" help:"Ask ClickHouse: a named query or SQL."`
 	Report   ReportCmd   `cmd:"" help:"Print a drop's report."`
+	Status   StatusCmd   `cmd:"" help:"Show how the running processes do, and why they are behind."`
 	Settings SettingsCmd `cmd:"" name:"config" help:"Check or show the configuration."`
 }
 
@@ -68,9 +69,9 @@ func main() {
 	os.Exit(run(os.Args[1:]))
 }
 
-// run is main without the exit, so that it can be called by tests. Errors are
-// one clear line each and exit code 1.
-func run(args []string) int {
+// run is main without the exit, so that it can be called by tests, which may adjust the parsed configuration.
+// Errors are one clear line each and exit code 1.
+func run(args []string, adjust ...func(*Config)) int {
 	var cli CLI
 	var options []kong.Option
 	if path := configFile(args); path != "" {
@@ -98,6 +99,9 @@ func run(args []string) int {
 			return 1
 		}
 		return fail(err)
+	}
+	for _, f := range adjust {
+		f(&cli.Config)
 	}
 	if err := cli.Config.Validate(); err != nil {
 		return fail(err)

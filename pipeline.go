@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -71,12 +72,26 @@ func (c *Config) newStage(conf kafka.Config, catalogue processors.Catalogue, ops
 			rules := []processors.Rule{churn.New(churn.Config{}), v}
 			return metrics.observe(partition, processors.NewPartition(partition, partitionConfig, catalogue, rules), v)
 		},
-		Instance:       c.instance(),
-		Static:         c.Instance != "",
-		SessionTimeout: c.SessionTimeout,
-		CommitInterval: c.ProcessCommitInterval,
-		Logger:         log,
+		Instance:           c.instance(),
+		Static:             c.Instance != "",
+		CommitInterval:     c.ProcessCommitInterval,
+		TransactionTimeout: c.ProcessTxnTimeout,
+		SessionTimeout:     c.SessionTimeout,
+		Snapshots:          c.snapshots(),
+		Logger:             log,
 	})
+}
+
+// snapshots says where the processors keep them.
+func (c *Config) snapshots() kafka.SnapshotConfig {
+	s := kafka.SnapshotConfig{Dir: c.SnapshotDir, Interval: c.SnapshotInterval}
+	switch c.SnapshotDir {
+	case "auto":
+		s.Dir = filepath.Join(c.DataDir, "snapshots")
+	case "none":
+		s.Dir = ""
+	}
+	return s
 }
 
 // taskMetrics publishes what the partitions counted, after each commit.

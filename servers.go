@@ -113,6 +113,9 @@ func (c *Config) kafkaConfig(brokers []string, ops *operations, log *slog.Logger
 		}
 		out.SASL = kafka.SASL{Mechanism: strings.ToUpper(c.KafkaSASL), User: c.KafkaUser, Password: kafka.Secret(password)}
 	}
+	if c.adjustKafka != nil {
+		c.adjustKafka(&out)
+	}
 	return out, out.Validate()
 }
 

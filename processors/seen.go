@@ -145,6 +145,15 @@ func (s *seen) end() {
 	s.last, s.fresh, s.expired = nil, s.fresh[:0], s.expired[:0]
 }
 
+// snapshot lists every bucket as one block, in place of its last: restored, it
+// holds the same IDs and goes on with the same block numbers, so that what expires later
+// deletes the blocks that the change-log has.
+func (s *seen) snapshot(each func(minute int64, block int, ids *idSet)) {
+	for minute, b := range s.buckets {
+		each(minute, b.blocks-1, &b.ids)
+	}
+}
+
 // restore puts one block back, or forgets its bucket when value is nil: all
 // blocks of a bucket are deleted in one transaction, after which none is added.
 func (s *seen) restore(key string, value []byte) error {

@@ -155,8 +155,8 @@ func (c *Cluster) properties(b *broker, more map[string]string) map[string]strin
 		"unclean.leader.election.enable": "false",
 
 		// A broker that was killed may only come back once its session is over.
-		"broker.session.timeout.ms":          "2000",
-		"broker.heartbeat.interval.ms":       "200",
+		"broker.session.timeout.ms":          "3000",
+		"broker.heartbeat.interval.ms":       "500",
 		"controller.quorum.fetch.timeout.ms": "1000",
 
 		"offsets.topic.num.partitions":             "4",

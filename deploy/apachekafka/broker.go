@@ -36,7 +36,7 @@ func (b *broker) log() string    { return b.dir + ".log" }
 
 // command runs a class of the jars.
 func (b *broker) command(ctx context.Context, jvm []string, class string, args ...string) *exec.Cmd {
-	jvm = append(jvm, "-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+	jvm = append(jvm, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
 		"-cp", filepath.Join(b.jars, "*"), class)
 	return exec.CommandContext(ctx, b.java, append(jvm, args...)...)
 }

@@ -174,7 +174,7 @@ func testLagAndRead(t *testing.T, k server) {
 	if err := adm.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}
-	cl, err := cfg.newClient("test", kgo.ConsumerGroup("g"), kgo.ConsumeTopics(cfg.Topic(event.KindPlayer)), kgo.DisableAutoCommit())
+	cl, err := cfg.newClient("test", kgo.ConsumerGroup(cfg.GroupID("g")), kgo.ConsumeTopics(cfg.Topic(event.KindPlayer)), kgo.DisableAutoCommit())
 	if err != nil {
 		t.Fatal(err)
 	}

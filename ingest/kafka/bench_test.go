@@ -78,8 +78,9 @@ func (s *sampler) Commit() {
 	s.done.Add(int64(s.n - s.committed))
 	s.committed, s.out = s.n, nil
 }
-func (s *sampler) Rollback()                    { s.n, s.out = s.committed, nil }
-func (s *sampler) Restore(string, []byte) error { return nil }
+func (s *sampler) Rollback()                     { s.n, s.out = s.committed, nil }
+func (s *sampler) Restore(string, []byte) error  { return nil }
+func (s *sampler) Snapshot(func(string, []byte)) {}
 
 // BenchmarkStage is Kafka → trivial task → Kafka, transactional, with 10 % of the
 // records published and logged. One op is one record.

@@ -29,8 +29,8 @@ type Config struct {
 	Brokers []string
 	// ClientID names this process in broker logs and quotas. Default "droplift".
 	ClientID string
-	// TopicPrefix goes in front of every topic name, so that several
-	// installations can share a cluster.
+	// TopicPrefix goes in front of every topic, group and transactional name, so that
+	// several installations can share a cluster.
 	TopicPrefix string
 	SASL        SASL
 	TLS         TLS
@@ -268,6 +268,9 @@ func (c Config) Kind(topic string) event.Kind {
 
 // Changelog is the change-log topic of a stage's group.
 func (c Config) Changelog(group string) string { return c.TopicPrefix + "changelog-" + group }
+
+// GroupID is what the brokers know a group by.
+func (c Config) GroupID(group string) string { return c.TopicPrefix + group }
 
 func (c Config) logger() *slog.Logger {
 	if c.Logger == nil {

@@ -9,7 +9,8 @@
 //	Stage      consume, process, produce and commit in one transaction
 //	Feed       consume into an external store that knows batch tokens
 //	Catalogue  the compacted drop topic, read whole and followed
-//	Read       a bounded, read-committed read of a topic
+//	Read       a bounded, read-committed read of a topic; Scan of known spans
+//	Journal    what a Feed has released and planned of a topic-partition
 //
 // The two loops rest on different things. A Stage's effects are all in Kafka, so
 // one transaction holds them: outputs, change-log and offsets, fenced by the

@@ -120,10 +120,6 @@ func (c FeedConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-func (c FeedConfig) membership() membership {
-	return membership{group: c.Group, static: c.Instance, session: c.SessionTimeout}
-}
-
 // Feed consumes into an external store so that every record is stored once,
 // given that the store recognises a repeated token. One batch is one contiguous
 // offset range of one topic-partition:
@@ -191,7 +187,7 @@ func (f *Feed) Run(ctx context.Context) error {
 	living, die := context.WithCancel(context.WithoutCancel(ctx))
 	defer die()
 	f.mu.Lock() // the first assignment may arrive at once, and needs what is set below
-	cl, err := f.conf.newClient("feed-"+f.cfg.Group, append(append(f.cfg.membership().options(), f.balancing()...),
+	cl, err := f.conf.newClient("feed-"+f.cfg.Group, append(append(f.membership().options(), f.balancing()...),
 		kgo.ConsumeTopics(topics...),
 		kgo.WithContext(living),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -260,7 +256,7 @@ func (f *Feed) poll(ctx context.Context) {
 				continue
 			}
 			failed = true
-			if err := f.cfg.membership().ended(fe.Err); err != nil {
+			if err := f.membership().ended(fe.Err); err != nil {
 				f.permanent(err)
 				continue
 			}
@@ -311,12 +307,15 @@ func (f *Feed) revoked(partitions map[string][]int32, grace time.Duration) {
 				leaving = append(leaving, p)
 				delete(f.partitions, tp)
 				f.metrics.lag.DeleteLabelValues(topic, strconv.Itoa(int(n)))
-				f.metrics.buffered.DeleteLabelValues(topic, strconv.Itoa(int(n)))
 			}
 		}
 	}
 	f.mu.Unlock()
 	stopPartitions(leaving, (*feedPartition).release, grace)
+	for _, p := range leaving { // a last write may have set them until now
+		f.metrics.buffered.DeleteLabelValues(p.tp.topic, strconv.Itoa(int(p.tp.partition)))
+		f.metrics.newest.DeleteLabelValues(p.tp.topic, strconv.Itoa(int(p.tp.partition)))
+	}
 }
 
 // stopAll drains every worker and says how many did not get through. They stay
@@ -407,8 +406,11 @@ type feedMetrics struct {
 	buffered *prometheus.GaugeVec   // topic, partition
 	pauses   *prometheus.CounterVec // topic
 	lost     *prometheus.CounterVec // topic
-	last     prometheus.Gauge
+	last     *prometheus.GaugeVec   // topic
 	ready    prometheus.Gauge
+	newest   *prometheus.GaugeVec     // topic, partition
+	age      *prometheus.HistogramVec // topic
+	time     *timeLedger
 }
 
 func newFeedMetrics(group string, reg prometheus.Registerer) (*feedMetrics, error) {
@@ -424,8 +426,13 @@ func newFeedMetrics(group string, reg prometheus.Registerer) (*feedMetrics, erro
 		buffered: r.gauges("buffered_bytes", "Fetched bytes waiting for the loader.", "topic", "partition"),
 		pauses:   r.counters("pauses_total", "Times that fetching paused because the store is slow.", "topic"),
 		lost:     r.counters("lost_offsets_total", "Offsets that retention removed before they were written.", "topic"),
-		last:     r.gauge("last_write_timestamp_seconds", "Unix time of the last written batch."),
+		last:     r.gauges("last_write_timestamp_seconds", "Unix time of the last written batch.", "topic"),
 		ready:    r.gauge("ready", "1 while the feed has joined its group."),
+		newest: r.gauges("written_record_timestamp_seconds", "Kafka timestamp (Unix seconds) of the last written record; while there is lag, time() minus it is how stale the store is.",
+			"topic", "partition"),
+		age: r.histograms("record_age_seconds", "Age by Kafka timestamp of a batch's oldest record once it is written.", ageBuckets, "topic"),
+		time: newTimeLedger(&r, "Where the time of a topic's workers went, one a partition: idle or fetch (waiting for records without or with lag), "+
+			"decode, plan (committing offsets), insert, slot (waiting for other inserts), rebalance, backoff (after a failure).", true, feedActivities),
 	}
 	return m, r.err()
 }

@@ -64,11 +64,14 @@ type feedPartition struct {
 	releasing bool  // stop after the write in flight
 	draining  bool  // stop after writing what is here
 
+	time     *timeAccount // of run
 	topicID  [16]byte
 	loader   Loader
 	position int64 // next offset to take; −1 before the first record of a partition nobody has read
 	rows     int
 	opened   time.Time // of the batch
+	oldest   int64     // Kafka timestamp (Unix ms) of the batch's first record
+	newest   int64     // and the highest of them all
 	first    int64     // of the batch
 	last     int64
 	repeat   *plan        // must be written before anything else
@@ -156,6 +159,8 @@ func (p *feedPartition) asked() (releasing, draining bool) {
 func (p *feedPartition) run() {
 	defer close(p.done)
 	defer p.cancel()
+	p.time = p.feed.metrics.time.open(p.tp.topic, onRebalance)
+	defer p.feed.metrics.time.close(p.time)
 	err := p.work()
 	if p.rows > 0 {
 		p.unwritten = true
@@ -182,12 +187,14 @@ func (p *feedPartition) work() error {
 		if p.rows > 0 {
 			tick = ticker.C
 		}
+		p.time.enter(p.awaiting())
 		select {
 		case <-p.ctx.Done():
 			return errRevoked
 		case <-p.wake:
 		case <-tick:
 		}
+		p.time.enter(onDecode)
 		for {
 			releasing, draining := p.asked()
 			if releasing {
@@ -223,11 +230,23 @@ func (p *feedPartition) work() error {
 	}
 }
 
+// awaiting is what a worker with nothing queued waits for, to the best of its knowledge.
+func (p *feedPartition) awaiting() activity {
+	p.mu.Lock()
+	logStart, high := p.logStart, p.high
+	p.mu.Unlock()
+	end, _ := p.feed.watch.end(p.tp.topic, p.tp.partition)
+	if max(p.position, logStart) < max(high, end) {
+		return onFetch
+	}
+	return onIdle
+}
+
 // begin reads where the partition's last owner got to, and its plan.
 func (p *feedPartition) begin() error {
 	retry := backoff{first: 10 * time.Millisecond, limit: 2 * time.Second}
 	for {
-		committed, err := p.feed.adm.FetchOffsets(kadm.RequireStable(p.ctx), p.feed.cfg.Group)
+		committed, err := p.feed.adm.FetchOffsets(kadm.RequireStable(p.ctx), p.feed.conf.GroupID(p.feed.cfg.Group))
 		if err == nil {
 			err = committed.Error()
 		}
@@ -256,6 +275,9 @@ func (p *feedPartition) begin() error {
 	var err error
 	if p.loader, err = p.feed.cfg.NewLoader(p.kind, p.tp.partition); err != nil {
 		return permanently("kafka: feed %s: loader of %s/%d: %w", p.feed.cfg.Group, p.tp.topic, p.tp.partition, err)
+	}
+	if phased, ok := p.loader.(PhasedLoader); ok {
+		phased.Phases(func(phase string) { p.time.enter(writePhase(phase)) })
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -293,7 +315,12 @@ func (p *feedPartition) add(records []*kgo.Record) error {
 					p.first = r.Offset
 				}
 			}
-			p.loader.Add(event.Record{Kind: p.kind, Offset: r.Offset, Timestamp: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value})
+			at := r.Timestamp.UnixMilli()
+			if p.rows == 0 {
+				p.oldest, p.newest = at, at
+			}
+			p.newest = max(p.newest, at)
+			p.loader.Add(event.Record{Kind: p.kind, Offset: r.Offset, Timestamp: at, Key: r.Key, Value: r.Value})
 			p.rows++
 			p.last = r.Offset
 		}
@@ -345,7 +372,10 @@ func (p *feedPartition) write() error {
 	}
 	p.feed.conf.step(FeedPlanned)
 	began := time.Now()
-	if err := p.loader.Write(p.ctx, p.first, last); err != nil {
+	p.time.enter(onInsert)
+	err := p.loader.Write(p.ctx, p.first, last)
+	p.time.enter(onDecode)
+	if err != nil {
 		if p.ctx.Err() != nil {
 			return errRevoked
 		}
@@ -357,7 +387,9 @@ func (p *feedPartition) write() error {
 	m.rows.Observe(float64(p.rows))
 	m.records.WithLabelValues(p.tp.topic).Add(float64(p.rows))
 	m.batches.WithLabelValues(p.tp.topic).Inc()
-	m.last.SetToCurrentTime()
+	m.last.WithLabelValues(p.tp.topic).SetToCurrentTime()
+	m.newest.WithLabelValues(p.tp.topic, strconv.Itoa(int(p.tp.partition))).Set(float64(p.newest) / 1000)
+	m.age.WithLabelValues(p.tp.topic).Observe(max(0, time.Since(time.UnixMilli(p.oldest)).Seconds()))
 	if repeated {
 		m.repeats.WithLabelValues(p.tp.topic).Inc()
 		p.feed.log.Info("repeated a planned batch", "topic", p.tp.topic, "partition", p.tp.partition, "first", p.first, "last", last)
@@ -402,8 +434,10 @@ func (p *feedPartition) lookUpTopic() error {
 // member has it: the partition is only given away after revoked returned, which
 // waits for this goroutine.
 func (p *feedPartition) commit(offset int64, metadata string) error {
+	defer p.time.enter(onDecode)
 	retry := backoff{first: 10 * time.Millisecond, limit: time.Second}
 	for {
+		p.time.enter(onPlan)
 		err := p.tryCommit(offset, metadata)
 		if err == nil {
 			p.released.Store(offset)
@@ -416,6 +450,7 @@ func (p *feedPartition) commit(offset int64, metadata string) error {
 		if retry.attempt == 5 {
 			p.feed.log.Warn("committing offsets keeps failing; retrying", "topic", p.tp.topic, "partition", p.tp.partition, "error", err)
 		}
+		p.time.enter(onBackoff)
 		if wait(p.ctx, retry.next()) != nil {
 			return errRevoked
 		}
@@ -428,8 +463,8 @@ func (p *feedPartition) tryCommit(offset int64, metadata string) error {
 		return kerr.UnknownMemberID // between memberships; without a generation nothing would be fenced
 	}
 	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Group, req.MemberID, req.Generation = p.feed.cfg.Group, member, generation
-	req.InstanceID = p.feed.cfg.membership().instanceID()
+	req.Group, req.MemberID, req.Generation = p.feed.conf.GroupID(p.feed.cfg.Group), member, generation
+	req.InstanceID = p.feed.membership().instanceID()
 	topic := kmsg.NewOffsetCommitRequestTopic()
 	topic.Topic, topic.TopicID = p.tp.topic, p.topicID
 	partition := kmsg.NewOffsetCommitRequestTopicPartition()

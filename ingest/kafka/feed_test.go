@@ -218,7 +218,7 @@ func testFeedLoadsOnce(t *testing.T, k server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, byBrokers := balanced[loadersOf(cfg)]; byBrokers != (cfg.GroupProtocol == GroupConsumer) {
+	if _, byBrokers := balanced[cfg.GroupID(loadersOf(cfg))]; byBrokers != (cfg.GroupProtocol == GroupConsumer) {
 		t.Errorf("the group is balanced by the brokers: %v", byBrokers)
 	}
 	if err := m.stop(t); err != nil {

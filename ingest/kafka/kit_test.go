@@ -12,6 +12,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -300,11 +301,21 @@ func (t *tally) Rollback() {
 }
 
 func (t *tally) Restore(key string, value []byte) error {
-	if len(value) != 16 {
+	if value != nil && len(value) != 16 {
 		return fmt.Errorf("key %q: %d bytes", key, len(value))
 	}
-	t.committed[key] = countOf(value)
+	if value == nil {
+		delete(t.committed, key)
+		return nil
+	}
+	t.committed[strings.Clone(key)] = countOf(value)
 	return nil
+}
+
+func (t *tally) Snapshot(each func(key string, value []byte)) {
+	for k, c := range t.committed {
+		each(k, c.bytes())
+	}
 }
 
 // checkExactlyOnce compares the outputs and the change-log with the numbers

@@ -34,6 +34,18 @@ type membership struct {
 	session time.Duration
 }
 
+func (s *Stage) membership() membership {
+	m := membership{group: s.conf.GroupID(s.cfg.Group), session: s.cfg.SessionTimeout}
+	if s.cfg.Static {
+		m.static = s.cfg.Instance
+	}
+	return m
+}
+
+func (f *Feed) membership() membership {
+	return membership{group: f.conf.GroupID(f.cfg.Group), static: f.cfg.Instance, session: f.cfg.SessionTimeout}
+}
+
 // options are the client options that say so.
 func (m membership) options() []kgo.Opt {
 	opts := []kgo.Opt{

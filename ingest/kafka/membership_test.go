@@ -27,11 +27,11 @@ func assignments(t testing.TB, cfg Config, group string) map[string][]string {
 	}
 	defer adm.Close()
 	out := map[string][]string{}
-	described, err := adm.adm.DescribeGroups(t.Context(), group)
+	described, err := adm.adm.DescribeGroups(t.Context(), cfg.GroupID(group))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range described[group].Members {
+	for _, m := range described[cfg.GroupID(group)].Members {
 		if m.InstanceID == nil {
 			t.Fatalf("member %s is not static", m.MemberID)
 		}
@@ -57,7 +57,7 @@ func deleteMember(t testing.TB, cfg Config, group, name string) {
 		t.Fatal(err)
 	}
 	defer adm.Close()
-	left, err := adm.adm.LeaveGroup(t.Context(), kadm.LeaveGroup(group).InstanceIDs(name))
+	left, err := adm.adm.LeaveGroup(t.Context(), kadm.LeaveGroup(cfg.GroupID(group)).InstanceIDs(name))
 	if err == nil {
 		err = left.Error()
 	}

@@ -78,7 +78,7 @@ func TestBrokerThatDiesLosesNothing(t *testing.T) {
 	}
 	eventually(t, time.Minute, "everything is replicated", replicated)
 	more("work before a broker is killed")
-	coordinator := adm.adm.FindGroupCoordinators(t.Context(), groupOf(cfg))[groupOf(cfg)]
+	coordinator := adm.adm.FindGroupCoordinators(t.Context(), cfg.GroupID(groupOf(cfg)))[cfg.GroupID(groupOf(cfg))]
 	if coordinator.Err != nil {
 		t.Fatal(coordinator.Err)
 	}

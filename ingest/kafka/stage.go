@@ -20,7 +20,7 @@ import (
 //
 //	Process ... Process, Flush, Changes, then Commit or Rollback
 //
-// Restore comes first, on a Task that has seen nothing else.
+// Restore comes first, on a Task that has seen nothing else. Snapshot may come before Process.
 type Task interface {
 	// Process folds one record. The record's bytes stay valid; they are shared, so never changed.
 	Process(r event.Record) event.Outcome
@@ -34,6 +34,9 @@ type Task interface {
 	Rollback()
 	// Restore puts back one change-log entry and copies what it keeps.
 	Restore(key string, value []byte) error
+	// Snapshot hands out every committed entry, each key once, in the form that Restore takes. It changes nothing. Keys
+	// and values need stay valid during the call only.
+	Snapshot(each func(key string, value []byte))
 }
 
 // StageConfig describes a transactional stage. Group, Inputs and NewTask are
@@ -67,6 +70,8 @@ type StageConfig struct {
 	TransactionTimeout time.Duration
 	// SessionTimeout is when the group gives a silent member's partitions away. Default 45 s.
 	SessionTimeout time.Duration
+	// Snapshots of the tasks' state, for fast restores. Default: none.
+	Snapshots SnapshotConfig
 	// Clock is for rate limits and idleness, never for results. Default time.Now.
 	Clock func() time.Time
 	// Registerer gets the stage's metrics. Default: Config.Registerer.
@@ -84,6 +89,7 @@ func (c StageConfig) withDefaults(cfg Config) StageConfig {
 	c.ShutdownTimeout = orDefault(c.ShutdownTimeout, 10*time.Second)
 	c.SessionTimeout = orDefault(c.SessionTimeout, 45*time.Second)
 	c.TransactionTimeout = orDefault(c.TransactionTimeout, min(20*time.Second, c.SessionTimeout/2))
+	c.Snapshots.Interval = orDefault(c.Snapshots.Interval, time.Minute)
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
@@ -95,14 +101,6 @@ func (c StageConfig) withDefaults(cfg Config) StageConfig {
 	}
 	c.Logger = c.Logger.With("stage", c.Group)
 	return c
-}
-
-func (c StageConfig) membership() membership {
-	m := membership{group: c.Group, session: c.SessionTimeout}
-	if c.Static {
-		m.static = c.Instance
-	}
-	return m
 }
 
 func orDefault[T comparable](v, def T) T {
@@ -155,6 +153,9 @@ func (c StageConfig) Validate() error {
 	if c.MaxRecords < 0 {
 		bad("max records %d is negative", c.MaxRecords)
 	}
+	if err := c.Snapshots.Validate(); err != nil {
+		bad("%w", err)
+	}
 	if t, s := c.TransactionTimeout, orDefault(c.SessionTimeout, 45*time.Second); t >= s {
 		bad("transaction timeout %v is not under session timeout %v", t, s)
 	}
@@ -179,6 +180,8 @@ type Stage struct {
 	topics  []string // of Inputs, in order
 	names   [256]string
 	metrics *stageMetrics
+	writer  snapshotWriter
+	time    *timeAccount // of Run's loop
 
 	mu      sync.Mutex
 	waiting string // what Ready says; empty when running
@@ -207,6 +210,9 @@ func (s *Stage) Run(ctx context.Context) error {
 	hard, cancel := graceful(ctx, s.cfg.ShutdownTimeout)
 	defer cancel()
 	defer s.setWaiting("stopped")
+	defer s.writer.wait(s.cfg.ShutdownTimeout, s.log)
+	s.time = s.metrics.time.open("", onRebalance)
+	defer s.metrics.time.close(s.time)
 	retry := backoff{first: 100 * time.Millisecond, limit: 10 * time.Second}
 	for {
 		began := time.Now()
@@ -232,9 +238,11 @@ func (s *Stage) Run(ctx context.Context) error {
 		} else {
 			s.log.Error("session ended; starting over from the last commit", "cause", string(cause), "error", err, "pause", pause)
 		}
+		s.time.enter(onBackoff)
 		if wait(ctx, pause) != nil {
 			return nil
 		}
+		s.time.enter(onRebalance)
 	}
 }
 

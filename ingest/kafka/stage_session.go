@@ -26,6 +26,8 @@ type session struct {
 	watch *monitor
 	// local says, per kind, that its topic has as many partitions as the inputs: task p's outputs go to its partition p.
 	local [256]bool
+	// snapshots are the change-log's, and what they must fit; nil when none are kept.
+	snapshots *snapshotRules
 
 	mu        sync.Mutex
 	arrived   *assignment // newest assignment not yet adopted
@@ -110,7 +112,7 @@ func (ss *session) checkTopics(ctx context.Context) error {
 	for name, kind := range kinds {
 		ss.local[kind] = len(listed[name].Partitions) == want
 	}
-	return nil
+	return ss.findSnapshots(ctx, adm, listed[changelog])
 }
 
 // open joins the group. stop leaves it and ends the session's goroutine.
@@ -121,7 +123,7 @@ func (ss *session) open(ctx context.Context) (stop func(hard context.Context), e
 		return nil, err
 	}
 	living, die := context.WithCancel(context.WithoutCancel(ctx))
-	opts = append(opts, ss.cfg.membership().options()...)
+	opts = append(opts, ss.membership().options()...)
 	ss.gs, err = kgo.NewGroupTransactSession(append(opts,
 		kgo.ConsumeTopics(ss.topics...),
 		kgo.Balancers(newTaskBalancer(ss.claim)),
@@ -131,7 +133,7 @@ func (ss *session) open(ctx context.Context) (stop func(hard context.Context), e
 		kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMaxWait(500*time.Millisecond),
-		kgo.TransactionalID(ss.conf.TopicPrefix+ss.cfg.Group+"-"+ss.cfg.Instance),
+		kgo.TransactionalID(ss.conf.GroupID(ss.cfg.Group)+"-"+ss.cfg.Instance),
 		kgo.TransactionTimeout(ss.cfg.TransactionTimeout),
 		kgo.RecordPartitioner(taskPartitioner{}),
 		kgo.ProducerBatchMaxBytes(maxDerivedBytes),
@@ -239,18 +241,36 @@ func (ss *session) gather(ctx context.Context) (records int) {
 			break
 		}
 		polling, cancel := ss.interruptible(ctx, left)
+		ss.time.enter(ss.polling())
 		fetches := ss.gs.PollRecords(polling, ss.cfg.MaxRecords-records)
+		ss.time.enter(onProcess)
 		cancel()
 		n, failed := ss.take(fetches)
 		if n > 0 && records == 0 {
 			deadline = time.Now().Add(ss.cfg.CommitInterval)
 		}
 		records += n
-		if failed && n == 0 && wait(ctx, 50*time.Millisecond) != nil {
-			break
+		if failed && n == 0 {
+			ss.time.enter(onBackoff)
+			if wait(ctx, 50*time.Millisecond) != nil {
+				break
+			}
 		}
 	}
 	return records
+}
+
+// polling is what a poll waits for, to the best of the loop's knowledge when it begins.
+func (ss *session) polling() activity {
+	if ss.owned.member == "" || ss.moved.Load() {
+		return onRebalance // partitions are yet to come
+	}
+	for _, t := range ss.tasks {
+		if t.behind() {
+			return onFetch
+		}
+	}
+	return onIdle
 }
 
 // take hands fetched records to their tasks and lets these work in parallel.
@@ -261,7 +281,7 @@ func (ss *session) take(fetches kgo.Fetches) (records int, failed bool) {
 		}
 		failed = true
 		ss.metrics.fetchErrors.Inc()
-		if ss.ended = ss.cfg.membership().ended(fe.Err); ss.ended != nil {
+		if ss.ended = ss.membership().ended(fe.Err); ss.ended != nil {
 			return 0, true
 		}
 		ss.log.Warn("fetch failed; retrying", "topic", fe.Topic, "partition", fe.Partition, "error", fe.Err)

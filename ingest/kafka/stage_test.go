@@ -72,6 +72,43 @@ func testStageCountsOnce(t *testing.T, k server) {
 	}
 }
 
+// TestInstallationsShareACluster runs two that differ in nothing but their prefix: they must not take each other's
+// partitions, transactions or offsets.
+func TestInstallationsShareACluster(t *testing.T) {
+	t.Parallel()
+	_, cfg := newCluster(t)
+	installations := []Config{cfg, cfg}
+	var members []*member
+	for i := range installations {
+		conf := &installations[i]
+		conf.TopicPrefix = fmt.Sprintf("%c.", 'a'+i)
+		ensure(t, *conf, Topics{Groups: []string{groupOf(*conf)}})
+		sc := tallies(*conf)
+		sc.Instance = "same"
+		members = append(members, startStage(t, *conf, sc))
+	}
+	for i, conf := range installations {
+		produce(t, conf, event.KindPlayer, 0, 200*(i+1), 37)
+	}
+	for i, conf := range installations {
+		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, conf, groupOf(conf), event.KindPlayer) })
+		members[i].stop(t)
+		checkExactlyOnce(t, conf, groupOf(conf), 200*(i+1), 37)
+	}
+	adm, err := NewAdmin(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer adm.Close()
+	groups, err := adm.adm.ListGroups(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := groups.Groups(); !slices.Equal(got, []string{"a.count", "b.count"}) {
+		t.Errorf("groups %v; each installation has its own", got)
+	}
+}
+
 func testStageRestores(t *testing.T, k server) {
 	cfg := k.config(t).Config
 	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
@@ -479,12 +516,15 @@ func testStageFencesZombies(t *testing.T, k server) {
 // Members stop, crash and come back at seeded random moments, and requests fail.
 func testStageUnderChaos(t *testing.T, k server) {
 	c := k.config(t)
+	chaos(t, c, tallies(c.Config))
+}
+
+func chaos(t *testing.T, c cluster, sc StageConfig) {
 	cfg := c.Config
 	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
 	r := rng(t)
 	const total, keys = 8000, 53
 	var processed atomic.Int64
-	sc := tallies(cfg)
 	sc.NewTask = func(int32) Task {
 		task := newTally()
 		task.processed = &processed

@@ -15,6 +15,10 @@ const (
 	StageCommitting Step = "stage-committing" // before the offsets join it
 	StageEnded      Step = "stage-ended"      // the broker decided; memory does not know yet
 	StageApplied    Step = "stage-applied"    // memory has followed
+
+	// A snapshot is written beside the loop.
+	StageSnapshotting Step = "stage-snapshotting" // the file is durable, nobody would find it
+	StageSnapshotted  Step = "stage-snapshotted"  // it has its name; older ones are removed
 )
 
 // The steps of a Feed.
@@ -31,6 +35,7 @@ const (
 func Steps() []Step {
 	return []Step{
 		StageAdopting, StageRestored, StageGathered, StageBegun, StageProduced, StageCommitting, StageEnded, StageApplied,
+		StageSnapshotting, StageSnapshotted,
 		FeedAssigned, FeedBegun, FeedFilled, FeedPlanned, FeedWritten, FeedReleased,
 	}
 }

@@ -13,7 +13,7 @@
 //	derived.go   columns of the derived tables
 //	views.go     materialized views, rebuilt from their base tables
 //	query.go     named queries and raw pass-through
-//	audit.go     what is stored of each topic-partition
+//	audit.go     what is stored of each topic-partition, to hold against Kafka
 //	errors.go    what an error means
 //	metrics.go   Prometheus metrics
 //

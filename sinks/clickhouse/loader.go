@@ -22,6 +22,9 @@ type Loader struct {
 	insert string // the INSERT statement
 	wire   []ch.ColumnNameAndType
 
+	// enter says what Write begins to spend its time on.
+	enter func(phase string)
+
 	batch  batch
 	record event.Record // the one being added; here because a pointer to a parameter would cost an allocation
 	// unsure says that rows of the open batch may be stored already: an attempt ended without a clear answer, or this is
@@ -43,7 +46,7 @@ type batch struct {
 }
 
 func newLoader(s *Sink, t *table, topic string, partition int32) *Loader {
-	l := &Loader{sink: s, table: t, topic: topic, partition: partition, unsure: true}
+	l := &Loader{sink: s, table: t, topic: topic, partition: partition, unsure: true, enter: func(string) {}}
 	names := make([]string, len(t.columns))
 	for i, c := range t.columns {
 		names[i] = c.name()
@@ -52,6 +55,9 @@ func newLoader(s *Sink, t *table, topic string, partition int32) *Loader {
 	l.insert = "INSERT INTO " + t.name + " (" + strings.Join(names, ", ") + ")"
 	return l
 }
+
+// Phases makes every Write say what it begins: "slot", "insert" or "backoff".
+func (l *Loader) Phases(enter func(phase string)) { l.enter = enter }
 
 // Add decodes r and appends it to the open batch. It keeps no reference to r.
 // A record that cannot be decoded is skipped and counted.
@@ -132,14 +138,17 @@ func (l *Loader) name() string { return fmt.Sprintf("%s/%d", l.topic, l.partitio
 
 func (l *Loader) failed(error) {
 	l.unsure = true
+	l.enter("backoff")
 	l.sink.metrics.retries.WithLabelValues(l.table.name, string(Retryable)).Inc()
 }
 
 // write is one attempt. It leaves unsure and attempt so that the next one, if
 // there has to be one, goes on from there.
 func (l *Loader) write(ctx context.Context, first, last int64) error {
+	l.enter("slot")
 	select {
 	case l.sink.inserts <- struct{}{}:
+		l.enter("insert")
 		defer func() { <-l.sink.inserts }()
 	case <-ctx.Done():
 		return context.Cause(ctx)
