@@ -84,7 +84,7 @@ func explain(s symptoms) verdict {
 	case s.Away != "":
 		return verdict{down, s.Away}
 	case share["restore"] >= occupied:
-		return verdict{restoring, "reading the change-log takes " + percentage(share["restore"]) + " of the time"}
+		return verdict{restoring, "reading state back takes " + percentage(share["restore"]) + " of the time"}
 	case share["rebalance"] >= occupied:
 		return verdict{rebalancing, "joining the group takes " + percentage(share["rebalance"]) + " of the time"}
 	case share["backoff"] >= retrying:

@@ -25,7 +25,7 @@ const (
 	onProduce
 	// onCommit ends a transaction, by commit or abort, and finds out what came of it.
 	onCommit
-	// onRestore reads tasks back from the change-log.
+	// onRestore reads tasks back from snapshots and the change-log.
 	onRestore
 	// onRebalance joins a group, waits for its assignment and takes it up, the change-log apart.
 	onRebalance
