@@ -14,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/ingest/kafka"
 	"github.com/droplift/droplift/processors"
@@ -104,12 +103,11 @@ func benchState(b *testing.B, bars *bars, r *recording) {
 	runtime.KeepAlive(partition)
 }
 
-func benchRestore(b *testing.B, bars *bars, r *recording) {
+func benchRestore(b *testing.B, bars *bars, r *recording, brokers []string) {
 	values := churnState(b, r)
 	const players = 1_000_000
-	broker := embeddedtest.Kafka(b)
 	cfg := benchConfig(b)
-	n := newBenchNode(b, cfg, &servers{Brokers: broker.Addrs()})
+	n := newBenchNode(b, cfg, &servers{Brokers: brokers})
 	if err := n.topics(b.Context()); err != nil {
 		b.Fatal(err)
 	}
@@ -151,7 +149,7 @@ func benchRestore(b *testing.B, bars *bars, r *recording) {
 	measure := func(name string, cfg *Config) {
 		var took, cores []float64
 		for range 3 {
-			n := newBenchNode(b, cfg, &servers{Brokers: broker.Addrs()})
+			n := newBenchNode(b, cfg, &servers{Brokers: brokers})
 			runtime.GC()
 			watch := startStopwatch()
 			roles := startRoles(b, n, map[string]role{"process": n.processors})
@@ -168,7 +166,7 @@ func benchRestore(b *testing.B, bars *bars, r *recording) {
 
 	writing := *cfg
 	writing.SnapshotInterval = time.Second
-	n = newBenchNode(b, &writing, &servers{Brokers: broker.Addrs()})
+	n = newBenchNode(b, &writing, &servers{Brokers: brokers})
 	roles := startRoles(b, n, map[string]role{"process": n.processors})
 	roles.await("a snapshot of every partition", func() bool {
 		return gathered(b, n, "droplift_stage_snapshots_written_total") >= float64(cfg.KafkaPartitions)

@@ -40,6 +40,9 @@ type Config struct {
 	KafkaTLSCert      string   `group:"kafka" help:"Client certificate (PEM)." placeholder:"FILE"`
 	KafkaTLSKey       string   `group:"kafka" help:"Client key (PEM)." placeholder:"FILE"`
 
+	Instance       string        `group:"kafka" help:"Name of this process, which no other has and which it has again after a restart: restarted within --session-timeout it gets its partitions back and nobody else's move. In return a clean stop does not leave its consumer groups: what it had waits for it that long, unprocessed. Without a name a stop leaves at once." placeholder:"NAME"`
+	SessionTimeout time.Duration `group:"kafka" help:"How long a silent process keeps its partitions before its consumer groups give them to others." default:"45s"`
+
 	ClickhouseURL                  string `name:"clickhouse-url" group:"clickhouse" aliases:"clickhouse" help:"URL of a real ClickHouse (http://HOST:8123). Empty starts the embedded one." placeholder:"URL"`
 	ClickhouseAddr                 string `name:"clickhouse-addr" group:"clickhouse" help:"Address of the embedded ClickHouse's HTTP interface." default:"127.0.0.1:8123"`
 	ClickhouseDatabase             string `name:"clickhouse-database" group:"clickhouse" help:"Database of Droplift's tables." default:"droplift"`
@@ -54,7 +57,7 @@ type Config struct {
 
 	ProcessGroup          string        `group:"processing" help:"Consumer group of the processors." default:"droplift-process"`
 	ProcessCommitInterval time.Duration `group:"processing" help:"How often a transaction commits." default:"100ms"`
-	ProcessTxnTimeout     time.Duration `name:"process-transaction-timeout" group:"processing" help:"When the broker aborts the transaction of a process that is gone; until then readers wait behind it." default:"20s"`
+	ProcessTxnTimeout     time.Duration `name:"process-transaction-timeout" group:"processing" help:"When the broker aborts the transaction of a process that is gone; until then readers wait behind it. 0 means half of --session-timeout, at most 20s." default:"0s"`
 	OutOfOrderness        time.Duration `group:"processing" help:"How far events may be out of order before the watermark passes them." default:"10s"`
 	AllowedLateness       time.Duration `group:"processing" help:"How long late events still correct published numbers." default:"10m"`
 	IdleAfter             time.Duration `group:"processing" help:"An input without records or lag for this long does not hold the watermark." default:"30s"`
@@ -118,8 +121,16 @@ func (c *Config) Validate() error {
 			bad(flag, "%s is not positive", d)
 		}
 	}
+	if c.Instance != "" {
+		if err := kafka.CheckInstance(c.Instance); err != nil {
+			bad("instance", "%v", err)
+		}
+	}
+	positive("session-timeout", c.SessionTimeout)
 	positive("process-commit-interval", c.ProcessCommitInterval)
-	positive("process-transaction-timeout", c.ProcessTxnTimeout)
+	if c.ProcessTxnTimeout < 0 || c.SessionTimeout > 0 && c.ProcessTxnTimeout >= c.SessionTimeout {
+		bad("process-transaction-timeout", "%s is not between 0s and --session-timeout (%s)", c.ProcessTxnTimeout, c.SessionTimeout)
+	}
 	positive("out-of-orderness", c.OutOfOrderness)
 	positive("allowed-lateness", c.AllowedLateness)
 	positive("idle-after", c.IdleAfter)

@@ -177,9 +177,13 @@ func (n *node) processors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stage, err := n.cfg.newStage(n.kafka, catalogue, n.ops, n.log)
+	instance, release, err := n.cfg.claimInstance()
 	if err != nil {
 		return err
+	}
+	stage, err := n.newStage(instance, catalogue)
+	if err != nil {
+		return errors.Join(err, release())
 	}
 	n.ops.check("catalogue", catalogue.Ready)
 	n.ops.check("process", stage.Ready)
@@ -190,7 +194,7 @@ func (n *node) processors(ctx context.Context) error {
 	go func() { followed <- catalogue.Run(following) }()
 	err = stage.Run(ctx)
 	stop()
-	return errors.Join(err, <-followed)
+	return errors.Join(err, <-followed, release())
 }
 
 // sink is the role that stores every topic in ClickHouse.
@@ -224,7 +228,9 @@ func (n *node) sink(ctx context.Context) error {
 		NewLoader: func(kind event.Kind, partition int32) (kafka.Loader, error) {
 			return sink.Loader(kind.Topic(), partition)
 		},
-		Logger: n.log,
+		Instance:       n.cfg.Instance,
+		SessionTimeout: n.cfg.SessionTimeout,
+		Logger:         n.log,
 	})
 	if err != nil {
 		return err

@@ -34,6 +34,8 @@ var conformance = []struct {
 	{"StageRestoresFromSnapshots", testStageRestoresFromSnapshots},
 	{"StageRebalances", testStageRebalances},
 	{"StageMovesOnlyWhatItMust", testStageMovesOnlyWhatItMust},
+	{"StageRestartsInPlace", testStageRestartsInPlace},
+	{"StageOfOneNameAtATime", testStageOfOneNameAtATime},
 	{"StageUnknownOutcome", testStageUnknownOutcome},
 	{"StageWaitsForTheLastOwner", testStageWaitsForTheLastOwner},
 	{"StageTellsLostRecords", testStageTellsLostRecords},
@@ -46,8 +48,14 @@ var conformance = []struct {
 	{"FeedRepeatsThePlan", testFeedRepeatsThePlan},
 	{"FeedFencesZombies", testFeedFencesZombies},
 	{"FeedKeepsWhatItDrains", testFeedKeepsWhatItDrains},
+	{"FeedRestartsInPlace", testFeedRestartsInPlace},
+	{"FeedOfOneNameAtATime", testFeedOfOneNameAtATime},
 	{"FeedTransactionalTopic", testFeedTransactionalTopic},
 	{"FeedUnderChaos", testFeedUnderChaos},
+	{"RedeliveryTwice", testRedeliveryTwice},
+	{"RedeliveryOfARedelivered", testRedeliveryOfARedelivered},
+	{"RedeliveryFenced", testRedeliveryFenced},
+	{"RedeliveryEndsWhatIsOpen", testRedeliveryEndsWhatIsOpen},
 }
 
 func TestEmbeddedKafkaConforms(t *testing.T) {

@@ -39,12 +39,16 @@ type FeedConfig struct {
 	Kinds []event.Kind
 	// NewLoader is called when a topic-partition is assigned; its error is permanent.
 	NewLoader func(kind event.Kind, partition int32) (Loader, error)
+	// Instance, a name by CheckInstance, makes this process a static member. Restarted under it within SessionTimeout it gets its partitions back
+	// and nobody else's move. In return Run does not leave the group when it stops: what the member had waits for
+	// it, unwritten, until then. A process that loses its name to another ends with an error. Default: a new member at every start.
+	Instance string
 	// MaxBufferedBytes of one topic-partition before its fetching pauses; a batch in its Loader is apart. Default 8 MiB.
 	MaxBufferedBytes int64
 	// BacklogAge is how long a batch may wait to fill, whatever its Loader says of its age, while the log holds more
 	// records for it. Default 2 s.
 	BacklogAge time.Duration
-	// RevokeTimeout is how long a write in flight may go on when its partition is taken away. Default 15 s; under SessionTimeout.
+	// RevokeTimeout is how long a write in flight may go on when its partition is taken away. Default 15 s, or half of SessionTimeout if that is less; under SessionTimeout.
 	RevokeTimeout time.Duration
 	// ShutdownTimeout is how long Run may take to write what is buffered and leave the group. Default 15 s.
 	ShutdownTimeout time.Duration
@@ -61,10 +65,10 @@ type FeedConfig struct {
 func (c FeedConfig) withDefaults(cfg Config) FeedConfig {
 	c.MaxBufferedBytes = orDefault(c.MaxBufferedBytes, 8<<20)
 	c.BacklogAge = orDefault(c.BacklogAge, 2*time.Second)
-	c.RevokeTimeout = orDefault(c.RevokeTimeout, 15*time.Second)
+	c.SessionTimeout = orDefault(c.SessionTimeout, 45*time.Second)
+	c.RevokeTimeout = orDefault(c.RevokeTimeout, min(15*time.Second, c.SessionTimeout/2))
 	c.ShutdownTimeout = orDefault(c.ShutdownTimeout, 15*time.Second)
 	c.LagInterval = orDefault(c.LagInterval, 5*time.Second)
-	c.SessionTimeout = orDefault(c.SessionTimeout, 45*time.Second)
 	if c.Registerer == nil {
 		c.Registerer = cfg.Registerer
 	}
@@ -104,10 +108,19 @@ func (c FeedConfig) Validate() error {
 	if c.BacklogAge < 0 || c.RevokeTimeout < 0 || c.ShutdownTimeout < 0 || c.LagInterval < 0 || c.SessionTimeout < 0 {
 		bad("a time is negative")
 	}
-	if r, s := orDefault(c.RevokeTimeout, 15*time.Second), orDefault(c.SessionTimeout, 45*time.Second); r >= s {
+	if c.Instance != "" {
+		if err := CheckInstance(c.Instance); err != nil {
+			bad("instance %w", err)
+		}
+	}
+	if r, s := c.RevokeTimeout, orDefault(c.SessionTimeout, 45*time.Second); r >= s {
 		bad("revoke timeout %v is not under session timeout %v", r, s)
 	}
 	return errors.Join(errs...)
+}
+
+func (c FeedConfig) membership(conf Config) membership {
+	return membership{group: conf.GroupID(c.Group), static: c.Instance, session: c.SessionTimeout}
 }
 
 // Feed consumes into an external store so that every record is stored once,
@@ -174,13 +187,9 @@ func (f *Feed) Run(ctx context.Context) error {
 	living, die := context.WithCancel(context.WithoutCancel(ctx))
 	defer die()
 	f.mu.Lock() // the first assignment may arrive at once, and needs what is set below
-	cl, err := f.conf.newClient("feed-"+f.cfg.Group,
-		kgo.ConsumerGroup(f.conf.GroupID(f.cfg.Group)),
+	cl, err := f.conf.newClient("feed-"+f.cfg.Group, append(f.cfg.membership(f.conf).options(),
 		kgo.ConsumeTopics(topics...),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
-		kgo.SessionTimeout(f.cfg.SessionTimeout),
-		kgo.HeartbeatInterval(max(f.cfg.SessionTimeout/15, 100*time.Millisecond)),
-		kgo.RebalanceTimeout(f.cfg.SessionTimeout),
 		kgo.WithContext(living),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // lag zero means zero, also behind a transaction's marker
@@ -195,7 +204,7 @@ func (f *Feed) Run(ctx context.Context) error {
 		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, p map[string][]int32) { f.assigned(cl, p) }),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { f.revoked(p, f.cfg.RevokeTimeout) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { f.revoked(p, 0) }),
-	)
+	)...)
 	if err != nil {
 		f.mu.Unlock()
 		return err
@@ -234,6 +243,10 @@ func (f *Feed) poll(ctx context.Context) {
 				continue
 			}
 			failed = true
+			if err := f.cfg.membership(f.conf).ended(fe.Err); err != nil {
+				f.permanent(err)
+				continue
+			}
 			f.log.Warn("fetch failed; retrying", "topic", fe.Topic, "partition", fe.Partition, "error", fe.Err)
 		}
 		f.mu.Lock()

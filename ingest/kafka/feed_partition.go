@@ -464,6 +464,7 @@ func (p *feedPartition) tryCommit(offset int64, metadata string) error {
 	}
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Group, req.MemberID, req.Generation = p.feed.conf.GroupID(p.feed.cfg.Group), member, generation
+	req.InstanceID = p.feed.cfg.membership(p.feed.conf).instanceID()
 	topic := kmsg.NewOffsetCommitRequestTopic()
 	topic.Topic, topic.TopicID = p.tp.topic, p.topicID
 	partition := kmsg.NewOffsetCommitRequestTopicPartition()

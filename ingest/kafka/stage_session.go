@@ -37,6 +37,7 @@ type session struct {
 	owned  assignment
 	tasks  map[int32]*owned
 	stray  bool   // records came for a partition without a task
+	ended  error  // why this member cannot be part of its group any more
 	serial uint64 // of transactions
 	marker string // of the transaction at hand
 	moved  atomic.Bool
@@ -70,6 +71,9 @@ func (s *Stage) session(ctx, hard context.Context) error {
 			}
 		}
 		n := ss.gather(ctx)
+		if ss.ended != nil {
+			return ss.ended
+		}
 		if err := ss.finish(ctx, hard, n); err != nil {
 			return err
 		}
@@ -121,13 +125,10 @@ func (ss *session) open(ctx context.Context) (stop func(hard context.Context), e
 		return nil, err
 	}
 	living, die := context.WithCancel(context.WithoutCancel(ctx))
+	opts = append(opts, ss.cfg.membership(ss.conf).options()...)
 	ss.gs, err = kgo.NewGroupTransactSession(append(opts,
-		kgo.ConsumerGroup(ss.conf.GroupID(ss.cfg.Group)),
 		kgo.ConsumeTopics(ss.topics...),
 		kgo.Balancers(newTaskBalancer(ss.claim)),
-		kgo.SessionTimeout(ss.cfg.SessionTimeout),
-		kgo.HeartbeatInterval(max(ss.cfg.SessionTimeout/15, 100*time.Millisecond)),
-		kgo.RebalanceTimeout(ss.cfg.SessionTimeout),
 		kgo.WithContext(living),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// Markers are kept so that a partition's position can reach its end: lag zero means zero.
@@ -251,7 +252,7 @@ func (ss *session) gather(ctx context.Context) (records int) {
 	}
 	limit := ss.pressure.records(ss.cfg.MaxRecords)
 	deadline := time.Now().Add(ss.cfg.FlushInterval)
-	for records < limit && ctx.Err() == nil && !ss.superseded() {
+	for records < limit && ctx.Err() == nil && ss.ended == nil && !ss.superseded() {
 		left := time.Until(deadline)
 		if left <= 0 {
 			break
@@ -297,6 +298,9 @@ func (ss *session) take(fetches kgo.Fetches) (records int, failed bool) {
 		}
 		failed = true
 		ss.metrics.fetchErrors.Inc()
+		if ss.ended = ss.cfg.membership(ss.conf).ended(fe.Err); ss.ended != nil {
+			return 0, true
+		}
 		ss.log.Warn("fetch failed; retrying", "topic", fe.Topic, "partition", fe.Partition, "error", fe.Err)
 	}
 	now := time.Now()
