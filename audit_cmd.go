@@ -18,6 +18,7 @@ type AuditCmd struct {
 	Topic     []string `help:"Topics to audit; default all." placeholder:"TOPIC"`
 	Partition []int32  `help:"Partitions to audit; default all." placeholder:"N"`
 	Quick     bool     `help:"Compare counts alone: finds doubled rows, and says how many offsets have none, but not why."`
+	Views     bool     `help:"Also compare what the materialized views made." default:"true" negatable:""`
 	JSON      bool     `name:"json" help:"Print the whole report as JSON."`
 }
 
@@ -61,7 +62,7 @@ func (c *AuditCmd) Run(ctx context.Context, cfg *Config) error {
 
 func (c *AuditCmd) audit(ctx context.Context, cfg *Config) (*auditReport, error) {
 	log := cfg.logger(os.Stderr)
-	config := auditConfig{SinkGroup: cfg.SinkGroup, ProcessGroup: cfg.ProcessGroup, Partitions: c.Partition, Quick: c.Quick}
+	config := auditConfig{SinkGroup: cfg.SinkGroup, ProcessGroup: cfg.ProcessGroup, Partitions: c.Partition, Quick: c.Quick, NoViews: !c.Views}
 	for _, topic := range c.Topic {
 		kind := event.KindOf(topic)
 		if !slices.Contains(sinkKinds, kind) {
