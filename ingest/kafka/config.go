@@ -100,6 +100,9 @@ var compressions = map[string]kgo.CompressionCodec{
 	"zstd":   kgo.ZstdCompression(),
 }
 
+// topicCharacters are those that names of topics and of members may have.
+const topicCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+
 // Validate reports every problem at once.
 func (c Config) Validate() error {
 	var errs []error
@@ -112,7 +115,7 @@ func (c Config) Validate() error {
 			bad("brokers: %q is not host:port", b)
 		}
 	}
-	if strings.Trim(c.TopicPrefix, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
+	if strings.Trim(c.TopicPrefix, topicCharacters) != "" {
 		bad("topic prefix: %q holds characters that topic names may not", c.TopicPrefix)
 	}
 	if _, ok := compressions[c.Compression]; !ok {
