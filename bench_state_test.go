@@ -169,32 +169,14 @@ func benchRestore(b *testing.B, bars *bars, r *recording, brokers []string) {
 	n = newBenchNode(b, &writing, &servers{Brokers: brokers})
 	roles := startRoles(b, n, map[string]role{"process": n.processors})
 	roles.await("a snapshot of every partition", func() bool {
-		return metricSum(b, n, "droplift_stage_snapshots_written_total") >= float64(cfg.KafkaPartitions)
+		return gathered(b, n, "droplift_stage_snapshots_written_total") >= float64(cfg.KafkaPartitions)
 	})
 	b.Logf("%.0f B of snapshots; a partition was held for %.3f s, and written within %.3f s, on average",
-		metricSum(b, n, "droplift_stage_snapshot_written_bytes_total"),
-		metricSum(b, n, "droplift_stage_snapshot_copy_seconds")/float64(cfg.KafkaPartitions),
-		metricSum(b, n, "droplift_stage_snapshot_seconds")/float64(cfg.KafkaPartitions))
+		gathered(b, n, "droplift_stage_snapshot_written_bytes_total"),
+		gathered(b, n, "droplift_stage_snapshot_copy_seconds")/float64(cfg.KafkaPartitions),
+		gathered(b, n, "droplift_stage_snapshot_seconds")/float64(cfg.KafkaPartitions))
 	roles.stop()
 	measure("restore 1 M players from snapshots, group join included", cfg)
-}
-
-// metricSum adds up a node's series of one name, histograms by their sums.
-func metricSum(b *testing.B, n *node, name string) (sum float64) {
-	b.Helper()
-	families, err := n.ops.registry.Gather()
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, family := range families {
-		if family.GetName() != name {
-			continue
-		}
-		for _, m := range family.GetMetric() {
-			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetHistogram().GetSampleSum()
-		}
-	}
-	return sum
 }
 
 // roles are a node's roles while a benchmark runs them.

@@ -52,6 +52,7 @@ type Config struct {
 	ClickhouseReadonlyPasswordFile string `name:"clickhouse-readonly-password-file" group:"clickhouse" help:"File that holds its password (or set DROPLIFT_CLICKHOUSE_READONLY_PASSWORD)." placeholder:"FILE"`
 
 	MetricsAddr string `group:"operations" help:"Address of /metrics, /healthz and /readyz; empty turns them off." default:"127.0.0.1:9464"`
+	MemoryLimit string `group:"operations" help:"Memory of this process, such as 2GiB: near it the processors slow down, then stop fetching, instead of being killed. auto is GOMEMLIMIT, or 90 % of the container's limit; none is no limit. The embedded ClickHouse is a process of its own." default:"auto" placeholder:"SIZE"`
 	PprofAddr   string `group:"operations" help:"Address of /debug/pprof; loopback only; empty turns it off." default:"127.0.0.1:6060"`
 
 	ProcessGroup          string        `group:"processing" help:"Consumer group of the processors." default:"droplift-process"`
@@ -64,9 +65,9 @@ type Config struct {
 	SnapshotInterval      time.Duration `group:"processing" help:"How often a partition's state is snapshotted." default:"1m"`
 
 	SinkGroup      string        `group:"sink" help:"Consumer group of the ClickHouse sink." default:"droplift-clickhouse"`
-	SinkBatchRows  int           `group:"sink" help:"Rows at which a batch is inserted." default:"100000"`
-	SinkBatchBytes int           `group:"sink" help:"Bytes at which a batch is inserted." default:"67108864"`
-	SinkBatchAge   time.Duration `group:"sink" help:"Age at which a batch is inserted." default:"500ms"`
+	SinkBatchRows  int           `group:"sink" help:"Rows at which a topic-partition's batch is inserted." default:"100000"`
+	SinkBatchBytes int           `group:"sink" help:"Bytes of JSON at which it is inserted; up to three batches per topic-partition are in memory." default:"67108864"`
+	SinkBatchAge   time.Duration `group:"sink" help:"Age at which it is inserted at the latest while the sink keeps up; less where ClickHouse has time for more and smaller inserts." default:"1s"`
 
 	// adjustKafka, when set, has the last word on how clients reach Kafka: tests put proxies and faults there.
 	adjustKafka func(*kafka.Config)
@@ -134,6 +135,9 @@ func (c *Config) Validate() error {
 	positive("allowed-lateness", c.AllowedLateness)
 	positive("idle-after", c.IdleAfter)
 	positive("snapshot-interval", c.SnapshotInterval)
+	if _, err := c.memoryLimit(); err != nil {
+		bad("memory-limit", "%v", err)
+	}
 	positive("sink-batch-age", c.SinkBatchAge)
 	if c.SinkBatchRows < 1 {
 		bad("sink-batch-rows", "%d is not positive", c.SinkBatchRows)

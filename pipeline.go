@@ -45,20 +45,29 @@ func (c *Config) ensureTopics(ctx context.Context, conf kafka.Config, log *slog.
 	return err
 }
 
-// newStage makes the processors' stage: churn and velocity over one decode of each record. instance is this process's own.
-func (n *node) newStage(instance string, catalogue processors.Catalogue) (*kafka.Stage, error) {
-	c := n.cfg
-	partitionConfig := processors.Config{
+// partitionConfig is how the processors judge records.
+func (c *Config) partitionConfig() processors.Config {
+	return processors.Config{
 		OutOfOrderness:  c.OutOfOrderness.Milliseconds(),
 		AllowedLateness: c.AllowedLateness.Milliseconds(),
 		IdleAfter:       c.IdleAfter.Milliseconds(),
 		Inputs:          stageInputs,
 	}
+}
+
+// newStage makes the processors' stage: churn and velocity over one decode of each record. instance is this process's own.
+func (n *node) newStage(instance string, catalogue processors.Catalogue) (*kafka.Stage, error) {
+	c := n.cfg
+	partitionConfig := c.partitionConfig()
 	if err := partitionConfig.Validate(); err != nil {
 		return nil, err
 	}
 	velocityConfig := velocity.Config{Logger: n.log}
 	if err := velocityConfig.Validate(); err != nil {
+		return nil, err
+	}
+	memory, err := c.memoryGuard(n.ops, n.log)
+	if err != nil {
 		return nil, err
 	}
 	metrics := newTaskMetrics(n.ops.registry)
@@ -79,6 +88,7 @@ func (n *node) newStage(instance string, catalogue processors.Catalogue) (*kafka
 		CommitInterval:     c.ProcessCommitInterval,
 		TransactionTimeout: c.ProcessTxnTimeout,
 		Snapshots:          c.snapshots(),
+		Memory:             memory,
 		Logger:             n.log,
 	})
 }

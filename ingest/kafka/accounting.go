@@ -32,13 +32,15 @@ const (
 	onRebalance
 	// onBackoff waits after a failure before it tries again, on either side.
 	onBackoff
+	// onMemory waits for the process's memory to fall.
+	onMemory
 	// onDecode hands records to the Loader.
 	onDecode
 	// onPlan commits offsets: a batch's plan, or what is released.
 	onPlan
-	// onInsert is in Loader.Write and not known to wait there.
+	// onInsert has nothing to do before the oldest batch in flight is stored, which is not known to wait.
 	onInsert
-	// onSlot waits in Loader.Write for other batches, of which only so many are written at once.
+	// onSlot has nothing to do before the oldest batch in flight is stored, which waits for others, of which only so many are written at once.
 	onSlot
 
 	activities
@@ -46,16 +48,16 @@ const (
 
 var activityNames = [activities]string{
 	onIdle: "idle", onFetch: "fetch", onProcess: "process", onProduce: "produce", onCommit: "commit", onRestore: "restore",
-	onRebalance: "rebalance", onBackoff: "backoff", onDecode: "decode", onPlan: "plan", onInsert: "insert", onSlot: "slot",
+	onRebalance: "rebalance", onBackoff: "backoff", onMemory: "memory", onDecode: "decode", onPlan: "plan", onInsert: "insert", onSlot: "slot",
 }
 
 var (
-	stageActivities = []activity{onIdle, onFetch, onProcess, onProduce, onCommit, onRestore, onRebalance, onBackoff}
+	stageActivities = []activity{onIdle, onFetch, onProcess, onProduce, onCommit, onRestore, onRebalance, onBackoff, onMemory}
 	feedActivities  = []activity{onIdle, onFetch, onDecode, onPlan, onInsert, onSlot, onRebalance, onBackoff}
 )
 
 // timeAccount is where the time of one loop goes: one clock read a change of
-// activity. The loop's goroutine enters, scrapes read.
+// activity. The loop's goroutine enters, or for it one that it waits for; scrapes read.
 type timeAccount struct {
 	mu    sync.Mutex
 	on    activity
@@ -161,21 +163,21 @@ func (l *timeLedger) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// PhasedLoader is a Loader whose Write can tell what it spends its time on.
-type PhasedLoader interface {
-	Loader
-	// Phases is called once, before the first Add. From then on, Write calls enter whenever it begins something else, in
+// PhasedBatch is a Batch whose writes can tell what they spend their time on.
+type PhasedBatch interface {
+	Batch
+	// Phases is called once, before the first write. From then on, a write calls enter whenever it begins something else, in
 	// its caller's goroutine: with "slot" before it waits for other batches, "insert" before it talks to the store, and "backoff" before
 	// it waits to try again.
 	Phases(enter func(phase string))
 }
 
-// writePhase is the activity that a PhasedLoader names.
+// writePhase is the activity that a PhasedBatch names.
 func writePhase(phase string) activity {
 	for _, on := range []activity{onSlot, onInsert, onBackoff} {
 		if activityNames[on] == phase {
 			return on
 		}
 	}
-	panic(fmt.Sprintf("kafka: a loader's write has no phase %q", phase))
+	panic(fmt.Sprintf("kafka: a batch's write has no phase %q", phase))
 }
