@@ -40,6 +40,8 @@ type Config struct {
 	KafkaTLSCert      string   `group:"kafka" help:"Client certificate (PEM)." placeholder:"FILE"`
 	KafkaTLSKey       string   `group:"kafka" help:"Client key (PEM)." placeholder:"FILE"`
 
+	KafkaGroupProtocol string `group:"kafka" help:"Who distributes partitions in the sink's consumer group: ${enum}. consumer lets brokers of Kafka 4.0 and later do it (KIP-848), by their own session timeout and without --instance. The processors' group is always classic: only there can its transactions be fenced." enum:"classic,consumer" default:"classic"`
+
 	Instance       string        `group:"kafka" help:"Name of this process, which no other has and which it has again after a restart: restarted within --session-timeout it gets its partitions back and nobody else's move. In return a clean stop does not leave its consumer groups: what it had waits for it that long, unprocessed. Without a name a stop leaves at once." placeholder:"NAME"`
 	SessionTimeout time.Duration `group:"kafka" help:"How long a silent process keeps its partitions before its consumer groups give them to others." default:"45s"`
 
@@ -126,7 +128,13 @@ func (c *Config) Validate() error {
 			bad("instance", "%v", err)
 		}
 	}
+	if c.Instance != "" && c.KafkaGroupProtocol == string(kafka.GroupConsumer) {
+		bad("instance", "needs --kafka-group-protocol classic")
+	}
 	positive("session-timeout", c.SessionTimeout)
+	if c.ProcessTxnTimeout >= c.SessionTimeout {
+		bad("process-transaction-timeout", "%s is not under --session-timeout %s", c.ProcessTxnTimeout, c.SessionTimeout)
+	}
 	positive("process-commit-interval", c.ProcessCommitInterval)
 	if c.ProcessTxnTimeout < 0 || c.SessionTimeout > 0 && c.ProcessTxnTimeout >= c.SessionTimeout {
 		bad("process-transaction-timeout", "%s is not between 0s and --session-timeout (%s)", c.ProcessTxnTimeout, c.SessionTimeout)

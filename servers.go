@@ -91,8 +91,9 @@ func (c *Config) clickhousePasswords() (full, readonly string, err error) {
 // kafkaConfig is the client's view of the brokers.
 func (c *Config) kafkaConfig(brokers []string, ops *operations, log *slog.Logger) (kafka.Config, error) {
 	out := kafka.Config{
-		Brokers:     brokers,
-		TopicPrefix: c.KafkaTopicPrefix,
+		Brokers:       brokers,
+		TopicPrefix:   c.KafkaTopicPrefix,
+		GroupProtocol: kafka.GroupProtocol(c.KafkaGroupProtocol),
 		TLS: kafka.TLS{
 			Enabled:  c.KafkaTLS,
 			CAFile:   c.KafkaTLSCA,

@@ -34,6 +34,9 @@ type Config struct {
 	TopicPrefix string
 	SASL        SASL
 	TLS         TLS
+	// GroupProtocol of feeds. Default GroupClassic. A Stage is always classic:
+	// its transactions could not be fenced under the other, see there.
+	GroupProtocol GroupProtocol
 	// Compression of produced batches: none, gzip, snappy, lz4 or zstd. Default snappy.
 	Compression string
 	// Logger gets client warnings, and client details at debug level. Default: discard.
@@ -120,6 +123,11 @@ func (c Config) Validate() error {
 	}
 	if _, ok := compressions[c.Compression]; !ok {
 		bad("compression: %q is none of none, gzip, snappy, lz4, zstd", c.Compression)
+	}
+	switch c.GroupProtocol {
+	case "", GroupClassic, GroupConsumer:
+	default:
+		bad("group protocol: %q is neither %s nor %s", c.GroupProtocol, GroupClassic, GroupConsumer)
 	}
 	switch s := c.SASL; s.Mechanism {
 	case "":

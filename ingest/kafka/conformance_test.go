@@ -62,11 +62,40 @@ var conformance = []struct {
 	{"FeedStopsAtRefusedDeadLetters", testFeedStopsAtRefusedDeadLetters},
 }
 
+// underConsumerProtocol are those that hold in groups that the brokers balance, too.
+var underConsumerProtocol = []struct {
+	name string
+	test func(t *testing.T, k server)
+}{
+	{"FeedLoadsOnce", testFeedLoadsOnce},
+	{"FeedDrains", testFeedDrains},
+	{"FeedRepeatsThePlan", testFeedRepeatsThePlan},
+	{"FeedFencesZombies", testFeedFencesZombies},
+	{"FeedKeepsWhatItDrains", testFeedKeepsWhatItDrains},
+	{"FeedTransactionalTopic", testFeedTransactionalTopic},
+	{"FeedUnderChaos", testFeedUnderChaos},
+}
+
+// consumerProtocol is a server whose groups the brokers balance.
+type consumerProtocol struct{ server }
+
+func (k consumerProtocol) config(t testing.TB) cluster {
+	c := k.server.config(t)
+	c.GroupProtocol = GroupConsumer
+	return c
+}
+
 func TestEmbeddedKafkaConforms(t *testing.T) {
 	for _, c := range conformance {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			c.test(t, embeddedKafka{})
+		})
+	}
+	for _, c := range underConsumerProtocol {
+		t.Run("ConsumerProtocol"+c.name, func(t *testing.T) {
+			t.Parallel()
+			c.test(t, consumerProtocol{embeddedKafka{}})
 		})
 	}
 }
@@ -77,6 +106,12 @@ func TestApacheKafkaConforms(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			c.test(t, k)
+		})
+	}
+	for _, c := range underConsumerProtocol {
+		t.Run("ConsumerProtocol"+c.name, func(t *testing.T) {
+			t.Parallel()
+			c.test(t, consumerProtocol{k})
 		})
 	}
 }

@@ -62,7 +62,9 @@ func classify(err error) class {
 		return fenced
 	case errors.Is(err, kerr.RebalanceInProgress),
 		errors.Is(err, kerr.IllegalGeneration),
-		errors.Is(err, kerr.UnknownMemberID):
+		errors.Is(err, kerr.UnknownMemberID),
+		errors.Is(err, kerr.StaleMemberEpoch),
+		errors.Is(err, kerr.FencedMemberEpoch):
 		return rebalanced
 	case errors.Is(err, errUnknownOutcome), errors.Is(err, context.DeadlineExceeded):
 		return unknown

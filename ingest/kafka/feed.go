@@ -58,6 +58,7 @@ type FeedConfig struct {
 	// Instance, a name by CheckInstance, makes this process a static member. Restarted under it within SessionTimeout it gets its partitions back
 	// and nobody else's move. In return Run does not leave the group when it stops: what the member had waits for
 	// it, unwritten, until then. A process that loses its name to another ends with an error. Default: a new member at every start.
+	// It needs GroupClassic.
 	Instance string
 	// InFlight is how many batches of one topic-partition may be on their way into the store. Default 2. What bounds
 	// memory is 1 + InFlight batches a topic-partition, of which Ahead counts the most that come together.
@@ -75,7 +76,7 @@ type FeedConfig struct {
 	ShutdownTimeout time.Duration
 	// LagInterval is how often end offsets are asked for. Default 5 s.
 	LagInterval time.Duration
-	// SessionTimeout is when the group gives a silent member's partitions away. Default 45 s.
+	// SessionTimeout is when the group gives a silent member's partitions away, if its protocol is classic. Default 45 s.
 	SessionTimeout time.Duration
 	// Registerer gets the feed's metrics. Default: Config.Registerer.
 	Registerer prometheus.Registerer
@@ -148,10 +149,6 @@ func (c FeedConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-func (c FeedConfig) membership(conf Config) membership {
-	return membership{group: conf.GroupID(c.Group), static: c.Instance, session: c.SessionTimeout}
-}
-
 // Feed consumes into an external store so that every record is stored once,
 // given that the store recognises a repeated token. One batch is one contiguous
 // offset range of one topic-partition, and several are in flight at once:
@@ -197,6 +194,9 @@ func NewFeed(conf Config, cfg FeedConfig) (*Feed, error) {
 	if err := errors.Join(conf.Validate(), cfg.Validate()); err != nil {
 		return nil, err
 	}
+	if cfg.Instance != "" && conf.GroupProtocol == GroupConsumer {
+		return nil, fmt.Errorf("feed %q: instance %q needs the classic group protocol", cfg.Group, cfg.Instance)
+	}
 	cfg = cfg.withDefaults(conf)
 	conf.Logger = cfg.Logger
 	f := &Feed{conf: conf, cfg: cfg, log: cfg.Logger, kinds: map[string]event.Kind{}, partitions: map[topicPartition]*feedPartition{}, waiting: "not started", ahead: make(chan struct{}, cfg.Ahead)}
@@ -223,9 +223,8 @@ func (f *Feed) Run(ctx context.Context) error {
 	living, die := context.WithCancel(context.WithoutCancel(ctx))
 	defer die()
 	f.mu.Lock() // the first assignment may arrive at once, and needs what is set below
-	cl, err := f.conf.newClient("feed-"+f.cfg.Group, append(f.cfg.membership(f.conf).options(),
+	cl, err := f.conf.newClient("feed-"+f.cfg.Group, append(append(f.membership().options(), f.balancing()...),
 		kgo.ConsumeTopics(topics...),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.WithContext(living),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // lag zero means zero, also behind a transaction's marker
@@ -267,6 +266,20 @@ func (f *Feed) Run(ctx context.Context) error {
 	return f.failed
 }
 
+// balancing is who distributes partitions, and how: each on its own, staying where it is if it can, and the others not
+// interrupted.
+//
+// What a Feed rests on holds under both protocols: a partition goes to another member only after revoked has returned, and a
+// member that its group has given up has lost everything, in the client's eyes too, before it is a member again. So whoever
+// may stamp a commit with the newest member epoch still owns what it commits.
+func (f *Feed) balancing() []kgo.Opt {
+	if f.conf.GroupProtocol == GroupConsumer {
+		// The client takes its sticky balancer for the wish to be balanced by the brokers' uniform assignor.
+		return []kgo.Opt{kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer())}
+	}
+	return []kgo.Opt{kgo.Balancers(kgo.CooperativeStickyBalancer())}
+}
+
 // poll hands records over until ctx is done. It never blocks on a partition, so
 // that the member stays in the group however slow the store is.
 func (f *Feed) poll(ctx context.Context) {
@@ -279,7 +292,7 @@ func (f *Feed) poll(ctx context.Context) {
 				continue
 			}
 			failed = true
-			if err := f.cfg.membership(f.conf).ended(fe.Err); err != nil {
+			if err := f.membership().ended(fe.Err); err != nil {
 				f.permanent(err)
 				continue
 			}

@@ -95,7 +95,7 @@ func (p *feedPartition) tryCommit(c commit, again bool) error {
 	}
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Group, req.MemberID, req.Generation = p.group(), member, generation
-	req.InstanceID = p.feed.cfg.membership(p.feed.conf).instanceID()
+	req.InstanceID = p.feed.membership().instanceID()
 	topic := kmsg.NewOffsetCommitRequestTopic()
 	topic.Topic, topic.TopicID = p.tp.topic, p.topicID
 	partition := kmsg.NewOffsetCommitRequestTopicPartition()
@@ -221,7 +221,7 @@ func (p *feedPartition) commitInTransaction(cl *kgo.Client, transaction string, 
 	req := kmsg.NewPtrTxnOffsetCommitRequest()
 	req.TransactionalID, req.Group, req.ProducerID, req.ProducerEpoch = transaction, p.group(), id, epoch
 	req.MemberID, req.Generation = member, generation
-	req.InstanceID = p.feed.cfg.membership(p.feed.conf).instanceID()
+	req.InstanceID = p.feed.membership().instanceID()
 	topic := kmsg.NewTxnOffsetCommitRequestTopic()
 	topic.Topic, topic.TopicID = p.tp.topic, p.topicID
 	partition := kmsg.NewTxnOffsetCommitRequestTopicPartition()

@@ -30,7 +30,8 @@ import (
 // transactions quickly.
 func newCluster(t testing.TB, opts ...kfake.Opt) (*kfake.Cluster, Config) {
 	t.Helper()
-	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100 * time.Millisecond)}, opts...)...)
+	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100 * time.Millisecond),
+		kfake.BrokerConfigs(map[string]string{"group.consumer.session.timeout.ms": "2000", "group.consumer.heartbeat.interval.ms": "100"})}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,12 +12,38 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// GroupProtocol is who distributes partitions over the members of a consumer group.
+type GroupProtocol string
+
+const (
+	// GroupClassic lets a member do it. Every broker knows it, the session timeout is the client's, and a static member that crashed gets
+	// its place back at once.
+	GroupClassic GroupProtocol = "classic"
+	// GroupConsumer lets the brokers do it (KIP-848): members that keep their partitions do not notice when others come and
+	// go. It needs Apache Kafka 4.0, better 4.3; with older brokers the group is classic. The session timeout is
+	// the brokers' group.consumer.session.timeout.ms. There are no static members: the client's farewell does not
+	// carry their name, so that the brokers give their partitions away at once.
+	GroupConsumer GroupProtocol = "consumer"
+)
+
 // membership is how a loop belongs to its consumer group.
 type membership struct {
 	group string
 	// static is the name under which the group knows this member again; empty for a member that is new at every start.
 	static  string
 	session time.Duration
+}
+
+func (s *Stage) membership() membership {
+	m := membership{group: s.conf.GroupID(s.cfg.Group), session: s.cfg.SessionTimeout}
+	if s.cfg.Static {
+		m.static = s.cfg.Instance
+	}
+	return m
+}
+
+func (f *Feed) membership() membership {
+	return membership{group: f.conf.GroupID(f.cfg.Group), static: f.cfg.Instance, session: f.cfg.SessionTimeout}
 }
 
 // options are the client options that say so.

@@ -26,12 +26,12 @@ func assignments(t testing.TB, cfg Config, group string) map[string][]string {
 		t.Fatal(err)
 	}
 	defer adm.Close()
-	described, err := adm.adm.DescribeGroups(t.Context(), group)
+	out := map[string][]string{}
+	described, err := adm.adm.DescribeGroups(t.Context(), cfg.GroupID(group))
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := map[string][]string{}
-	for _, m := range described[group].Members {
+	for _, m := range described[cfg.GroupID(group)].Members {
 		if m.InstanceID == nil {
 			t.Fatalf("member %s is not static", m.MemberID)
 		}
@@ -57,7 +57,7 @@ func deleteMember(t testing.TB, cfg Config, group, name string) {
 		t.Fatal(err)
 	}
 	defer adm.Close()
-	left, err := adm.adm.LeaveGroup(t.Context(), kadm.LeaveGroup(group).InstanceIDs(name))
+	left, err := adm.adm.LeaveGroup(t.Context(), kadm.LeaveGroup(cfg.GroupID(group)).InstanceIDs(name))
 	if err == nil {
 		err = left.Error()
 	}
@@ -261,5 +261,11 @@ func TestStaticMembersHaveNames(t *testing.T) {
 		if err := fc.Validate(); (err == nil) != (good || name == "") {
 			t.Errorf("feed %q: %v", name, err)
 		}
+	}
+	fc := shelves(cfg, newWarehouse(), 1)
+	fc.Instance = "edge-1"
+	cfg.GroupProtocol = GroupConsumer
+	if _, err := NewFeed(cfg, fc); err == nil || !strings.Contains(err.Error(), "classic group protocol") {
+		t.Errorf("static under the consumer protocol: %v", err)
 	}
 }

@@ -105,14 +105,6 @@ func (c StageConfig) withDefaults(cfg Config) StageConfig {
 	return c
 }
 
-func (c StageConfig) membership(conf Config) membership {
-	m := membership{group: conf.GroupID(c.Group), session: c.SessionTimeout}
-	if c.Static {
-		m.static = c.Instance
-	}
-	return m
-}
-
 func orDefault[T comparable](v, def T) T {
 	var zero T
 	if v == zero {
@@ -174,6 +166,15 @@ func (c StageConfig) Validate() error {
 
 // Stage runs Tasks exactly once: a transaction holds a batch of records'
 // outputs, change-log entries and offsets, or nothing of it.
+//
+// Its group is classic, whatever Config.GroupProtocol says. There a generation has one assignment, so that the stamp of an
+// offset commit tells whether it is this member's work (see fence). Under GroupConsumer it does not:
+//
+//   - A member's epoch rises when others come and go, without a call to it when it keeps what it had.
+//   - Of several revocations before the end of a transaction the client's transactional session passes on the first only,
+//     so that a member may not know that a partition has gone; and from a member whose epoch is current the
+//     brokers take offsets of any partition, its own or not (Apache Kafka 4.3).
+//   - No assignor of the brokers both gives the same partition of all inputs to one member and moves only what it must.
 type Stage struct {
 	conf    Config
 	cfg     StageConfig

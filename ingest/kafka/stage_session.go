@@ -125,7 +125,7 @@ func (ss *session) open(ctx context.Context) (stop func(hard context.Context), e
 		return nil, err
 	}
 	living, die := context.WithCancel(context.WithoutCancel(ctx))
-	opts = append(opts, ss.cfg.membership(ss.conf).options()...)
+	opts = append(opts, ss.membership().options()...)
 	ss.gs, err = kgo.NewGroupTransactSession(append(opts,
 		kgo.ConsumeTopics(ss.topics...),
 		kgo.Balancers(newTaskBalancer(ss.claim)),
@@ -298,7 +298,7 @@ func (ss *session) take(fetches kgo.Fetches) (records int, failed bool) {
 		}
 		failed = true
 		ss.metrics.fetchErrors.Inc()
-		if ss.ended = ss.cfg.membership(ss.conf).ended(fe.Err); ss.ended != nil {
+		if ss.ended = ss.membership().ended(fe.Err); ss.ended != nil {
 			return 0, true
 		}
 		ss.log.Warn("fetch failed; retrying", "topic", fe.Topic, "partition", fe.Partition, "error", fe.Err)
