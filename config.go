@@ -54,11 +54,12 @@ type Config struct {
 	ClickhouseReadonlyPasswordFile string `name:"clickhouse-readonly-password-file" group:"clickhouse" help:"File that holds its password (or set DROPLIFT_CLICKHOUSE_READONLY_PASSWORD)." placeholder:"FILE"`
 
 	MetricsAddr string `group:"operations" help:"Address of /metrics, /healthz and /readyz; empty turns them off." default:"127.0.0.1:9464"`
+	MemoryLimit string `group:"operations" help:"Memory of this process, such as 2GiB: near it the processors slow down, then stop fetching, instead of being killed. auto is GOMEMLIMIT, or 90 % of the container's limit; none is no limit. The embedded ClickHouse is a process of its own." default:"auto" placeholder:"SIZE"`
 	PprofAddr   string `group:"operations" help:"Address of /debug/pprof; loopback only; empty turns it off." default:"127.0.0.1:6060"`
 
 	ProcessGroup          string        `group:"processing" help:"Consumer group of the processors." default:"droplift-process"`
 	ProcessCommitInterval time.Duration `group:"processing" help:"How often a transaction commits." default:"100ms"`
-	ProcessTxnTimeout     time.Duration `name:"process-transaction-timeout" group:"processing" help:"When the broker aborts the transaction of a process that is gone; until then readers wait behind it." default:"20s"`
+	ProcessTxnTimeout     time.Duration `name:"process-transaction-timeout" group:"processing" help:"When the broker aborts the transaction of a process that is gone; until then readers wait behind it. 0 means half of --session-timeout, at most 20s." default:"0s"`
 	OutOfOrderness        time.Duration `group:"processing" help:"How far events may be out of order before the watermark passes them." default:"10s"`
 	AllowedLateness       time.Duration `group:"processing" help:"How long late events still correct published numbers." default:"10m"`
 	IdleAfter             time.Duration `group:"processing" help:"An input without records or lag for this long does not hold the watermark." default:"30s"`
@@ -131,15 +132,17 @@ func (c *Config) Validate() error {
 		bad("instance", "needs --kafka-group-protocol classic")
 	}
 	positive("session-timeout", c.SessionTimeout)
-	if c.ProcessTxnTimeout >= c.SessionTimeout {
-		bad("process-transaction-timeout", "%s is not under --session-timeout %s", c.ProcessTxnTimeout, c.SessionTimeout)
-	}
 	positive("process-commit-interval", c.ProcessCommitInterval)
-	positive("process-transaction-timeout", c.ProcessTxnTimeout)
+	if c.ProcessTxnTimeout < 0 || c.SessionTimeout > 0 && c.ProcessTxnTimeout >= c.SessionTimeout {
+		bad("process-transaction-timeout", "%s is not between 0s and --session-timeout (%s)", c.ProcessTxnTimeout, c.SessionTimeout)
+	}
 	positive("out-of-orderness", c.OutOfOrderness)
 	positive("allowed-lateness", c.AllowedLateness)
 	positive("idle-after", c.IdleAfter)
 	positive("snapshot-interval", c.SnapshotInterval)
+	if _, err := c.memoryLimit(); err != nil {
+		bad("memory-limit", "%v", err)
+	}
 	positive("sink-batch-age", c.SinkBatchAge)
 	if c.SinkBatchRows < 1 {
 		bad("sink-batch-rows", "%d is not positive", c.SinkBatchRows)

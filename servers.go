@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -134,21 +133,4 @@ func (c *Config) clickhouseOrLocal() string {
 		return c.ClickhouseURL
 	}
 	return "http://" + c.ClickhouseAddr
-}
-
-// instance tells this process from others of its group, the same after a restart, so that its unfinished
-// transaction ends at once: the name that it was given, or else its data directory's.
-func (c *Config) instance() string {
-	if c.Instance != "" {
-		return c.Instance
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	dir, err := filepath.Abs(c.DataDir)
-	if err != nil {
-		dir = c.DataDir
-	}
-	return host + ":" + dir
 }

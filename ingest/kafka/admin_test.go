@@ -51,14 +51,14 @@ func testEnsureTopics(t *testing.T, k server) {
 	}
 	for name, want := range map[string]int{
 		eu("player"): 3, eu("latency"): 3, eu("checkout"): 3, eu("subtitle"): 2, eu("drop"): 1, eu("features"): 3,
-		eu("velocity"): 3, eu("dead-letter"): 3, eu("late"): 3, eu("changelog-churn"): 3,
+		eu("velocity"): 3, eu("dead-letter"): 3, eu("late"): 3, eu("redelivered"): 1, eu("changelog-churn"): 3,
 	} {
 		if got := len(listed[name].Partitions); got != want {
 			t.Errorf("%s has %d partitions, want %d", name, got, want)
 		}
 	}
 	ours := slices.DeleteFunc(listed.Names(), func(name string) bool { return !strings.HasPrefix(name, cfg.TopicPrefix) })
-	if len(ours) != 10 {
+	if len(ours) != 11 {
 		t.Errorf("%d topics: %v", len(ours), ours)
 	}
 	configs, err := adm.adm.DescribeTopicConfigs(t.Context(), eu("changelog-churn"), eu("player"))

@@ -31,6 +31,7 @@ var conformance = []struct {
 	{"StageCountsOnce", testStageCountsOnce},
 	{"StageRestores", testStageRestores},
 	{"StageRestoresCompacted", testStageRestoresCompacted},
+	{"StageRestoresFromSnapshots", testStageRestoresFromSnapshots},
 	{"StageRebalances", testStageRebalances},
 	{"StageMovesOnlyWhatItMust", testStageMovesOnlyWhatItMust},
 	{"StageRestartsInPlace", testStageRestartsInPlace},
@@ -41,6 +42,7 @@ var conformance = []struct {
 	{"StageFencesZombies", testStageFencesZombies},
 	{"StageIdleFlush", testStageIdleFlush},
 	{"StageUnderChaos", testStageUnderChaos},
+	{"StageUnderChaosWithSnapshots", testStageUnderChaosWithSnapshots},
 	{"FeedLoadsOnce", testFeedLoadsOnce},
 	{"FeedDrains", testFeedDrains},
 	{"FeedRepeatsThePlan", testFeedRepeatsThePlan},
@@ -50,6 +52,10 @@ var conformance = []struct {
 	{"FeedOfOneNameAtATime", testFeedOfOneNameAtATime},
 	{"FeedTransactionalTopic", testFeedTransactionalTopic},
 	{"FeedUnderChaos", testFeedUnderChaos},
+	{"RedeliveryTwice", testRedeliveryTwice},
+	{"RedeliveryOfARedelivered", testRedeliveryOfARedelivered},
+	{"RedeliveryFenced", testRedeliveryFenced},
+	{"RedeliveryEndsWhatIsOpen", testRedeliveryEndsWhatIsOpen},
 }
 
 // underConsumerProtocol are those that hold in groups that the brokers balance, too.

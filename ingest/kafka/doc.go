@@ -10,6 +10,7 @@
 //	Feed       consume into an external store that knows batch tokens
 //	Catalogue  the compacted drop topic, read whole and followed
 //	Read       a bounded, read-committed read of a topic; Scan of known spans
+//	Redelivery dead-lettered records back to their topics, each once
 //	Journal    what a Feed has released and planned of a topic-partition
 //
 // The two loops rest on different things. A Stage's effects are all in Kafka, so

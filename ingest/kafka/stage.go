@@ -72,6 +72,8 @@ type StageConfig struct {
 	SessionTimeout time.Duration
 	// Snapshots of the tasks' state, for fast restores. Default: none.
 	Snapshots SnapshotConfig
+	// Memory slows the stage down near the process's limit. Default: nobody watches.
+	Memory *MemoryGuard
 	// Clock is for rate limits and idleness, never for results. Default time.Now.
 	Clock func() time.Time
 	// Registerer gets the stage's metrics. Default: Config.Registerer.
@@ -254,10 +256,12 @@ func (s *Stage) Ready() error {
 	if waiting != "" {
 		return fmt.Errorf("stage %s: %s", s.cfg.Group, waiting)
 	}
+	err := s.cfg.Memory.ready()
 	if m != nil {
-		if err := m.reachable(); err != nil {
-			return fmt.Errorf("stage %s: %w", s.cfg.Group, err)
-		}
+		err = errors.Join(m.reachable(), err)
+	}
+	if err != nil {
+		return fmt.Errorf("stage %s: %w", s.cfg.Group, err)
 	}
 	return nil
 }
@@ -266,7 +270,14 @@ func (s *Stage) setWaiting(what string) {
 	s.mu.Lock()
 	s.waiting = what
 	s.mu.Unlock()
-	if what == "" {
+	s.showReady()
+}
+
+// showReady sets the metric to what Ready says, brokers apart.
+func (s *Stage) showReady() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting == "" && s.cfg.Memory.ready() == nil {
 		s.metrics.ready.Set(1)
 	} else {
 		s.metrics.ready.Set(0)

@@ -42,6 +42,8 @@ type session struct {
 	marker string // of the transaction at hand
 	moved  atomic.Bool
 	retry  backoff
+	// pressure is the process's memory's, as of the last gather.
+	pressure pressure
 }
 
 // assignment is what the group gave this member in one generation.
@@ -232,17 +234,32 @@ func (ss *session) superseded() bool {
 }
 
 // gather polls and processes until the transaction is long enough: CommitInterval
-// after its first record, or FlushInterval without any. It returns how many records are in.
+// after its first record, or FlushInterval without any, of which there are none while memory is
+// used up. It returns how many records are in.
 func (ss *session) gather(ctx context.Context) (records int) {
+	if level := ss.cfg.Memory.ask(); level != ss.pressure {
+		ss.pressure = level
+		ss.showReady()
+	}
+	if ss.pressure == stopped {
+		// What the client has fetched already stays there; it fetches no more until that is polled.
+		waiting, cancel := ss.interruptible(ctx, ss.cfg.FlushInterval)
+		defer cancel()
+		ss.time.enter(onMemory)
+		<-waiting.Done()
+		ss.time.enter(onProcess)
+		return 0
+	}
+	limit := ss.pressure.records(ss.cfg.MaxRecords)
 	deadline := time.Now().Add(ss.cfg.FlushInterval)
-	for records < ss.cfg.MaxRecords && ctx.Err() == nil && ss.ended == nil && !ss.superseded() {
+	for records < limit && ctx.Err() == nil && ss.ended == nil && !ss.superseded() {
 		left := time.Until(deadline)
 		if left <= 0 {
 			break
 		}
 		polling, cancel := ss.interruptible(ctx, left)
 		ss.time.enter(ss.polling())
-		fetches := ss.gs.PollRecords(polling, ss.cfg.MaxRecords-records)
+		fetches := ss.gs.PollRecords(polling, limit-records)
 		ss.time.enter(onProcess)
 		cancel()
 		n, failed := ss.take(fetches)
