@@ -67,9 +67,9 @@ type Config struct {
 	SnapshotInterval      time.Duration `group:"processing" help:"How often a partition's state is snapshotted." default:"1m"`
 
 	SinkGroup      string        `group:"sink" help:"Consumer group of the ClickHouse sink." default:"droplift-clickhouse"`
-	SinkBatchRows  int           `group:"sink" help:"Rows at which a batch is inserted." default:"100000"`
-	SinkBatchBytes int           `group:"sink" help:"Bytes at which a batch is inserted." default:"67108864"`
-	SinkBatchAge   time.Duration `group:"sink" help:"Age at which a batch is inserted." default:"500ms"`
+	SinkBatchRows  int           `group:"sink" help:"Rows at which a topic-partition's batch is inserted." default:"100000"`
+	SinkBatchBytes int           `group:"sink" help:"Bytes of JSON at which it is inserted; up to three batches per topic-partition are in memory." default:"67108864"`
+	SinkBatchAge   time.Duration `group:"sink" help:"Age at which it is inserted at the latest while the sink keeps up; less where ClickHouse has time for more and smaller inserts." default:"1s"`
 
 	// adjustKafka, when set, has the last word on how clients reach Kafka: tests put proxies and faults there.
 	adjustKafka func(*kafka.Config)
@@ -132,6 +132,9 @@ func (c *Config) Validate() error {
 		bad("instance", "needs --kafka-group-protocol classic")
 	}
 	positive("session-timeout", c.SessionTimeout)
+	if c.ProcessTxnTimeout >= c.SessionTimeout {
+		bad("process-transaction-timeout", "%s is not under --session-timeout %s", c.ProcessTxnTimeout, c.SessionTimeout)
+	}
 	positive("process-commit-interval", c.ProcessCommitInterval)
 	if c.ProcessTxnTimeout < 0 || c.SessionTimeout > 0 && c.ProcessTxnTimeout >= c.SessionTimeout {
 		bad("process-transaction-timeout", "%s is not between 0s and --session-timeout (%s)", c.ProcessTxnTimeout, c.SessionTimeout)

@@ -215,7 +215,12 @@ func (n *node) sink(ctx context.Context) error {
 	if err := client.CheckSchema(ctx); err != nil {
 		return err
 	}
+	threads, err := client.ServerThreads(ctx)
+	if err != nil {
+		return err
+	}
 	sink, err := clickhouse.NewSink(client, clickhouse.SinkConfig{
+		Threads:    threads,
 		Flush:      clickhouse.FlushPolicy{MaxRecords: n.cfg.SinkBatchRows, MaxBytes: n.cfg.SinkBatchBytes, MaxAge: n.cfg.SinkBatchAge},
 		Registerer: n.ops.registry,
 	})
@@ -226,7 +231,8 @@ func (n *node) sink(ctx context.Context) error {
 		Group: n.cfg.SinkGroup,
 		Kinds: sinkKinds,
 		NewLoader: func(kind event.Kind, partition int32) (kafka.Loader, error) {
-			return sink.Loader(kind.Topic(), partition)
+			l, err := sink.Loader(kind.Topic(), partition)
+			return loader{l}, err
 		},
 		Instance:       n.cfg.Instance,
 		SessionTimeout: n.cfg.SessionTimeout,
@@ -236,6 +242,7 @@ func (n *node) sink(ctx context.Context) error {
 		return err
 	}
 	n.ops.check("sink", feed.Ready)
+	n.ops.check("inserts", sink.Ready)
 	n.ops.check("clickhouse", func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -245,4 +252,11 @@ func (n *node) sink(ctx context.Context) error {
 		return fmt.Errorf("sink: %w", err)
 	}
 	return nil
+}
+
+// loader lets the feed, which knows nothing of ClickHouse, have its batches.
+type loader struct{ *clickhouse.Loader }
+
+func (l loader) Seal(first, last int64, repeated bool) kafka.Batch {
+	return l.Loader.Seal(first, last, repeated)
 }

@@ -38,9 +38,9 @@ const (
 	onDecode
 	// onPlan commits offsets: a batch's plan, or what is released.
 	onPlan
-	// onInsert is in Loader.Write and not known to wait there.
+	// onInsert has nothing to do before the oldest batch in flight is stored, which is not known to wait.
 	onInsert
-	// onSlot waits in Loader.Write for other batches, of which only so many are written at once.
+	// onSlot has nothing to do before the oldest batch in flight is stored, which waits for others, of which only so many are written at once.
 	onSlot
 
 	activities
@@ -57,7 +57,7 @@ var (
 )
 
 // timeAccount is where the time of one loop goes: one clock read a change of
-// activity. The loop's goroutine enters, scrapes read.
+// activity. The loop's goroutine enters, or for it one that it waits for; scrapes read.
 type timeAccount struct {
 	mu    sync.Mutex
 	on    activity
@@ -163,21 +163,21 @@ func (l *timeLedger) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// PhasedLoader is a Loader whose Write can tell what it spends its time on.
-type PhasedLoader interface {
-	Loader
-	// Phases is called once, before the first Add. From then on, Write calls enter whenever it begins something else, in
+// PhasedBatch is a Batch whose writes can tell what they spend their time on.
+type PhasedBatch interface {
+	Batch
+	// Phases is called once, before the first write. From then on, a write calls enter whenever it begins something else, in
 	// its caller's goroutine: with "slot" before it waits for other batches, "insert" before it talks to the store, and "backoff" before
 	// it waits to try again.
 	Phases(enter func(phase string))
 }
 
-// writePhase is the activity that a PhasedLoader names.
+// writePhase is the activity that a PhasedBatch names.
 func writePhase(phase string) activity {
 	for _, on := range []activity{onSlot, onInsert, onBackoff} {
 		if activityNames[on] == phase {
 			return on
 		}
 	}
-	panic(fmt.Sprintf("kafka: a loader's write has no phase %q", phase))
+	panic(fmt.Sprintf("kafka: a batch's write has no phase %q", phase))
 }

@@ -152,7 +152,16 @@ type phasedShelf struct {
 	enter func(string)
 }
 
-func (s *phasedShelf) Phases(enter func(string)) { s.enter = enter }
+func (s *phasedShelf) Seal(first, last int64, repeated bool) Batch {
+	return &phasedCrate{s.shelf.Seal(first, last, repeated).(*crate), s}
+}
+
+type phasedCrate struct {
+	*crate
+	shelf *phasedShelf
+}
+
+func (c *phasedCrate) Phases(enter func(string)) { c.shelf.enter = enter }
 
 func TestFeedTimeAddsUp(t *testing.T) {
 	t.Parallel()
@@ -164,7 +173,7 @@ func TestFeedTimeAddsUp(t *testing.T) {
 	inPhase, next := make(chan struct{}), make(chan struct{})
 	fc.NewLoader = func(k event.Kind, p int32) (Loader, error) {
 		s := &phasedShelf{}
-		s.shelf = &shelf{w: w, tp: topicPartition{cfg.Topic(k), p}, limit: 50, before: func(context.Context, *shelf) error {
+		s.shelf = &shelf{w: w, tp: topicPartition{cfg.Topic(k), p}, limit: 50, before: func(context.Context) error {
 			if k != event.KindPlayer {
 				return nil
 			}

@@ -115,14 +115,19 @@ type sink struct {
 	done *atomic.Int64
 }
 
-func (s *sink) Add(event.Record)   { s.rows++ }
-func (s *sink) Due(time.Time) bool { return s.rows >= 20_000 }
-func (s *sink) Write(context.Context, int64, int64) error {
-	s.done.Add(int64(s.rows))
-	s.rows = 0
-	return nil
+func (s *sink) Add(event.Record) *event.Error { s.rows++; return nil }
+func (s *sink) Due(time.Time) bool            { return s.rows >= 20_000 }
+func (s *sink) Seal(int64, int64, bool) Batch { b := forgotten{s.done, s.rows}; s.rows = 0; return b }
+func (s *sink) Discard()                      { s.rows = 0 }
+
+type forgotten struct {
+	done *atomic.Int64
+	rows int
 }
-func (s *sink) Discard() { s.rows = 0 }
+
+func (b forgotten) Write(context.Context) (bool, error)                  { b.done.Add(int64(b.rows)); return false, nil }
+func (b forgotten) WriteHalves(context.Context) ([]event.Refusal, error) { return nil, nil }
+func (b forgotten) Close()                                               {}
 
 // BenchmarkFeed is Kafka → a store that costs nothing, journalled. One op is one record.
 func BenchmarkFeed(b *testing.B) {

@@ -56,6 +56,10 @@ var conformance = []struct {
 	{"RedeliveryOfARedelivered", testRedeliveryOfARedelivered},
 	{"RedeliveryFenced", testRedeliveryFenced},
 	{"RedeliveryEndsWhatIsOpen", testRedeliveryEndsWhatIsOpen},
+	{"FeedRepeatsEveryPlannedBatch", testFeedRepeatsEveryPlannedBatch},
+	{"FeedDeadLettersPoison", testFeedDeadLettersPoison},
+	{"FeedDeadLettersUndecodable", testFeedDeadLettersUndecodable},
+	{"FeedStopsAtRefusedDeadLetters", testFeedStopsAtRefusedDeadLetters},
 }
 
 // underConsumerProtocol are those that hold in groups that the brokers balance, too.

@@ -19,18 +19,34 @@ import (
 )
 
 // Loader fills an external store from one topic-partition. The feed calls it
-// from one goroutine. A batch is what was added since the last Write or Discard.
+// from one goroutine. The open batch is what was added since the last Seal or Discard.
 type Loader interface {
-	// Add takes one record into the batch. Its bytes may be kept until the batch ends.
-	Add(r event.Record)
-	// Due says whether the batch should be written now, by its size or its age.
+	// Add takes one record into the open batch. Its bytes may be kept until the batch is closed. A record that the store
+	// could never hold is left out, and refused says why, until the next Add: the feed dead-letters it, unless it is of a
+	// raw kind, whose every record the processors have judged and dead-lettered by the same decoder.
+	Add(r event.Record) (refused *event.Error)
+	// Due says whether the open batch should be written now, by its size or its age.
 	Due(now time.Time) bool
-	// Write stores the batch under the token (topic, partition, first, last), which the store must recognise when the same
-	// range is written again. It retries by itself until it has succeeded or ctx is done; any other error is
-	// permanent and ends the feed. After success the batch is empty.
-	Write(ctx context.Context, first, last int64) error
-	// Discard empties the batch: somebody else will write it.
+	// Seal ends the open batch, which covers the offsets first to last, and returns it. repeated says that a
+	// journalled plan names the range, so that all or a part of it may be stored already.
+	Seal(first, last int64, repeated bool) Batch
+	// Discard empties the open batch: somebody else will write it.
 	Discard()
+}
+
+// Batch is one sealed batch, written from a goroutine of its own. Several of one
+// Loader may be written at once, and end in any order.
+type Batch interface {
+	// Write stores the batch under the token (topic, partition, first, last), which the store must recognise when the same
+	// range is written again. It retries by itself until it has succeeded or ctx is done. refused says that the store refuses the
+	// data, so that nothing, or not all, of it is stored; err is then what the store said. Any other error is
+	// permanent and ends the feed.
+	Write(ctx context.Context) (refused bool, err error)
+	// WriteHalves stores a refused batch in parts whose ranges and tokens depend on its range alone, down to single
+	// records, and returns those that the store refuses, in offset order. The whole is never written again. It may be repeated.
+	WriteHalves(ctx context.Context) ([]event.Refusal, error)
+	// Close gives up the batch's memory. It is called once, after the last write.
+	Close()
 }
 
 // FeedConfig describes a feed. Group, Kinds and NewLoader are required.
@@ -44,12 +60,17 @@ type FeedConfig struct {
 	// it, unwritten, until then. A process that loses its name to another ends with an error. Default: a new member at every start.
 	// It needs GroupClassic.
 	Instance string
-	// MaxBufferedBytes of one topic-partition before its fetching pauses; a batch in its Loader is apart. Default 8 MiB.
+	// InFlight is how many batches of one topic-partition may be on their way into the store. Default 2. What bounds
+	// memory is 1 + InFlight batches a topic-partition, of which Ahead counts the most that come together.
+	InFlight int
+	// Ahead bounds, over all topic-partitions, the batches in flight beyond the first of theirs. Default 4.
+	Ahead int
+	// MaxBufferedBytes of one topic-partition before its fetching pauses; batches are apart. Default 8 MiB.
 	MaxBufferedBytes int64
 	// BacklogAge is how long a batch may wait to fill, whatever its Loader says of its age, while the log holds more
 	// records for it. Default 2 s.
 	BacklogAge time.Duration
-	// RevokeTimeout is how long a write in flight may go on when its partition is taken away. Default 15 s, or half of SessionTimeout if that is less; under SessionTimeout.
+	// RevokeTimeout is how long writes in flight may go on when its partition is taken away. Default 15 s, or half of SessionTimeout if that is less; under SessionTimeout.
 	RevokeTimeout time.Duration
 	// ShutdownTimeout is how long Run may take to write what is buffered and leave the group. Default 15 s.
 	ShutdownTimeout time.Duration
@@ -63,7 +84,12 @@ type FeedConfig struct {
 	Logger *slog.Logger
 }
 
+// maxInFlight keeps a plan well within what brokers take as metadata: 4 KiB by default.
+const maxInFlight = 64
+
 func (c FeedConfig) withDefaults(cfg Config) FeedConfig {
+	c.InFlight = orDefault(c.InFlight, 2)
+	c.Ahead = orDefault(c.Ahead, 4)
 	c.MaxBufferedBytes = orDefault(c.MaxBufferedBytes, 8<<20)
 	c.BacklogAge = orDefault(c.BacklogAge, 2*time.Second)
 	c.SessionTimeout = orDefault(c.SessionTimeout, 45*time.Second)
@@ -103,6 +129,9 @@ func (c FeedConfig) Validate() error {
 	if c.NewLoader == nil {
 		bad("no loader")
 	}
+	if c.InFlight < 0 || c.InFlight > maxInFlight || c.Ahead < 0 {
+		bad("batches in flight: %d and %d ahead are not between 0 and %d", c.InFlight, c.Ahead, maxInFlight)
+	}
 	if c.MaxBufferedBytes < 0 {
 		bad("max buffered bytes %d is negative", c.MaxBufferedBytes)
 	}
@@ -122,14 +151,18 @@ func (c FeedConfig) Validate() error {
 
 // Feed consumes into an external store so that every record is stored once,
 // given that the store recognises a repeated token. One batch is one contiguous
-// offset range of one topic-partition:
+// offset range of one topic-partition, and several are in flight at once:
 //
-//	1  commit offset=first, metadata "v1 last=<last>"   the plan: repeatable from here on
-//	2  Loader.Write(first, last)                        token: the same on every attempt
-//	3  commit offset=last+1                             or together with the next plan
+//	1  commit offset=first, metadata "v2 last=<last>,<last>…"   the plan: repeatable from here on
+//	2  Batch.Write, all of them at once                         token: the same on every attempt
+//	3  commit offset=last+1 of the contiguous prefix that is stored, together with the next plan
 //
 // Whoever is assigned the partition after a crash between 1 and 3 reads the plan
-// and writes exactly that range again before anything else.
+// and writes exactly those ranges again before anything else.
+//
+// A batch that the store refuses is stored in halves, down to the records that it
+// refuses, and those go to the dead-letter topic, class poison, before the range is
+// released: land and commitLetters tell how each of them gets there exactly once.
 type Feed struct {
 	conf    Config
 	cfg     FeedConfig
@@ -140,6 +173,9 @@ type Feed struct {
 	cl    *kgo.Client
 	adm   *kadm.Client
 	watch *monitor
+
+	// ahead holds one token per batch in flight beyond the first of its partition.
+	ahead chan struct{}
 
 	mu         sync.Mutex
 	partitions map[topicPartition]*feedPartition
@@ -163,7 +199,7 @@ func NewFeed(conf Config, cfg FeedConfig) (*Feed, error) {
 	}
 	cfg = cfg.withDefaults(conf)
 	conf.Logger = cfg.Logger
-	f := &Feed{conf: conf, cfg: cfg, log: cfg.Logger, kinds: map[string]event.Kind{}, partitions: map[topicPartition]*feedPartition{}, waiting: "not started"}
+	f := &Feed{conf: conf, cfg: cfg, log: cfg.Logger, kinds: map[string]event.Kind{}, partitions: map[topicPartition]*feedPartition{}, waiting: "not started", ahead: make(chan struct{}, cfg.Ahead)}
 	for _, k := range cfg.Kinds {
 		f.kinds[conf.Topic(k)] = k
 	}
@@ -294,7 +330,7 @@ func (f *Feed) assigned(cl *kgo.Client, partitions map[string][]int32) {
 	}
 }
 
-// revoked stops workers: at once, or after their write in flight is done and released, for
+// revoked stops workers: at once, or after their writes in flight are done and released, for
 // at most grace. It returns when they have stopped, so nothing of
 // theirs can be committed once the partition has gone.
 func (f *Feed) revoked(partitions map[string][]int32, grace time.Duration) {
@@ -399,6 +435,8 @@ type feedMetrics struct {
 	records  *prometheus.CounterVec // topic
 	batches  *prometheus.CounterVec // topic
 	repeats  *prometheus.CounterVec // topic
+	halved   *prometheus.CounterVec // topic
+	letters  *prometheus.CounterVec // topic, class
 	rows     prometheus.Histogram
 	write    prometheus.Histogram
 	retries  *prometheus.CounterVec // class
@@ -419,6 +457,8 @@ func newFeedMetrics(group string, reg prometheus.Registerer) (*feedMetrics, erro
 		records:  r.counters("records_total", "Records written.", "topic"),
 		batches:  r.counters("batches_total", "Batches written.", "topic"),
 		repeats:  r.counters("repeated_batches_total", "Batches that a journalled plan made this member write again.", "topic"),
+		halved:   r.counters("halved_batches_total", "Batches that the store refused, and that were stored in halves.", "topic"),
+		letters:  r.counters("dead_letters_total", "Records that the store refused, or that cannot be decoded though the processors published them.", "topic", "class"),
 		rows:     r.histogram("batch_records", "Records of a batch.", prometheus.ExponentialBuckets(1, 4, 11)),
 		write:    r.histogram("write_seconds", "Time to write a batch, the loader's retries included.", prometheus.ExponentialBuckets(0.001, 2, 16)),
 		retries:  r.counters("commit_retries_total", "Offset commits tried again.", "cause"),

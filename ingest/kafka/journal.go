@@ -19,7 +19,7 @@ type Journal struct {
 	Start, End int64
 	// Released is the offset that the group has released up to: every record below it is stored. 0 before its first commit.
 	Released int64
-	// Planned is the offset after the planned batch: records from Released on may be stored up to here, and nothing
+	// Planned is the offset after the last planned batch: records from Released on may be stored up to here, and nothing
 	// beyond. Released when no batch is planned.
 	Planned int64
 }
@@ -49,12 +49,12 @@ func (a *Admin) Journals(ctx context.Context, group string, kinds ...event.Kind)
 			j := Journal{Kind: kind, Topic: topics[i], Partition: p, Start: starts[topics[i]][p], End: end}
 			if o, ok := committed.Lookup(topics[i], p); ok && o.At >= 0 {
 				j.Released, j.Planned = o.At, o.At
-				batch, planned, err := parsePlan(o.Metadata, o.At)
+				batches, planned, err := parsePlan(o.Metadata, o.At)
 				if err != nil {
 					return nil, fmt.Errorf("kafka: group %s on %s/%d: %w: is it a sink's group?", group, j.Topic, p, err)
 				}
 				if planned {
-					j.Planned = batch.last + 1
+					j.Planned = batches.last() + 1
 				}
 			}
 			journals = append(journals, j)

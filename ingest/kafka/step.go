@@ -31,7 +31,18 @@ const (
 	FeedReleased Step = "feed-released" // the group's offset is past it
 )
 
-// Steps are all steps.
+// The steps of a Feed whose store refuses records.
+const (
+	FeedRefused  Step = "feed-refused"  // the store refuses a batch; only this process knows
+	FeedHalved   Step = "feed-halved"   // that is journalled, no part of the batch is written
+	FeedLettered Step = "feed-lettered" // dead letters are in an open transaction, which the release has not joined
+)
+
+// RefusalSteps are the steps that a Feed takes beside those of Steps, between
+// FeedPlanned and FeedWritten and before FeedReleased, when its store refuses records.
+func RefusalSteps() []Step { return []Step{FeedRefused, FeedHalved, FeedLettered} }
+
+// Steps are the steps that every pipeline takes.
 func Steps() []Step {
 	return []Step{
 		StageAdopting, StageRestored, StageGathered, StageBegun, StageProduced, StageCommitting, StageEnded, StageApplied,
