@@ -6,7 +6,7 @@ PYTHON   := $(CACHE)/python/bin/python
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 ARGS     :=
 
-.PHONY: build demo test bench lint generate chdb python clean
+.PHONY: build demo test bench lint generate chdb kafka python clean
 
 build: ## Build bin/droplift
 	@go build -ldflags '-X main.version=$(VERSION)' -o $(BIN) .
@@ -16,11 +16,11 @@ demo: build chdb ## Play a drop from end to end on this machine (ARGS=--exit end
 
 # The packages run with the race detector; the root tests drive whole processes and real data sets, which it would
 # make several times slower.
-test: lint chdb python ## Every test
+test: lint chdb kafka python ## Every test
 	DROPLIFT_PYTHON="$$(ls $(abspath $(PYTHON)) 2>/dev/null)" go test -race -timeout 40m $$(go list ./... | grep -v '/droplift$$')
 	go test -timeout 40m .
 
-bench: build chdb ## Measure the bars; writes bench.json
+bench: build chdb kafka ## Measure the bars; writes bench.json
 	go test -run '^$$' -bench '^BenchmarkBars$$' -benchtime 1x -timeout 40m .
 
 lint: ## Formatting, vet
@@ -32,6 +32,9 @@ generate: ## Rewrite generated files: codec, schemas, dashboards
 
 chdb: ## Fetch the pinned ClickHouse library (npm, checksum verified, cached)
 	@deploy/embedded/fetch-chdb.sh
+
+kafka: ## Fetch the pinned Apache Kafka that tests and benchmarks run (Maven, cached)
+	@deploy/apachekafka/fetch-kafka.sh
 
 python: $(PYTHON) ## Python clients that the tests drive the embedded servers with
 $(PYTHON): deploy/embedded/testdata/requirements.txt

@@ -14,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/ingest/kafka"
 	"github.com/droplift/droplift/processors"
@@ -104,13 +103,11 @@ func benchState(b *testing.B, bars *bars, r *recording) {
 	runtime.KeepAlive(partition)
 }
 
-func benchRestore(b *testing.B, bars *bars, r *recording) {
+func benchRestore(b *testing.B, bars *bars, r *recording, brokers []string) {
 	values := churnState(b, r)
 	const players = 1_000_000
-	broker := embeddedtest.Kafka(b)
 	cfg := benchConfig(b)
-	var took, cores []float64
-	n := newBenchNode(b, cfg, &servers{Brokers: broker.Addrs()})
+	n := newBenchNode(b, cfg, &servers{Brokers: brokers})
 	if err := n.topics(b.Context()); err != nil {
 		b.Fatal(err)
 	}
@@ -149,20 +146,37 @@ func benchRestore(b *testing.B, bars *bars, r *recording) {
 	}
 	client.Close()
 
-	for range 3 {
-		n := newBenchNode(b, cfg, &servers{Brokers: broker.Addrs()})
-		runtime.GC()
-		watch := startStopwatch()
-		roles := startRoles(b, n, map[string]role{"process": n.processors})
-		elapsed := time.Since(watch.began).Seconds()
-		_, busy := watch.stop(b, players)
-		roles.stop()
-		took, cores = append(took, elapsed), append(cores, busy)
+	measure := func(name string, cfg *Config) {
+		var took, cores []float64
+		for range 3 {
+			n := newBenchNode(b, cfg, &servers{Brokers: brokers})
+			runtime.GC()
+			watch := startStopwatch()
+			roles := startRoles(b, n, map[string]role{"process": n.processors})
+			elapsed := time.Since(watch.began).Seconds()
+			_, busy := watch.stop(b, players)
+			roles.stop()
+			took, cores = append(took, elapsed), append(cores, busy)
+		}
+		bars.add(barRow{Name: name, Value: median(took), Unit: "s", Bar: 5, Limit: atMost, Cores: median(cores), Runs: len(took)})
 	}
-	bars.add(barRow{
-		Name: "restore 1 M players from the change-log (no snapshot yet), group join included", Value: median(took), Unit: "s", Bar: 5, Limit: atMost,
-		Cores: median(cores), Runs: len(took),
+	bare := *cfg
+	bare.SnapshotDir = "none"
+	measure("restore 1 M players from the change-log alone, group join included", &bare)
+
+	writing := *cfg
+	writing.SnapshotInterval = time.Second
+	n = newBenchNode(b, &writing, &servers{Brokers: brokers})
+	roles := startRoles(b, n, map[string]role{"process": n.processors})
+	roles.await("a snapshot of every partition", func() bool {
+		return gathered(b, n, "droplift_stage_snapshots_written_total") >= float64(cfg.KafkaPartitions)
 	})
+	b.Logf("%.0f B of snapshots; a partition was held for %.3f s, and written within %.3f s, on average",
+		gathered(b, n, "droplift_stage_snapshot_written_bytes_total"),
+		gathered(b, n, "droplift_stage_snapshot_copy_seconds")/float64(cfg.KafkaPartitions),
+		gathered(b, n, "droplift_stage_snapshot_seconds")/float64(cfg.KafkaPartitions))
+	roles.stop()
+	measure("restore 1 M players from snapshots, group join included", cfg)
 }
 
 // roles are a node's roles while a benchmark runs them.

@@ -208,7 +208,8 @@ func (s *steady) note(batch []event.Message) {
 	}
 }
 
-// askClickHouse asks which offsets are stored. A partition's batches are stored in order, so all before the last one are.
+// askClickHouse asks which offsets are stored. A partition's batches are stored in order, so all before the last one are: the sink
+// has a second one in flight only when the first takes over two seconds, which would show by itself.
 func (s *steady) askClickHouse(ctx context.Context) error {
 	client, err := s.node.cfg.openWriter(ctx, s.node.servers.ClickhouseURL, s.node.log)
 	if err != nil {

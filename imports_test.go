@@ -21,7 +21,8 @@ var mayImport = map[string][]string{
 	".":                   {"*"},
 	"ingest/event":        {},
 	"ingest/event/gen":    {},
-	"ingest/kafka":        {"ingest/event"},
+	"ingest/kafka":        {"ingest/event", "ingest/snapshot"}, // restores from them
+	"ingest/snapshot":     {},
 	"ingest/collector":    {"ingest/event"},
 	"ingest/simulate":     {"ingest/event"},
 	"ingest/replay":       {"ingest/event"},
@@ -36,12 +37,15 @@ var mayImport = map[string][]string{
 	"dashboards/*":        {"sql", "dashboards"},
 	"deploy/embedded":     {},
 	"deploy/embedded/*":   {"deploy/embedded"},
+	"deploy/apachekafka":  {},
+	// Its tests are skipped or required the same way.
+	"deploy/apachekafka/*": {"deploy/apachekafka", "deploy/embedded/embeddedtest"},
 }
 
 // onlyUsers names the one home of a library whose types must not spread.
 var onlyUsers = map[string][]string{
-	// The embedded broker settles with a client what a crash left open in it.
-	"github.com/twmb/franz-go/pkg/kgo":          {"ingest/kafka", "deploy/embedded"},
+	// The embedded broker settles with a client what a crash left open in it; Apache Kafka is asked whether it serves yet.
+	"github.com/twmb/franz-go/pkg/kgo":          {"ingest/kafka", "deploy/embedded", "deploy/apachekafka"},
 	"github.com/twmb/franz-go/pkg/kadm":         {"ingest/kafka"},
 	"github.com/twmb/franz-go/pkg/kfake":        {"deploy/embedded"},
 	"github.com/ClickHouse/clickhouse-go":       {"sinks/clickhouse"},

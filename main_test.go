@@ -14,7 +14,7 @@ const asDroplift = "DROPLIFT_TEST_AS_DROPLIFT"
 func TestMain(m *testing.M) {
 	embedded.MaybeRunChild()
 	if os.Getenv(asDroplift) != "" {
-		os.Exit(run(os.Args[1:]))
+		os.Exit(run(os.Args[1:], adjustForTests))
 	}
 	embeddedtest.Main(m)
 }

@@ -96,7 +96,8 @@ func (c *Config) openReader(ctx context.Context, url string, log *slog.Logger) (
 
 // MigrateCmd creates or upgrades the tables.
 type MigrateCmd struct {
-	DryRun bool `help:"List what would be applied."`
+	DryRun      bool `help:"List what would be applied."`
+	RepairViews bool `help:"Then make materialized views that were dropped or changed by hand anew, and fill them from their base tables."`
 }
 
 func (c *MigrateCmd) Run(ctx context.Context, cfg *Config) error {
@@ -115,6 +116,13 @@ func (c *MigrateCmd) Run(ctx context.Context, cfg *Config) error {
 	}
 	if err == nil && len(migrations) == 0 {
 		fmt.Println("The schema is up to date.")
+	}
+	if err != nil || c.DryRun || !c.RepairViews {
+		return err
+	}
+	views, err := client.RepairViews(ctx)
+	for _, view := range views {
+		fmt.Println(view, "repaired")
 	}
 	return err
 }

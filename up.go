@@ -106,6 +106,9 @@ func newNode(cfg *Config, log *slog.Logger, ops *operations, servers *servers) (
 	if err != nil {
 		return nil, err
 	}
+	if err := cfg.limitMemory(log); err != nil {
+		return nil, err
+	}
 	return &node{cfg: cfg, log: log, ops: ops, servers: servers, kafka: conf}, nil
 }
 
@@ -174,9 +177,13 @@ func (n *node) processors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stage, err := n.cfg.newStage(n.kafka, catalogue, n.ops, n.log)
+	instance, release, err := n.cfg.claimInstance()
 	if err != nil {
 		return err
+	}
+	stage, err := n.newStage(instance, catalogue)
+	if err != nil {
+		return errors.Join(err, release())
 	}
 	n.ops.check("catalogue", catalogue.Ready)
 	n.ops.check("process", stage.Ready)
@@ -187,7 +194,7 @@ func (n *node) processors(ctx context.Context) error {
 	go func() { followed <- catalogue.Run(following) }()
 	err = stage.Run(ctx)
 	stop()
-	return errors.Join(err, <-followed)
+	return errors.Join(err, <-followed, release())
 }
 
 // sink is the role that stores every topic in ClickHouse.
@@ -208,7 +215,12 @@ func (n *node) sink(ctx context.Context) error {
 	if err := client.CheckSchema(ctx); err != nil {
 		return err
 	}
+	threads, err := client.ServerThreads(ctx)
+	if err != nil {
+		return err
+	}
 	sink, err := clickhouse.NewSink(client, clickhouse.SinkConfig{
+		Threads:    threads,
 		Flush:      clickhouse.FlushPolicy{MaxRecords: n.cfg.SinkBatchRows, MaxBytes: n.cfg.SinkBatchBytes, MaxAge: n.cfg.SinkBatchAge},
 		Registerer: n.ops.registry,
 	})
@@ -219,14 +231,18 @@ func (n *node) sink(ctx context.Context) error {
 		Group: n.cfg.SinkGroup,
 		Kinds: sinkKinds,
 		NewLoader: func(kind event.Kind, partition int32) (kafka.Loader, error) {
-			return sink.Loader(kind.Topic(), partition)
+			l, err := sink.Loader(kind.Topic(), partition)
+			return loader{l}, err
 		},
-		Logger: n.log,
+		Instance:       n.cfg.Instance,
+		SessionTimeout: n.cfg.SessionTimeout,
+		Logger:         n.log,
 	})
 	if err != nil {
 		return err
 	}
 	n.ops.check("sink", feed.Ready)
+	n.ops.check("inserts", sink.Ready)
 	n.ops.check("clickhouse", func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -236,4 +252,11 @@ func (n *node) sink(ctx context.Context) error {
 		return fmt.Errorf("sink: %w", err)
 	}
 	return nil
+}
+
+// loader lets the feed, which knows nothing of ClickHouse, have its batches.
+type loader struct{ *clickhouse.Loader }
+
+func (l loader) Seal(first, last int64, repeated bool) kafka.Batch {
+	return l.Loader.Seal(first, last, repeated)
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/ingest/kafka"
 	"github.com/droplift/droplift/ingest/simulate"
@@ -76,7 +78,11 @@ func (w *watch) drain(ctx context.Context, label string) error {
 	ticker := time.NewTicker(drainLook)
 	defer ticker.Stop()
 	for quiet := 0; quiet < 2; quiet++ {
-		behind, _, err := w.behind(ctx)
+		// Kafka may be electing whoever knows the answer.
+		behind, err := backoff.Retry(ctx, func() (int64, error) {
+			behind, _, err := w.behind(ctx)
+			return behind, err
+		}, backoff.WithMaxElapsedTime(30*time.Second))
 		if err != nil {
 			return err
 		}

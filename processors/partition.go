@@ -194,9 +194,7 @@ func (p *Partition) Changes(each func(key string, value []byte)) {
 		topic := p.cfg.Inputs[i].Topic()
 		s.changes(func(minute int64, block int, ids []uuid.UUID) {
 			start := len(p.keys)
-			p.keys = append(append(append(p.keys, idsPrefix...), topic...), '/')
-			p.keys = append(strconv.AppendInt(p.keys, minute, 10), '/')
-			p.keys = strconv.AppendInt(p.keys, int64(block), 10)
+			p.keys = appendBlockKey(p.keys, topic, minute, block)
 			var value []byte
 			if ids != nil {
 				value = append(make([]byte, 0, 1+16*len(ids)), blockVersion)
@@ -212,6 +210,40 @@ func (p *Partition) Changes(each func(key string, value []byte)) {
 			start := len(p.keys)
 			p.keys = append(append(p.keys, table.prefix...), key...)
 			each(p.key(start), value)
+		})
+	}
+}
+
+func appendBlockKey(dst []byte, topic string, minute int64, block int) []byte {
+	dst = append(append(append(dst, idsPrefix...), topic...), '/')
+	dst = append(strconv.AppendInt(dst, minute, 10), '/')
+	return strconv.AppendInt(dst, int64(block), 10)
+}
+
+// Snapshot calls each with every committed entry, in the form that Restore takes, each key once and in no
+// order. Call it outside any transaction: before the first Process, or after Commit or Rollback. Keys and values are valid during
+// the call only. It changes nothing, so another goroutine may run it while the owner waits.
+func (p *Partition) Snapshot(each func(key string, value []byte)) {
+	var key, value []byte
+	each(progressKey, p.progressValue)
+	for i, s := range p.seen {
+		topic := p.cfg.Inputs[i].Topic()
+		s.snapshot(func(minute int64, block int, ids *idSet) {
+			key = appendBlockKey(key[:0], topic, minute, block)
+			value = append(value[:0], blockVersion)
+			for _, id := range ids.slots {
+				if id != uuid.Nil {
+					value = append(value, id[:]...)
+				}
+			}
+			each(unsafe.String(&key[0], len(key)), value)
+		})
+	}
+	for _, table := range p.tables {
+		key = append(key[:0], table.prefix...)
+		table.Snapshot(func(rest string, value []byte) {
+			key = append(key[:len(table.prefix)], rest...)
+			each(unsafe.String(&key[0], len(key)), value)
 		})
 	}
 }

@@ -156,10 +156,11 @@ func texts(messages []event.Message) []string {
 	return all
 }
 
-// TestPartitionForgetsAbortsAndSurvivesRestarts compares three partitions over
+// TestPartitionForgetsAbortsAndSurvivesRestarts compares four partitions over
 // seeded histories: one that only commits; one that does every transaction
-// twice, the first time to roll it back; and one that restores from the
-// change-log after every commit.
+// twice, the first time to roll it back; one that restores from the
+// change-log after every commit; and one that restores from a snapshot, taken now and then, and what
+// came after it.
 func TestPartitionForgetsAbortsAndSurvivesRestarts(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
@@ -175,8 +176,14 @@ func TestPartitionForgetsAbortsAndSurvivesRestarts(t *testing.T) {
 				rule := newMinutes()
 				return &side{rule, processors.NewPartition(3, cfg, drops, []processors.Rule{rule}), map[event.Outcome]int{}}
 			}
-			sides := map[string]*side{"straight": newSide(), "aborting": newSide(), "restarting": newSide()}
-			log := map[string][]byte{}
+			sides := map[string]*side{"straight": newSide(), "aborting": newSide(), "restarting": newSide(), "snapshotting": newSide()}
+			names := []string{"straight", "aborting", "restarting", "snapshotting"}
+			logs := map[string]map[string][]byte{"restarting": {}, "snapshotting": {}}
+			type entry struct {
+				key   string
+				value []byte
+			}
+			var snapshot, tail []entry
 			offset, total := int64(0), 0
 			caughtUp := []bool{false, false} // idleness is measured anew after a restart
 			for range 60 {
@@ -191,7 +198,7 @@ func TestPartitionForgetsAbortsAndSurvivesRestarts(t *testing.T) {
 				total += len(records)
 				now := h.clock
 				var want []string
-				for _, name := range []string{"straight", "aborting", "restarting"} {
+				for _, name := range names {
 					s := sides[name]
 					transaction := func(records []event.Record) (outcomes []event.Outcome, messages []string) {
 						for _, r := range records {
@@ -225,8 +232,11 @@ func TestPartitionForgetsAbortsAndSurvivesRestarts(t *testing.T) {
 						t.Fatalf("%s publishes\n%s\nnot\n%s", name, strings.Join(messages, "\n"), strings.Join(want, "\n"))
 					}
 					s.partition.Changes(func(key string, value []byte) {
-						if name == "restarting" {
+						if log := logs[name]; log != nil {
 							log[strings.Clone(key)] = slices.Clone(value)
+						}
+						if name == "snapshotting" {
+							tail = append(tail, entry{strings.Clone(key), slices.Clone(value)})
 						}
 					})
 					s.partition.Commit()
@@ -234,22 +244,44 @@ func TestPartitionForgetsAbortsAndSurvivesRestarts(t *testing.T) {
 						s.outcomes[outcome]++
 					}
 				}
-				live := sides["restarting"]
-				restored := newSide()
-				restored.outcomes = live.outcomes
-				for key, value := range log {
-					if err := restored.partition.Restore(key, value); err != nil {
-						t.Fatal(err)
+				if h.IntN(4) == 0 {
+					snapshot, tail = nil, nil
+					seen := map[string]bool{}
+					sides["snapshotting"].partition.Snapshot(func(key string, value []byte) {
+						if seen[key] {
+							t.Fatalf("key %q is in the snapshot twice", key)
+						}
+						snapshot = append(snapshot, entry{strings.Clone(key), slices.Clone(value)})
+						seen[strings.Clone(key)] = true
+					})
+				}
+				restore := func(name string, entries []entry) *side {
+					live, restored := sides[name], newSide()
+					restored.outcomes = live.outcomes
+					for _, e := range entries {
+						if err := restored.partition.Restore(e.key, e.value); err != nil {
+							t.Fatal(err)
+						}
+					}
+					a, b := live.partition.Stats(), restored.partition.Stats()
+					if a.Watermark != b.Watermark || a.StateKeys != b.StateKeys || a.StateBytes != b.StateBytes {
+						t.Fatalf("%s: restored %v, live %v", name, b, a)
+					}
+					if !maps.Equal(live.rule.contents(t), restored.rule.contents(t)) {
+						t.Fatalf("%s: restored tables differ", name)
+					}
+					return restored
+				}
+				for name, log := range logs {
+					var entries []entry
+					for key, value := range log {
+						entries = append(entries, entry{key, value})
+					}
+					// What a restore from a snapshot leads to must be in the change-log too.
+					if sides[name] = restore(name, entries); name == "snapshotting" {
+						sides[name] = restore(name, slices.Concat(snapshot, tail))
 					}
 				}
-				a, b := live.partition.Stats(), restored.partition.Stats()
-				if a.Watermark != b.Watermark || a.StateKeys != b.StateKeys || a.StateBytes != b.StateBytes {
-					t.Fatalf("restored %v, live %v", b, a)
-				}
-				if !maps.Equal(live.rule.contents(t), restored.rule.contents(t)) {
-					t.Fatal("restored tables differ")
-				}
-				sides["restarting"] = restored
 				if s, u := sides["straight"], sides["aborting"]; fmt.Sprint(s.partition.Stats()) != fmt.Sprint(u.partition.Stats()) || !maps.Equal(s.rule.contents(t), u.rule.contents(t)) {
 					t.Fatal("aborts left something behind")
 				}
@@ -386,7 +418,7 @@ func TestRestoreNamesWhatIsWrong(t *testing.T) {
 		{"_/ids/checkout/5/0", "\x01", `does not read "checkout"`},
 		{"_/ids/player/5/0", "\x02", "version 2"},
 		{"_/ids/player/5", "\x01", "not a number"},
-		{"_/progress", "\x07", "unknown version"},
+		{"_/progress", "\x07", "version 7: a newer droplift wrote it"},
 		{"_/progress", "\x01\x02", "cut short"},
 		{"_/progress", "\x01\x02\x02\x05other\x02\x02", `input "other"`},
 	} {

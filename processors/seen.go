@@ -145,6 +145,15 @@ func (s *seen) end() {
 	s.last, s.fresh, s.expired = nil, s.fresh[:0], s.expired[:0]
 }
 
+// snapshot lists every bucket as one block, in place of its last: restored, it
+// holds the same IDs and goes on with the same block numbers, so that what expires later
+// deletes the blocks that the change-log has.
+func (s *seen) snapshot(each func(minute int64, block int, ids *idSet)) {
+	for minute, b := range s.buckets {
+		each(minute, b.blocks-1, &b.ids)
+	}
+}
+
 // restore puts one block back, or forgets its bucket when value is nil: all
 // blocks of a bucket are deleted in one transaction, after which none is added.
 func (s *seen) restore(key string, value []byte) error {
@@ -165,18 +174,19 @@ func (s *seen) restore(key string, value []byte) error {
 		}
 		return nil
 	}
-	if len(value)%16 != 1 {
-		return fmt.Errorf("event IDs of %d bytes are not a whole number of them", len(value))
+	_, ids, err := Version(value, blockVersion)
+	if err != nil {
+		return fmt.Errorf("event IDs: %w", err)
 	}
-	if value[0] != blockVersion {
-		return fmt.Errorf("event IDs in version %d, this program reads version %d", value[0], blockVersion)
+	if len(ids)%16 != 0 {
+		return fmt.Errorf("event IDs of %d bytes are not a whole number of them", len(ids))
 	}
 	if b == nil {
 		b = &bucket{minute: minute}
 		s.buckets[minute] = b
 	}
 	b.blocks = max(b.blocks, block+1)
-	for ids := value[1:]; len(ids) > 0; ids = ids[16:] {
+	for ; len(ids) > 0; ids = ids[16:] {
 		if b.ids.add(uuid.UUID(ids[:16])) {
 			s.count++
 		}

@@ -18,6 +18,9 @@ type Staged interface {
 	Rollback()
 	// Restore puts back one change-log entry, outside any transaction; a nil value deletes the key. value is copied.
 	Restore(key string, value []byte) error
+	// Snapshot calls each with every committed key, once and in no order, and what Restore takes for it. It
+	// must be called outside any transaction; both are valid during the call only.
+	Snapshot(each func(key string, value []byte))
 	// Len is the number of committed keys, Bytes the size of their keys and encoded values.
 	Len() int
 	Bytes() int64
@@ -25,7 +28,7 @@ type Staged interface {
 
 // Codec encodes a state for the change-log. Decode gets a zero or reused state,
 // must set every field and must not keep data. Data comes from an earlier
-// version of the program, perhaps: start with a version byte.
+// version of the program, perhaps: start with a version byte, see Version.
 type Codec[S any] interface {
 	Append(dst []byte, s *S) []byte
 	Decode(data []byte, s *S) error
@@ -342,6 +345,13 @@ func (t *Table[S]) Restore(key string, value []byte) error {
 	}
 	t.set(c, value)
 	return nil
+}
+
+// Snapshot implements Staged.
+func (t *Table[S]) Snapshot(each func(key string, value []byte)) {
+	for key, c := range t.cells {
+		each(key, c.value)
+	}
 }
 
 func (t *Table[S]) check(data []byte) error {

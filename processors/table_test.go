@@ -213,6 +213,11 @@ func TestTableAgainstModel(t *testing.T) {
 				if got := contents(t, table); !equal(got, committed) {
 					t.Fatalf("contents %v, model %v", got, committed)
 				}
+				snapshot := map[string][]byte{}
+				table.Snapshot(func(key string, value []byte) { snapshot[key] = slices.Clone(value) })
+				if !maps.EqualFunc(snapshot, log, slices.Equal[[]byte]) {
+					t.Fatalf("snapshot %v, the log has %v", snapshot, log)
+				}
 				restored := NewTable("counters", counterCodec{})
 				var bytes int64
 				for key, value := range log {

@@ -5,6 +5,7 @@
 //
 //	migrations.go  the schema's history, with checksums
 //	queries.go     named queries and their declared parameters
+//	views.go       the materialized views that the migrations leave
 //	split.go       statements of a script
 package sql
 

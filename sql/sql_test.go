@@ -130,3 +130,37 @@ func TestParseQuery(t *testing.T) {
 		}
 	}
 }
+
+func TestViews(t *testing.T) {
+	views, err := Views()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(views) == 0 {
+		t.Fatal("no view was found")
+	}
+	for _, v := range views {
+		if v.Name != v.Target+"_from_"+v.Source || !strings.HasPrefix(v.Select, "SELECT") || !strings.HasSuffix(v.Create, v.Select) {
+			t.Errorf("%+v", v)
+		}
+	}
+	history := func(statements ...string) []Migration {
+		return []Migration{{Version: 1, Name: "a", Statements: statements}}
+	}
+	const first, second = "CREATE MATERIALIZED VIEW IF NOT EXISTS b_from_a TO b AS SELECT 1", "CREATE MATERIALIZED VIEW IF NOT EXISTS b_from_a TO b AS SELECT 2"
+	views, err = viewsOf(history(first, "DROP VIEW IF EXISTS b_from_a", second))
+	if err != nil || len(views) != 1 || views[0].Select != "SELECT 2" {
+		t.Errorf("a changed view: %+v, %v", views, err)
+	}
+	if views, err = viewsOf(history(first, "DROP VIEW IF EXISTS b_from_a")); err != nil || len(views) != 0 {
+		t.Errorf("a dropped view: %+v, %v", views, err)
+	}
+	for _, bad := range []string{
+		"CREATE MATERIALIZED VIEW b_from_a TO b AS SELECT 1", "CREATE MATERIALIZED VIEW IF NOT EXISTS c TO b AS SELECT 1",
+		"ALTER TABLE b_from_a MODIFY QUERY SELECT 2", "DROP VIEW b_from_a",
+	} {
+		if _, err := viewsOf(history(bad)); err == nil {
+			t.Errorf("%s: accepted, though nobody could check it later", bad)
+		}
+	}
+}

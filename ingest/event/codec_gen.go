@@ -265,13 +265,15 @@ func (e Reason) String() string {
 		return "clock"
 	case ReasonTooLong:
 		return "too_long"
+	case ReasonPoison:
+		return "poison"
 	}
 	return ""
 }
 
 // Reasons lists every named Reason.
 func Reasons() []Reason {
-	return []Reason{ReasonMalformed, ReasonWrongType, ReasonMissingField, ReasonUnknownType, ReasonUnknownEnum, ReasonOutOfRange, ReasonBadID, ReasonUnknownCurrency, ReasonAmountPrecision, ReasonSplitShares, ReasonDropTimes, ReasonTooLarge, ReasonUnknownDrop, ReasonClock, ReasonTooLong}
+	return []Reason{ReasonMalformed, ReasonWrongType, ReasonMissingField, ReasonUnknownType, ReasonUnknownEnum, ReasonOutOfRange, ReasonBadID, ReasonUnknownCurrency, ReasonAmountPrecision, ReasonSplitShares, ReasonDropTimes, ReasonTooLarge, ReasonUnknownDrop, ReasonClock, ReasonTooLong, ReasonPoison}
 }
 
 // ReasonOf is the Reason of a wire name; ok is false for any other name.
@@ -307,6 +309,8 @@ func ReasonOf(name string) (e Reason, ok bool) {
 		return ReasonClock, true
 	case "too_long":
 		return ReasonTooLong, true
+	case "poison":
+		return ReasonPoison, true
 	}
 	return 0, false
 }

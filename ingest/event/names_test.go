@@ -55,7 +55,7 @@ func TestEnumerations(t *testing.T) {
 	checkNames(t, CacheStatuses(), CacheStatusOf, "[hit miss stale bypass]")
 	checkNames(t, Maturities(), MaturityOf, "[provisional final]")
 	checkNames(t, Reasons(), ReasonOf, "[malformed wrong_type missing_field unknown_type unknown_enum out_of_range bad_id unknown_currency "+
-		"amount_precision split_shares drop_times too_large unknown_drop clock too_long]")
+		"amount_precision split_shares drop_times too_large unknown_drop clock too_long poison]")
 	if got := RequestUnknown.String() + CacheUnknown.String() + TypeUnknown.String() + ReasonNone.String(); got != "" {
 		t.Errorf("unknown values have the name %q", got)
 	}

@@ -35,6 +35,8 @@ const (
 	ReasonClock
 	// ReasonTooLong: a text field is over MaxTextBytes.
 	ReasonTooLong
+	// ReasonPoison: the store refuses the record, though it decodes; the field of its dead letter holds the store's words.
+	ReasonPoison
 )
 
 // MaxRecordBytes bounds one raw record's JSON; MaxTextBytes one text field of any record.

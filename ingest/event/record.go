@@ -30,3 +30,11 @@ const (
 	// DeadLettered records went to the dead-letter topic.
 	DeadLettered
 )
+
+// Refusal is one record that a store could not take in.
+type Refusal struct {
+	Offset int64
+	Reason Reason
+	// Field is the offending field, or for ReasonPoison what the store said.
+	Field string
+}

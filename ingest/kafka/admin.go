@@ -61,12 +61,9 @@ func (l Lag) Records() int64 { return max(0, l.End-l.Committed) }
 func (a *Admin) Lag(ctx context.Context, groups ...string) ([]Lag, error) {
 	var lags []Lag
 	for _, group := range groups {
-		committed, err := a.adm.FetchOffsets(ctx, group)
-		if errors.Is(err, kerr.GroupIDNotFound) {
-			continue
-		}
+		committed, err := a.committed(ctx, group)
 		if err != nil {
-			return nil, fmt.Errorf("kafka: offsets of group %s: %w", group, err)
+			return nil, err
 		}
 		var topics []string
 		for topic := range committed {
@@ -81,17 +78,58 @@ func (a *Admin) Lag(ctx context.Context, groups ...string) ([]Lag, error) {
 		}
 		for topic, partitions := range committed {
 			for p, o := range partitions {
-				if o.Err != nil {
-					return nil, fmt.Errorf("kafka: offset of group %s on %s/%d: %w", group, topic, p, o.Err)
-				}
 				lags = append(lags, Lag{Group: group, Topic: topic, Partition: p, Committed: o.At, End: ends[topic][p], Metadata: o.Metadata})
 			}
 		}
 	}
+	sortLags(lags)
+	return lags, nil
+}
+
+// LagOn is how far a group is behind on every partition of topics, in order. Where it never committed, it has everything to do.
+func (a *Admin) LagOn(ctx context.Context, group string, topics ...string) ([]Lag, error) {
+	// Commits are read before the ends: records that come in between count as lag, not as done.
+	committed, err := a.committed(ctx, group)
+	if err != nil {
+		return nil, err
+	}
+	ends, err := a.EndOffsets(ctx, topics...)
+	if err != nil {
+		return nil, err
+	}
+	var lags []Lag
+	for topic, partitions := range ends {
+		for p, end := range partitions {
+			l := Lag{Group: group, Topic: topic, Partition: p, End: end}
+			if o, ok := committed.Lookup(topic, p); ok {
+				l.Committed, l.Metadata = max(0, o.At), o.Metadata
+			}
+			lags = append(lags, l)
+		}
+	}
+	sortLags(lags)
+	return lags, nil
+}
+
+func sortLags(lags []Lag) {
 	slices.SortFunc(lags, func(a, b Lag) int {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})
-	return lags, nil
+}
+
+// committed is what a group has committed; nothing for a group that never did.
+func (a *Admin) committed(ctx context.Context, group string) (kadm.OffsetResponses, error) {
+	committed, err := a.adm.FetchOffsets(ctx, a.cfg.GroupID(group))
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, nil
+	}
+	if err == nil {
+		err = committed.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("kafka: offsets of group %s: %w", group, err)
+	}
+	return committed, nil
 }
 
 // EndOffsets is the offset after the last committed record of every partition.

@@ -19,9 +19,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -30,9 +32,10 @@ import (
 	"github.com/droplift/droplift/ingest/event"
 )
 
-func TestEnsureTopics(t *testing.T) {
-	_, cfg := newCluster(t)
-	cfg.TopicPrefix = "eu."
+func testEnsureTopics(t *testing.T, k server) {
+	cfg := k.config(t).Config
+	cfg.TopicPrefix += "eu."
+	eu := func(name string) string { return cfg.TopicPrefix + name }
 	adm, err := NewAdmin(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -42,28 +45,29 @@ func TestEnsureTopics(t *testing.T) {
 	if _, err := adm.EnsureTopics(t.Context(), topics); err != nil {
 		t.Fatal(err)
 	}
-	listed, err := adm.adm.ListTopics(t.Context())
+	listed, err := adm.adm.ListTopics(kadm.WithAuthorizedOps(t.Context())) // not from the client's memory
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]int{
-		"eu.player": 3, "eu.latency": 3, "eu.checkout": 3, "eu.subtitle": 2, "eu.drop": 1, "eu.features": 3,
-		"eu.velocity": 3, "eu.dead-letter": 3, "eu.late": 3, "eu.changelog-churn": 3,
+		eu("player"): 3, eu("latency"): 3, eu("checkout"): 3, eu("subtitle"): 2, eu("drop"): 1, eu("features"): 3,
+		eu("velocity"): 3, eu("dead-letter"): 3, eu("late"): 3, eu("redelivered"): 1, eu("changelog-churn"): 3,
 	} {
 		if got := len(listed[name].Partitions); got != want {
 			t.Errorf("%s has %d partitions, want %d", name, got, want)
 		}
 	}
-	if len(listed) != 10 {
-		t.Errorf("%d topics: %v", len(listed), listed.Names())
+	ours := slices.DeleteFunc(listed.Names(), func(name string) bool { return !strings.HasPrefix(name, cfg.TopicPrefix) })
+	if len(ours) != 11 {
+		t.Errorf("%d topics: %v", len(ours), ours)
 	}
-	configs, err := adm.adm.DescribeTopicConfigs(t.Context(), "eu.changelog-churn", "eu.player")
+	configs, err := adm.adm.DescribeTopicConfigs(t.Context(), eu("changelog-churn"), eu("player"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range configs {
 		for _, kv := range c.Configs {
-			if want := map[string]string{"eu.changelog-churn": "compact", "eu.player": "delete"}[c.Name]; kv.Key == "cleanup.policy" && kv.MaybeValue() != want {
+			if want := map[string]string{eu("changelog-churn"): "compact", eu("player"): "delete"}[c.Name]; kv.Key == "cleanup.policy" && kv.MaybeValue() != want {
 				t.Errorf("%s: cleanup.policy is %q", c.Name, kv.MaybeValue())
 			}
 		}
@@ -79,7 +83,7 @@ func TestEnsureTopics(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	for _, want := range []string{`eu.player: retention.ms is "1209600000", configured is "86400000"`, "eu.subtitle has 2 partitions, configured are 5"} {
+	for _, want := range []string{eu("player") + `: retention.ms is "1209600000", configured is "86400000"`, eu("subtitle") + " has 2 partitions, configured are 5"} {
 		if !slices.ContainsFunc(warnings, func(w string) bool { return strings.Contains(w, want) }) {
 			t.Errorf("no warning %q in %q", want, warnings)
 		}
@@ -87,11 +91,42 @@ func TestEnsureTopics(t *testing.T) {
 
 	topics.Partitions = 4
 	_, err = adm.EnsureTopics(t.Context(), topics)
-	for _, name := range []string{"eu.player", "eu.latency", "eu.checkout", "eu.features", "eu.velocity", "eu.changelog-churn"} {
+	for _, name := range []string{eu("player"), eu("latency"), eu("checkout"), eu("features"), eu("velocity"), eu("changelog-churn")} {
 		if err == nil || !strings.Contains(err.Error(), name+" has 3 partitions, but 4 are configured") {
 			t.Errorf("%s: not in %v", name, err)
 		}
 	}
+}
+
+func testEnsureTopicsTogether(t *testing.T, k server) {
+	cfg := k.config(t).Config
+	ensureTogether(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+}
+
+// ensureTogether is processes that start at once: all find the topics, and can use them at once.
+func ensureTogether(t testing.TB, cfg Config, topics Topics) {
+	t.Helper()
+	var group sync.WaitGroup
+	for i := range 6 {
+		group.Go(func() {
+			adm, err := NewAdmin(cfg)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer adm.Close()
+			if warnings, err := adm.EnsureTopics(t.Context(), topics); err != nil || len(warnings) > 0 {
+				t.Errorf("process %d: %v, %q", i, err, warnings)
+				return
+			}
+			for _, topic := range topics.Table(cfg) {
+				if err := Read(t.Context(), cfg, ReadConfig{Topic: topic.Name}, func(int32, event.Record) {}); err != nil {
+					t.Errorf("process %d: %v", i, err)
+				}
+			}
+		})
+	}
+	group.Wait()
 }
 
 // Two processes that start at once do not trip over each other.
@@ -127,8 +162,8 @@ func TestTopicsValidate(t *testing.T) {
 	}
 }
 
-func TestLagAndRead(t *testing.T) {
-	_, cfg := newCluster(t)
+func testLagAndRead(t *testing.T, k server) {
+	cfg := k.config(t).Config
 	ensure(t, cfg, Topics{Partitions: 2})
 	produce(t, cfg, event.KindPlayer, 0, 100, 10)
 	adm, err := NewAdmin(cfg)
@@ -139,7 +174,7 @@ func TestLagAndRead(t *testing.T) {
 	if err := adm.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}
-	cl, err := cfg.newClient("test", kgo.ConsumerGroup("g"), kgo.ConsumeTopics("player"), kgo.DisableAutoCommit())
+	cl, err := cfg.newClient("test", kgo.ConsumerGroup(cfg.GroupID("g")), kgo.ConsumeTopics(cfg.Topic(event.KindPlayer)), kgo.DisableAutoCommit())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +199,7 @@ func TestLagAndRead(t *testing.T) {
 	}
 
 	var offsets []int64
-	rc := ReadConfig{Topic: "player", Partitions: []int32{1}, From: map[int32]int64{1: 5}, To: map[int32]int64{1: 9}}
+	rc := ReadConfig{Topic: cfg.Topic(event.KindPlayer), Partitions: []int32{1}, From: map[int32]int64{1: 5}, To: map[int32]int64{1: 9}}
 	err = Read(t.Context(), cfg, rc, func(p int32, r event.Record) {
 		if p != 1 || r.Kind != event.KindPlayer || r.Timestamp == 0 || len(r.Key) == 0 || len(r.Value) == 0 {
 			t.Errorf("partition %d: %+v", p, r)
@@ -174,7 +209,7 @@ func TestLagAndRead(t *testing.T) {
 	if err != nil || !slices.Equal(offsets, []int64{5, 6, 7, 8}) {
 		t.Errorf("read %v: %v", offsets, err)
 	}
-	for _, rc := range []ReadConfig{{Topic: "nowhere"}, {Topic: "player", Partitions: []int32{7}}} {
+	for _, rc := range []ReadConfig{{Topic: "nowhere"}, {Topic: cfg.Topic(event.KindPlayer), Partitions: []int32{7}}} {
 		if err := Read(t.Context(), cfg, rc, func(int32, event.Record) {}); err == nil {
 			t.Errorf("%+v: read", rc)
 		}
@@ -182,8 +217,8 @@ func TestLagAndRead(t *testing.T) {
 }
 
 // A log that ends in aborted transactions is read to its end, without them.
-func TestReadOverAborted(t *testing.T) {
-	_, cfg := newCluster(t)
+func testReadOverAborted(t *testing.T, k server) {
+	cfg := k.config(t).Config
 	ensure(t, cfg, Topics{Partitions: 1})
 	cl, err := cfg.newClient("test", kgo.TransactionalID("x"))
 	if err != nil {
@@ -194,7 +229,7 @@ func TestReadOverAborted(t *testing.T) {
 		if err := cl.BeginTransaction(); err != nil {
 			t.Fatal(err)
 		}
-		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "player", Value: fmt.Append(nil, i)}).FirstErr(); err != nil {
+		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: cfg.Topic(event.KindPlayer), Value: fmt.Append(nil, i)}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 		if err := cl.EndTransaction(t.Context(), commit); err != nil {
@@ -202,7 +237,7 @@ func TestReadOverAborted(t *testing.T) {
 		}
 	}
 	var got []string
-	for _, r := range contents(t, cfg, "player")[0] {
+	for _, r := range contents(t, cfg, cfg.Topic(event.KindPlayer))[0] {
 		got = append(got, string(r.Value))
 	}
 	if !slices.Equal(got, []string{"0", "2"}) {
@@ -242,10 +277,16 @@ func TestProducer(t *testing.T) {
 		t.Error("a message of no kind was taken")
 	}
 
-	// Kafka's partitioner: the values are those of the Java client's murmur2 for 4 partitions.
+}
+
+// Kafka's partitioner places keys where its own clients do.
+func testProducerPartitions(t *testing.T, k server) {
+	cfg := k.config(t).Config
+	ensure(t, cfg, Topics{})
+	// The values are those of the Java client's murmur2 for 4 partitions.
 	for key, want := range map[string]int32{"21": toPartition(-973932308), "foobar": toPartition(-790332482), "a-little-bit-long-string": toPartition(-985981536), "a-little-bit-longer-string": toPartition(-1486304829)} {
 		publish(t, cfg, event.Message{Kind: event.KindCheckout, Key: []byte(key), Value: []byte(key)})
-		for part, rs := range contents(t, cfg, "checkout") {
+		for part, rs := range contents(t, cfg, cfg.Topic(event.KindCheckout)) {
 			for _, r := range rs {
 				if string(r.Value) == key && part != want {
 					t.Errorf("key %q went to %d, Kafka's clients send it to %d", key, part, want)
@@ -296,7 +337,7 @@ func TestConfigValidate(t *testing.T) {
 		want []string
 	}{
 		"empty":  {Config{}, []string{"brokers: none given"}},
-		"broken": {Config{Brokers: []string{"nohost"}, TopicPrefix: "a b", Compression: "rar", SASL: SASL{Mechanism: "KERBEROS"}}, []string{`"nohost" is not host:port`, "topic prefix", "compression", "KERBEROS"}},
+		"broken": {Config{Brokers: []string{"nohost"}, TopicPrefix: "a b", Compression: "rar", GroupProtocol: "share", SASL: SASL{Mechanism: "KERBEROS"}}, []string{`"nohost" is not host:port`, "topic prefix", "compression", `group protocol: "share"`, "KERBEROS"}},
 		"sasl":   {Config{Brokers: []string{"a:1"}, SASL: SASL{Mechanism: "PLAIN"}}, []string{"needs a user", "needs a password"}},
 		"stray":  {Config{Brokers: []string{"a:1"}, SASL: SASL{User: "u"}, TLS: TLS{CAFile: "x"}}, []string{"no mechanism", "tls is not enabled"}},
 		"oauth":  {Config{Brokers: []string{"a:1"}, SASL: SASL{Mechanism: "OAUTHBEARER"}}, []string{"needs a token"}},

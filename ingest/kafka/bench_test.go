@@ -50,7 +50,7 @@ func benchCluster(b *testing.B) Config {
 	}
 	b.Cleanup(c.Close)
 	cfg := Config{Brokers: c.ListenAddrs(), Compression: "none"}
-	ensure(b, cfg, Topics{Groups: []string{testGroup}})
+	ensure(b, cfg, Topics{Groups: []string{groupOf(cfg)}})
 	return cfg
 }
 
@@ -78,8 +78,9 @@ func (s *sampler) Commit() {
 	s.done.Add(int64(s.n - s.committed))
 	s.committed, s.out = s.n, nil
 }
-func (s *sampler) Rollback()                    { s.n, s.out = s.committed, nil }
-func (s *sampler) Restore(string, []byte) error { return nil }
+func (s *sampler) Rollback()                     { s.n, s.out = s.committed, nil }
+func (s *sampler) Restore(string, []byte) error  { return nil }
+func (s *sampler) Snapshot(func(string, []byte)) {}
 
 // BenchmarkStage is Kafka → trivial task → Kafka, transactional, with 10 % of the
 // records published and logged. One op is one record.
@@ -87,7 +88,7 @@ func BenchmarkStage(b *testing.B) {
 	cfg := benchCluster(b)
 	fill(b, cfg, b.N)
 	var done atomic.Int64
-	s, err := NewStage(cfg, StageConfig{Group: testGroup, Inputs: []event.Kind{event.KindPlayer, event.KindLatency, event.KindCheckout},
+	s, err := NewStage(cfg, StageConfig{Group: groupOf(cfg), Inputs: []event.Kind{event.KindPlayer, event.KindLatency, event.KindCheckout},
 		NewTask: func(int32) Task { return &sampler{done: &done} }})
 	if err != nil {
 		b.Fatal(err)
@@ -114,21 +115,26 @@ type sink struct {
 	done *atomic.Int64
 }
 
-func (s *sink) Add(event.Record)   { s.rows++ }
-func (s *sink) Due(time.Time) bool { return s.rows >= 20_000 }
-func (s *sink) Write(context.Context, int64, int64) error {
-	s.done.Add(int64(s.rows))
-	s.rows = 0
-	return nil
+func (s *sink) Add(event.Record) *event.Error { s.rows++; return nil }
+func (s *sink) Due(time.Time) bool            { return s.rows >= 20_000 }
+func (s *sink) Seal(int64, int64, bool) Batch { b := forgotten{s.done, s.rows}; s.rows = 0; return b }
+func (s *sink) Discard()                      { s.rows = 0 }
+
+type forgotten struct {
+	done *atomic.Int64
+	rows int
 }
-func (s *sink) Discard() { s.rows = 0 }
+
+func (b forgotten) Write(context.Context) (bool, error)                  { b.done.Add(int64(b.rows)); return false, nil }
+func (b forgotten) WriteHalves(context.Context) ([]event.Refusal, error) { return nil, nil }
+func (b forgotten) Close()                                               {}
 
 // BenchmarkFeed is Kafka → a store that costs nothing, journalled. One op is one record.
 func BenchmarkFeed(b *testing.B) {
 	cfg := benchCluster(b)
 	fill(b, cfg, b.N)
 	var done atomic.Int64
-	f, err := NewFeed(cfg, FeedConfig{Group: feedGroup, Kinds: []event.Kind{event.KindPlayer},
+	f, err := NewFeed(cfg, FeedConfig{Group: loadersOf(cfg), Kinds: []event.Kind{event.KindPlayer},
 		NewLoader: func(event.Kind, int32) (Loader, error) { return &sink{done: &done}, nil }})
 	if err != nil {
 		b.Fatal(err)
@@ -156,7 +162,7 @@ func BenchmarkRestore(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	p.topics[event.KindPlayer] = cfg.Changelog(testGroup) // keys and values of the right size in the right topic
+	p.topics[event.KindPlayer] = cfg.Changelog(groupOf(cfg)) // keys and values of the right size in the right topic
 	for i := range b.N {
 		if err := p.Produce(b.Context(), event.Message{Kind: event.KindPlayer, Key: fmt.Appendf(nil, "player-%08d", i), Value: benchValue}); err != nil {
 			b.Fatal(err)
@@ -171,7 +177,7 @@ func BenchmarkRestore(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer adm.Close()
-	st, err := NewStage(cfg, StageConfig{Group: testGroup, Inputs: []event.Kind{event.KindPlayer}, NewTask: func(int32) Task { return nil }})
+	st, err := NewStage(cfg, StageConfig{Group: groupOf(cfg), Inputs: []event.Kind{event.KindPlayer}, NewTask: func(int32) Task { return nil }})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -80,9 +80,8 @@ func nameOf(d *event.Drop) string {
 	return d.Name
 }
 
-func TestCatalogueReadsWhole(t *testing.T) {
-	t.Parallel()
-	_, cfg := newCluster(t)
+func testCatalogueReadsWhole(t *testing.T, k server) {
+	cfg := k.config(t).Config
 	ensure(t, cfg, Topics{})
 	deleted := dropEntry("gone", 1)
 	deleted.Value = nil
@@ -115,9 +114,8 @@ func TestCatalogueReadsWhole(t *testing.T) {
 
 // Whoever has seen a record stamped after a drop was published finds that drop,
 // at once and from many goroutines.
-func TestCatalogueRefreshesOnMiss(t *testing.T) {
-	t.Parallel()
-	_, cfg := newCluster(t)
+func testCatalogueRefreshesOnMiss(t *testing.T, k server) {
+	cfg := k.config(t).Config
 	ensure(t, cfg, Topics{})
 	c, _, _ := startCatalogue(t, cfg, CatalogueConfig{})
 	for round := range 30 {
@@ -213,9 +211,8 @@ func TestCatalogueWaitsForBrokers(t *testing.T) {
 }
 
 // The topic may be compacted and transactional: positions still reach the end.
-func TestCatalogueOverMarkers(t *testing.T) {
-	t.Parallel()
-	_, cfg := newCluster(t)
+func testCatalogueOverMarkers(t *testing.T, k server) {
+	cfg := k.config(t).Config
 	ensure(t, cfg, Topics{})
 	cl, err := cfg.newClient("test", kgo.TransactionalID("catalogue"))
 	if err != nil {
@@ -227,7 +224,7 @@ func TestCatalogueOverMarkers(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := dropEntry(fmt.Sprint("t", i), 1)
-		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "drop", Key: m.Key, Value: m.Value}).FirstErr(); err != nil {
+		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: cfg.Topic(event.KindDrop), Key: m.Key, Value: m.Value}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 		if err := cl.EndTransaction(t.Context(), commit); err != nil {

@@ -19,18 +19,34 @@ import (
 )
 
 // Loader fills an external store from one topic-partition. The feed calls it
-// from one goroutine. A batch is what was added since the last Write or Discard.
+// from one goroutine. The open batch is what was added since the last Seal or Discard.
 type Loader interface {
-	// Add takes one record into the batch. Its bytes may be kept until the batch ends.
-	Add(r event.Record)
-	// Due says whether the batch should be written now, by its size or its age.
+	// Add takes one record into the open batch. Its bytes may be kept until the batch is closed. A record that the store
+	// could never hold is left out, and refused says why, until the next Add: the feed dead-letters it, unless it is of a
+	// raw kind, whose every record the processors have judged and dead-lettered by the same decoder.
+	Add(r event.Record) (refused *event.Error)
+	// Due says whether the open batch should be written now, by its size or its age.
 	Due(now time.Time) bool
-	// Write stores the batch under the token (topic, partition, first, last), which the store must recognise when the same
-	// range is written again. It retries by itself until it has succeeded or ctx is done; any other error is
-	// permanent and ends the feed. After success the batch is empty.
-	Write(ctx context.Context, first, last int64) error
-	// Discard empties the batch: somebody else will write it.
+	// Seal ends the open batch, which covers the offsets first to last, and returns it. repeated says that a
+	// journalled plan names the range, so that all or a part of it may be stored already.
+	Seal(first, last int64, repeated bool) Batch
+	// Discard empties the open batch: somebody else will write it.
 	Discard()
+}
+
+// Batch is one sealed batch, written from a goroutine of its own. Several of one
+// Loader may be written at once, and end in any order.
+type Batch interface {
+	// Write stores the batch under the token (topic, partition, first, last), which the store must recognise when the same
+	// range is written again. It retries by itself until it has succeeded or ctx is done. refused says that the store refuses the
+	// data, so that nothing, or not all, of it is stored; err is then what the store said. Any other error is
+	// permanent and ends the feed.
+	Write(ctx context.Context) (refused bool, err error)
+	// WriteHalves stores a refused batch in parts whose ranges and tokens depend on its range alone, down to single
+	// records, and returns those that the store refuses, in offset order. The whole is never written again. It may be repeated.
+	WriteHalves(ctx context.Context) ([]event.Refusal, error)
+	// Close gives up the batch's memory. It is called once, after the last write.
+	Close()
 }
 
 // FeedConfig describes a feed. Group, Kinds and NewLoader are required.
@@ -39,18 +55,28 @@ type FeedConfig struct {
 	Kinds []event.Kind
 	// NewLoader is called when a topic-partition is assigned; its error is permanent.
 	NewLoader func(kind event.Kind, partition int32) (Loader, error)
-	// MaxBufferedBytes of one topic-partition before its fetching pauses; a batch in its Loader is apart. Default 8 MiB.
+	// Instance, a name by CheckInstance, makes this process a static member. Restarted under it within SessionTimeout it gets its partitions back
+	// and nobody else's move. In return Run does not leave the group when it stops: what the member had waits for
+	// it, unwritten, until then. A process that loses its name to another ends with an error. Default: a new member at every start.
+	// It needs GroupClassic.
+	Instance string
+	// InFlight is how many batches of one topic-partition may be on their way into the store. Default 2. What bounds
+	// memory is 1 + InFlight batches a topic-partition, of which Ahead counts the most that come together.
+	InFlight int
+	// Ahead bounds, over all topic-partitions, the batches in flight beyond the first of theirs. Default 4.
+	Ahead int
+	// MaxBufferedBytes of one topic-partition before its fetching pauses; batches are apart. Default 8 MiB.
 	MaxBufferedBytes int64
 	// BacklogAge is how long a batch may wait to fill, whatever its Loader says of its age, while the log holds more
 	// records for it. Default 2 s.
 	BacklogAge time.Duration
-	// RevokeTimeout is how long a write in flight may go on when its partition is taken away. Default 15 s; under SessionTimeout.
+	// RevokeTimeout is how long writes in flight may go on when its partition is taken away. Default 15 s, or half of SessionTimeout if that is less; under SessionTimeout.
 	RevokeTimeout time.Duration
 	// ShutdownTimeout is how long Run may take to write what is buffered and leave the group. Default 15 s.
 	ShutdownTimeout time.Duration
 	// LagInterval is how often end offsets are asked for. Default 5 s.
 	LagInterval time.Duration
-	// SessionTimeout is when the group gives a silent member's partitions away. Default 45 s.
+	// SessionTimeout is when the group gives a silent member's partitions away, if its protocol is classic. Default 45 s.
 	SessionTimeout time.Duration
 	// Registerer gets the feed's metrics. Default: Config.Registerer.
 	Registerer prometheus.Registerer
@@ -58,13 +84,18 @@ type FeedConfig struct {
 	Logger *slog.Logger
 }
 
+// maxInFlight keeps a plan well within what brokers take as metadata: 4 KiB by default.
+const maxInFlight = 64
+
 func (c FeedConfig) withDefaults(cfg Config) FeedConfig {
+	c.InFlight = orDefault(c.InFlight, 2)
+	c.Ahead = orDefault(c.Ahead, 4)
 	c.MaxBufferedBytes = orDefault(c.MaxBufferedBytes, 8<<20)
 	c.BacklogAge = orDefault(c.BacklogAge, 2*time.Second)
-	c.RevokeTimeout = orDefault(c.RevokeTimeout, 15*time.Second)
+	c.SessionTimeout = orDefault(c.SessionTimeout, 45*time.Second)
+	c.RevokeTimeout = orDefault(c.RevokeTimeout, min(15*time.Second, c.SessionTimeout/2))
 	c.ShutdownTimeout = orDefault(c.ShutdownTimeout, 15*time.Second)
 	c.LagInterval = orDefault(c.LagInterval, 5*time.Second)
-	c.SessionTimeout = orDefault(c.SessionTimeout, 45*time.Second)
 	if c.Registerer == nil {
 		c.Registerer = cfg.Registerer
 	}
@@ -98,13 +129,21 @@ func (c FeedConfig) Validate() error {
 	if c.NewLoader == nil {
 		bad("no loader")
 	}
+	if c.InFlight < 0 || c.InFlight > maxInFlight || c.Ahead < 0 {
+		bad("batches in flight: %d and %d ahead are not between 0 and %d", c.InFlight, c.Ahead, maxInFlight)
+	}
 	if c.MaxBufferedBytes < 0 {
 		bad("max buffered bytes %d is negative", c.MaxBufferedBytes)
 	}
 	if c.BacklogAge < 0 || c.RevokeTimeout < 0 || c.ShutdownTimeout < 0 || c.LagInterval < 0 || c.SessionTimeout < 0 {
 		bad("a time is negative")
 	}
-	if r, s := orDefault(c.RevokeTimeout, 15*time.Second), orDefault(c.SessionTimeout, 45*time.Second); r >= s {
+	if c.Instance != "" {
+		if err := CheckInstance(c.Instance); err != nil {
+			bad("instance %w", err)
+		}
+	}
+	if r, s := c.RevokeTimeout, orDefault(c.SessionTimeout, 45*time.Second); r >= s {
 		bad("revoke timeout %v is not under session timeout %v", r, s)
 	}
 	return errors.Join(errs...)
@@ -112,14 +151,18 @@ func (c FeedConfig) Validate() error {
 
 // Feed consumes into an external store so that every record is stored once,
 // given that the store recognises a repeated token. One batch is one contiguous
-// offset range of one topic-partition:
+// offset range of one topic-partition, and several are in flight at once:
 //
-//	1  commit offset=first, metadata "v1 last=<last>"   the plan: repeatable from here on
-//	2  Loader.Write(first, last)                        token: the same on every attempt
-//	3  commit offset=last+1                             or together with the next plan
+//	1  commit offset=first, metadata "v2 last=<last>,<last>…"   the plan: repeatable from here on
+//	2  Batch.Write, all of them at once                         token: the same on every attempt
+//	3  commit offset=last+1 of the contiguous prefix that is stored, together with the next plan
 //
 // Whoever is assigned the partition after a crash between 1 and 3 reads the plan
-// and writes exactly that range again before anything else.
+// and writes exactly those ranges again before anything else.
+//
+// A batch that the store refuses is stored in halves, down to the records that it
+// refuses, and those go to the dead-letter topic, class poison, before the range is
+// released: land and commitLetters tell how each of them gets there exactly once.
 type Feed struct {
 	conf    Config
 	cfg     FeedConfig
@@ -130,6 +173,9 @@ type Feed struct {
 	cl    *kgo.Client
 	adm   *kadm.Client
 	watch *monitor
+
+	// ahead holds one token per batch in flight beyond the first of its partition.
+	ahead chan struct{}
 
 	mu         sync.Mutex
 	partitions map[topicPartition]*feedPartition
@@ -148,9 +194,12 @@ func NewFeed(conf Config, cfg FeedConfig) (*Feed, error) {
 	if err := errors.Join(conf.Validate(), cfg.Validate()); err != nil {
 		return nil, err
 	}
+	if cfg.Instance != "" && conf.GroupProtocol == GroupConsumer {
+		return nil, fmt.Errorf("feed %q: instance %q needs the classic group protocol", cfg.Group, cfg.Instance)
+	}
 	cfg = cfg.withDefaults(conf)
 	conf.Logger = cfg.Logger
-	f := &Feed{conf: conf, cfg: cfg, log: cfg.Logger, kinds: map[string]event.Kind{}, partitions: map[topicPartition]*feedPartition{}, waiting: "not started"}
+	f := &Feed{conf: conf, cfg: cfg, log: cfg.Logger, kinds: map[string]event.Kind{}, partitions: map[topicPartition]*feedPartition{}, waiting: "not started", ahead: make(chan struct{}, cfg.Ahead)}
 	for _, k := range cfg.Kinds {
 		f.kinds[conf.Topic(k)] = k
 	}
@@ -174,13 +223,8 @@ func (f *Feed) Run(ctx context.Context) error {
 	living, die := context.WithCancel(context.WithoutCancel(ctx))
 	defer die()
 	f.mu.Lock() // the first assignment may arrive at once, and needs what is set below
-	cl, err := f.conf.newClient("feed-"+f.cfg.Group,
-		kgo.ConsumerGroup(f.cfg.Group),
+	cl, err := f.conf.newClient("feed-"+f.cfg.Group, append(append(f.membership().options(), f.balancing()...),
 		kgo.ConsumeTopics(topics...),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
-		kgo.SessionTimeout(f.cfg.SessionTimeout),
-		kgo.HeartbeatInterval(max(f.cfg.SessionTimeout/15, 100*time.Millisecond)),
-		kgo.RebalanceTimeout(f.cfg.SessionTimeout),
 		kgo.WithContext(living),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // lag zero means zero, also behind a transaction's marker
@@ -195,7 +239,7 @@ func (f *Feed) Run(ctx context.Context) error {
 		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, p map[string][]int32) { f.assigned(cl, p) }),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { f.revoked(p, f.cfg.RevokeTimeout) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { f.revoked(p, 0) }),
-	)
+	)...)
 	if err != nil {
 		f.mu.Unlock()
 		return err
@@ -222,6 +266,20 @@ func (f *Feed) Run(ctx context.Context) error {
 	return f.failed
 }
 
+// balancing is who distributes partitions, and how: each on its own, staying where it is if it can, and the others not
+// interrupted.
+//
+// What a Feed rests on holds under both protocols: a partition goes to another member only after revoked has returned, and a
+// member that its group has given up has lost everything, in the client's eyes too, before it is a member again. So whoever
+// may stamp a commit with the newest member epoch still owns what it commits.
+func (f *Feed) balancing() []kgo.Opt {
+	if f.conf.GroupProtocol == GroupConsumer {
+		// The client takes its sticky balancer for the wish to be balanced by the brokers' uniform assignor.
+		return []kgo.Opt{kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer())}
+	}
+	return []kgo.Opt{kgo.Balancers(kgo.CooperativeStickyBalancer())}
+}
+
 // poll hands records over until ctx is done. It never blocks on a partition, so
 // that the member stays in the group however slow the store is.
 func (f *Feed) poll(ctx context.Context) {
@@ -234,6 +292,10 @@ func (f *Feed) poll(ctx context.Context) {
 				continue
 			}
 			failed = true
+			if err := f.membership().ended(fe.Err); err != nil {
+				f.permanent(err)
+				continue
+			}
 			f.log.Warn("fetch failed; retrying", "topic", fe.Topic, "partition", fe.Partition, "error", fe.Err)
 		}
 		f.mu.Lock()
@@ -268,7 +330,7 @@ func (f *Feed) assigned(cl *kgo.Client, partitions map[string][]int32) {
 	}
 }
 
-// revoked stops workers: at once, or after their write in flight is done and released, for
+// revoked stops workers: at once, or after their writes in flight are done and released, for
 // at most grace. It returns when they have stopped, so nothing of
 // theirs can be committed once the partition has gone.
 func (f *Feed) revoked(partitions map[string][]int32, grace time.Duration) {
@@ -281,12 +343,15 @@ func (f *Feed) revoked(partitions map[string][]int32, grace time.Duration) {
 				leaving = append(leaving, p)
 				delete(f.partitions, tp)
 				f.metrics.lag.DeleteLabelValues(topic, strconv.Itoa(int(n)))
-				f.metrics.buffered.DeleteLabelValues(topic, strconv.Itoa(int(n)))
 			}
 		}
 	}
 	f.mu.Unlock()
 	stopPartitions(leaving, (*feedPartition).release, grace)
+	for _, p := range leaving { // a last write may have set them until now
+		f.metrics.buffered.DeleteLabelValues(p.tp.topic, strconv.Itoa(int(p.tp.partition)))
+		f.metrics.newest.DeleteLabelValues(p.tp.topic, strconv.Itoa(int(p.tp.partition)))
+	}
 }
 
 // stopAll drains every worker and says how many did not get through. They stay
@@ -370,6 +435,8 @@ type feedMetrics struct {
 	records  *prometheus.CounterVec // topic
 	batches  *prometheus.CounterVec // topic
 	repeats  *prometheus.CounterVec // topic
+	halved   *prometheus.CounterVec // topic
+	letters  *prometheus.CounterVec // topic, class
 	rows     prometheus.Histogram
 	write    prometheus.Histogram
 	retries  *prometheus.CounterVec // class
@@ -377,8 +444,11 @@ type feedMetrics struct {
 	buffered *prometheus.GaugeVec   // topic, partition
 	pauses   *prometheus.CounterVec // topic
 	lost     *prometheus.CounterVec // topic
-	last     prometheus.Gauge
+	last     *prometheus.GaugeVec   // topic
 	ready    prometheus.Gauge
+	newest   *prometheus.GaugeVec     // topic, partition
+	age      *prometheus.HistogramVec // topic
+	time     *timeLedger
 }
 
 func newFeedMetrics(group string, reg prometheus.Registerer) (*feedMetrics, error) {
@@ -387,6 +457,8 @@ func newFeedMetrics(group string, reg prometheus.Registerer) (*feedMetrics, erro
 		records:  r.counters("records_total", "Records written.", "topic"),
 		batches:  r.counters("batches_total", "Batches written.", "topic"),
 		repeats:  r.counters("repeated_batches_total", "Batches that a journalled plan made this member write again.", "topic"),
+		halved:   r.counters("halved_batches_total", "Batches that the store refused, and that were stored in halves.", "topic"),
+		letters:  r.counters("dead_letters_total", "Records that the store refused, or that cannot be decoded though the processors published them.", "topic", "class"),
 		rows:     r.histogram("batch_records", "Records of a batch.", prometheus.ExponentialBuckets(1, 4, 11)),
 		write:    r.histogram("write_seconds", "Time to write a batch, the loader's retries included.", prometheus.ExponentialBuckets(0.001, 2, 16)),
 		retries:  r.counters("commit_retries_total", "Offset commits tried again.", "cause"),
@@ -394,8 +466,13 @@ func newFeedMetrics(group string, reg prometheus.Registerer) (*feedMetrics, erro
 		buffered: r.gauges("buffered_bytes", "Fetched bytes waiting for the loader.", "topic", "partition"),
 		pauses:   r.counters("pauses_total", "Times that fetching paused because the store is slow.", "topic"),
 		lost:     r.counters("lost_offsets_total", "Offsets that retention removed before they were written.", "topic"),
-		last:     r.gauge("last_write_timestamp_seconds", "Unix time of the last written batch."),
+		last:     r.gauges("last_write_timestamp_seconds", "Unix time of the last written batch.", "topic"),
 		ready:    r.gauge("ready", "1 while the feed has joined its group."),
+		newest: r.gauges("written_record_timestamp_seconds", "Kafka timestamp (Unix seconds) of the last written record; while there is lag, time() minus it is how stale the store is.",
+			"topic", "partition"),
+		age: r.histograms("record_age_seconds", "Age by Kafka timestamp of a batch's oldest record once it is written.", ageBuckets, "topic"),
+		time: newTimeLedger(&r, "Where the time of a topic's workers went, one a partition: idle or fetch (waiting for records without or with lag), "+
+			"decode, plan (committing offsets), insert, slot (waiting for other inserts), rebalance, backoff (after a failure).", true, feedActivities),
 	}
 	return m, r.err()
 }

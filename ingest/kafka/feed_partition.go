@@ -3,48 +3,19 @@ package kafka
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/droplift/droplift/ingest/event"
 )
 
-// plan is the journalled last offset of the batch that starts at the committed
-// offset.
-type plan struct{ last int64 }
-
-func (p plan) String() string { return "v1 last=" + strconv.FormatInt(p.last, 10) }
-
-// parsePlan reads a commit's metadata; ok is false when it holds no plan.
-func parsePlan(metadata string, first int64) (p plan, ok bool, err error) {
-	if metadata == "" {
-		return plan{}, false, nil
-	}
-	digits, found := strings.CutPrefix(metadata, "v1 last=")
-	if !found {
-		return plan{}, false, fmt.Errorf("commit metadata %q is no plan of this program", metadata)
-	}
-	p.last, err = strconv.ParseInt(digits, 10, 64)
-	if err != nil || p.last < first {
-		return plan{}, false, fmt.Errorf("commit metadata %q is no plan for offset %d", metadata, first)
-	}
-	return p, true, nil
-}
-
-// errRevoked ends a worker whose partition has gone.
-var errRevoked = errors.New("kafka: partition revoked")
-
-// feedPartition owns one assigned topic-partition: its loader, its batch and its
-// commits. The poll loop pushes; everything else happens in run's goroutine.
+// feedPartition owns one assigned topic-partition: its loader, its batches and its
+// commits. The poll loop pushes, and each batch in flight is written by a goroutine
+// of its own; everything else happens in run's goroutine.
 type feedPartition struct {
 	feed *Feed
 	tp   topicPartition
@@ -61,24 +32,38 @@ type feedPartition struct {
 	paused    bool
 	logStart  int64
 	high      int64 // end of the log as of the last fetch
-	releasing bool  // stop after the write in flight
+	releasing bool  // stop after the writes in flight
 	draining  bool  // stop after writing what is here
 
+	awaited  *flight      // the one that the worker waits for, if it does; mu guards it
+	time     *timeAccount // of run
 	topicID  [16]byte
 	loader   Loader
 	position int64 // next offset to take; −1 before the first record of a partition nobody has read
-	rows     int
-	opened   time.Time // of the batch
-	first    int64     // of the batch
-	last     int64
-	repeat   *plan        // must be written before anything else
-	released atomic.Int64 // the offset committed without a plan, or a plan's first
+
+	// The open batch: it begins at next, and holds rows up to last.
+	next    int64 // −1 as position
+	last    int64
+	rows    int
+	opened  time.Time
+	oldest  int64              // Kafka timestamp (Unix ms) of its first record
+	newest  int64              // and the highest of them all
+	refused []event.DeadLetter // of its undecodable records
+
+	repeats plan      // must be written before anything else, in this order
+	flights []*flight // planned and not released, in order of their ranges
+	landed  chan *flight
+	writing sync.WaitGroup
+	letters []event.DeadLetter // of released batches, which go with the next commit
+
+	known    commit       // what the group knows
+	released atomic.Int64 // its offset
 	// unwritten is set when the worker stopped with rows in hand.
 	unwritten bool
 }
 
 func newFeedPartition(f *Feed, tp topicPartition) *feedPartition {
-	p := &feedPartition{feed: f, tp: tp, kind: f.kinds[tp.topic], done: make(chan struct{}), wake: make(chan struct{}, 1), position: -1}
+	p := &feedPartition{feed: f, tp: tp, kind: f.kinds[tp.topic], done: make(chan struct{}), wake: make(chan struct{}, 1), position: -1, next: -1, landed: make(chan *flight, f.cfg.InFlight)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
@@ -155,10 +140,19 @@ func (p *feedPartition) asked() (releasing, draining bool) {
 // run works until it is asked to stop, the partition is lost, or a write fails for good.
 func (p *feedPartition) run() {
 	defer close(p.done)
-	defer p.cancel()
+	p.time = p.feed.metrics.time.open(p.tp.topic, onRebalance)
+	defer p.feed.metrics.time.close(p.time)
 	err := p.work()
+	p.unwritten = p.rows > 0 || len(p.flights) > 0 || len(p.repeats) > 0
+	p.cancel()
+	p.writing.Wait()
+	for _, b := range p.flights {
+		b.close()
+		if b.ahead && !b.done {
+			<-p.feed.ahead
+		}
+	}
 	if p.rows > 0 {
-		p.unwritten = true
 		p.loader.Discard()
 	}
 	if err != nil && classify(err) == permanent {
@@ -182,75 +176,133 @@ func (p *feedPartition) work() error {
 		if p.rows > 0 {
 			tick = ticker.C
 		}
+		if on := p.awaiting(); on == onIdle && len(p.flights) > 0 {
+			p.awaitFlight()
+		} else {
+			p.time.enter(on)
+		}
+		var landed *flight
 		select {
 		case <-p.ctx.Done():
 			return errRevoked
+		case landed = <-p.landed:
 		case <-p.wake:
 		case <-tick:
 		}
-		for {
-			releasing, draining := p.asked()
-			if releasing {
-				return p.settle()
-			}
-			records := p.pop()
-			if records == nil {
-				if draining {
-					if err := p.write(); err != nil {
-						return err
-					}
-					return p.settle()
-				}
-				break
-			}
-			if err := p.add(records); err != nil {
+		p.goOn()
+		if landed != nil {
+			if err := p.land(landed); err != nil {
 				return err
 			}
 		}
-		p.mu.Lock()
-		high := p.high
-		p.mu.Unlock()
-		if p.rows > 0 && p.repeat == nil && p.due(time.Now(), high) {
-			if err := p.write(); err != nil {
-				return err
-			}
-		}
-		if p.rows == 0 {
-			if err := p.settle(); err != nil {
-				return err
-			}
+		draining, err := p.take()
+		switch {
+		case errors.Is(err, errLeaving):
+			return p.finish(false)
+		case err != nil:
+			return err
+		case draining:
+			return p.finish(true)
 		}
 	}
+}
+
+// take works off the queue, sends what is due, and releases what is written.
+// draining is true once everything queued is taken and the worker is to stop.
+func (p *feedPartition) take() (draining bool, err error) {
+	for {
+		var releasing bool
+		if releasing, draining = p.asked(); releasing {
+			return false, errLeaving
+		}
+		records := p.pop()
+		if records == nil {
+			break
+		}
+		if err := p.add(records); err != nil {
+			return false, err
+		}
+	}
+	if draining {
+		return true, nil
+	}
+	p.mu.Lock()
+	high := p.high
+	p.mu.Unlock()
+	if p.rows > 0 && len(p.repeats) == 0 && p.due(time.Now(), high) {
+		if err := p.send(); err != nil {
+			return false, err
+		}
+	}
+	if p.rows == 0 && len(p.flights) == 0 && len(p.repeats) == 0 {
+		// With rows in hand the release goes with their plan instead.
+		return false, p.settle()
+	}
+	return false, nil
+}
+
+// finish writes the open batch, if it is to and may be, waits for what is in
+// flight, and releases it. A repeated range cannot be written in part.
+func (p *feedPartition) finish(write bool) error {
+	if write && len(p.repeats) == 0 {
+		if err := p.send(); err != nil && !errors.Is(err, errLeaving) {
+			return err
+		}
+	}
+	for len(p.flights) > 0 {
+		if err := p.awaitLanding(); err != nil && !errors.Is(err, errLeaving) {
+			return err
+		}
+	}
+	return p.settle()
+}
+
+// settle releases what is written.
+func (p *feedPartition) settle() error {
+	before := p.known
+	if err := p.journal(); err != nil {
+		return err
+	}
+	if p.known != before {
+		p.feed.conf.step(FeedReleased)
+	}
+	return nil
+}
+
+// awaiting is what a worker with nothing queued waits for, to the best of its knowledge.
+func (p *feedPartition) awaiting() activity {
+	p.mu.Lock()
+	logStart, high := p.logStart, p.high
+	p.mu.Unlock()
+	end, _ := p.feed.watch.end(p.tp.topic, p.tp.partition)
+	if max(p.position, logStart) < max(high, end) {
+		return onFetch
+	}
+	return onIdle
 }
 
 // begin reads where the partition's last owner got to, and its plan.
 func (p *feedPartition) begin() error {
 	retry := backoff{first: 10 * time.Millisecond, limit: 2 * time.Second}
 	for {
-		committed, err := p.feed.adm.FetchOffsets(kadm.RequireStable(p.ctx), p.feed.cfg.Group)
-		if err == nil {
-			err = committed.Error()
-		}
+		known, err := p.fetchCommit()
 		if err == nil {
 			err = p.lookUpTopic()
 		}
 		if err == nil {
-			o, ok := committed.Lookup(p.tp.topic, p.tp.partition)
-			if ok && o.At >= 0 {
-				p.position = o.At
-				p.released.Store(o.At)
-				found, planned, err := parsePlan(o.Metadata, o.At)
-				if err != nil {
-					return permanently("kafka: feed %s: %s/%d: %w", p.feed.cfg.Group, p.tp.topic, p.tp.partition, err)
-				}
-				if planned {
-					p.repeat = &found
-				}
-			}
+			p.known = known
 			break
 		}
 		if err := wait(p.ctx, retry.next()); err != nil {
 			return errRevoked
+		}
+	}
+	if p.known.offset >= 0 {
+		p.position, p.next = p.known.offset, p.known.offset
+		p.released.Store(p.known.offset)
+		var err error
+		if p.repeats, _, err = parsePlan(p.known.metadata, p.known.offset); err != nil {
+			return permanently("kafka: feed %s: %s: %w", p.feed.cfg.Group, p.tp, err)
 		}
 	}
 	var err error
@@ -277,110 +329,64 @@ func (p *feedPartition) add(records []*kgo.Record) error {
 		if r.Offset < p.position {
 			continue // fetched twice around a pause
 		}
-		if p.repeat != nil && r.Offset > p.repeat.last {
+		for len(p.repeats) > 0 && r.Offset > p.repeats[0].last {
 			// Compaction or retention took the planned last record: what is left of the range is what it is.
-			p.position = p.repeat.last + 1
-			if err := p.write(); err != nil {
+			p.position = max(p.position, p.repeats[0].last+1)
+			if err := p.send(); err != nil {
 				return err
 			}
 		}
 		if !r.Attrs.IsControl() {
-			if p.rows == 0 {
-				p.opened = time.Now()
-				// Ranges join on: a batch begins where the last one ended, also when that offset holds a marker.
-				p.first = max(p.position, 0)
-				if p.position < 0 {
-					p.first = r.Offset
-				}
-			}
-			p.loader.Add(event.Record{Kind: p.kind, Offset: r.Offset, Timestamp: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value})
-			p.rows++
-			p.last = r.Offset
+			p.addRecord(r)
 		}
 		p.position = r.Offset + 1
-		switch {
-		case p.repeat != nil && r.Offset < p.repeat.last:
-		case p.repeat != nil, p.rows > 0 && p.due(time.Now(), high):
-			if err := p.write(); err != nil {
+		if p.full(r.Offset, high) {
+			if err := p.send(); err != nil {
 				return err
 			}
 			if releasing, _ := p.asked(); releasing {
-				return p.settle()
+				return errLeaving
 			}
 		}
 	}
 	return nil
 }
 
-// due says whether the batch should be written. While the log holds more, only
-// its size counts, for as long as BacklogAge: many small batches would cost the
+func (p *feedPartition) addRecord(r *kgo.Record) {
+	at := r.Timestamp.UnixMilli()
+	if p.rows == 0 {
+		p.opened = time.Now()
+		p.oldest, p.newest = at, at
+		// Ranges join on: a batch begins where the last one ended, also when that offset holds a marker.
+		if p.next < 0 {
+			p.next = r.Offset
+		}
+	}
+	p.newest = max(p.newest, at)
+	refused := p.loader.Add(event.Record{Kind: p.kind, Offset: r.Offset, Timestamp: at, Key: r.Key, Value: r.Value})
+	if refused != nil && !p.kind.Raw() {
+		p.refused = append(p.refused, p.letter(r, event.Refusal{Offset: r.Offset, Reason: refused.Reason, Field: refused.Field}))
+	}
+	p.rows++
+	p.last = r.Offset
+}
+
+// full says whether the open batch ends behind offset: where the plan says so, or when it is due.
+func (p *feedPartition) full(offset, high int64) bool {
+	if len(p.repeats) > 0 {
+		return offset == p.repeats[0].last
+	}
+	return p.rows > 0 && p.due(time.Now(), high)
+}
+
+// due says whether the batch should be written. While the log holds more, or
+// the batch before it is not stored yet, only its size counts, for as long as BacklogAge: many small batches would cost the
 // store more than the records themselves, and the backlog would stay.
 func (p *feedPartition) due(now time.Time, high int64) bool {
-	if p.position < high && now.Sub(p.opened) < p.feed.cfg.BacklogAge {
+	if (p.position < high || len(p.flights) > 0) && now.Sub(p.opened) < p.feed.cfg.BacklogAge {
 		now = p.opened
 	}
 	return p.loader.Due(now)
-}
-
-// write journals the batch's range and stores it. A repeated range is in the
-// journal already, and keeps its last offset even if that record is gone.
-func (p *feedPartition) write() error {
-	last := p.last
-	repeated := p.repeat != nil
-	if repeated {
-		last = p.repeat.last
-		if p.position <= last {
-			return nil // drained in the middle of a repeated range: it cannot be written in part
-		}
-	}
-	if p.rows == 0 {
-		p.repeat = nil // nothing of the range is left in the log
-		return nil
-	}
-	p.feed.conf.step(FeedFilled)
-	if !repeated {
-		if err := p.commit(p.first, plan{last}.String()); err != nil {
-			return err
-		}
-	}
-	p.feed.conf.step(FeedPlanned)
-	began := time.Now()
-	if err := p.loader.Write(p.ctx, p.first, last); err != nil {
-		if p.ctx.Err() != nil {
-			return errRevoked
-		}
-		return permanently("kafka: feed %s: write %s/%d %d–%d: %w", p.feed.cfg.Group, p.tp.topic, p.tp.partition, p.first, last, err)
-	}
-	p.feed.conf.step(FeedWritten)
-	m := p.feed.metrics
-	m.write.Observe(time.Since(began).Seconds())
-	m.rows.Observe(float64(p.rows))
-	m.records.WithLabelValues(p.tp.topic).Add(float64(p.rows))
-	m.batches.WithLabelValues(p.tp.topic).Inc()
-	m.last.SetToCurrentTime()
-	if repeated {
-		m.repeats.WithLabelValues(p.tp.topic).Inc()
-		p.feed.log.Info("repeated a planned batch", "topic", p.tp.topic, "partition", p.tp.partition, "first", p.first, "last", last)
-	}
-	p.rows, p.repeat = 0, nil
-	return nil
-}
-
-// settle releases what is written. With rows in hand the release goes with their
-// plan instead, or, when they are given up, ends before them.
-func (p *feedPartition) settle() error {
-	to := p.position
-	if p.rows > 0 {
-		to = p.first
-	}
-	if p.repeat != nil || to < 0 || to == p.released.Load() {
-		return nil
-	}
-	if err := p.commit(to, ""); err != nil {
-		return err
-	}
-	p.feed.conf.step(FeedReleased)
-	return nil
 }
 
 // lookUpTopic learns the topic's ID, which newer brokers commit by.
@@ -392,55 +398,4 @@ func (p *feedPartition) lookUpTopic() error {
 	detail := listed[p.tp.topic]
 	p.topicID = detail.ID
 	return detail.Err
-}
-
-// commit makes the group's offset of the partition offset, with metadata, as the
-// member and generation that own it: it tries until it has, or until the partition has gone.
-//
-// The stamp is read at every attempt, since the group may have moved on to a
-// generation in which the partition stayed here. It can not be a generation in which another
-// member has it: the partition is only given away after revoked returned, which
-// waits for this goroutine.
-func (p *feedPartition) commit(offset int64, metadata string) error {
-	retry := backoff{first: 10 * time.Millisecond, limit: time.Second}
-	for {
-		err := p.tryCommit(offset, metadata)
-		if err == nil {
-			p.released.Store(offset)
-			return nil
-		}
-		if p.ctx.Err() != nil {
-			return errRevoked
-		}
-		p.feed.metrics.retries.WithLabelValues(string(classify(err))).Inc()
-		if retry.attempt == 5 {
-			p.feed.log.Warn("committing offsets keeps failing; retrying", "topic", p.tp.topic, "partition", p.tp.partition, "error", err)
-		}
-		if wait(p.ctx, retry.next()) != nil {
-			return errRevoked
-		}
-	}
-}
-
-func (p *feedPartition) tryCommit(offset int64, metadata string) error {
-	member, generation := p.feed.cl.GroupMetadata()
-	if generation < 0 {
-		return kerr.UnknownMemberID // between memberships; without a generation nothing would be fenced
-	}
-	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Group, req.MemberID, req.Generation = p.feed.cfg.Group, member, generation
-	topic := kmsg.NewOffsetCommitRequestTopic()
-	topic.Topic, topic.TopicID = p.tp.topic, p.topicID
-	partition := kmsg.NewOffsetCommitRequestTopicPartition()
-	partition.Partition, partition.Offset, partition.Metadata = p.tp.partition, offset, &metadata
-	topic.Partitions = append(topic.Partitions, partition)
-	req.Topics = append(req.Topics, topic)
-	resp, err := req.RequestWith(p.ctx, p.feed.cl)
-	if err != nil {
-		return err
-	}
-	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
-		return errors.New("kafka: offset commit was answered for other partitions than it named")
-	}
-	return kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode)
 }

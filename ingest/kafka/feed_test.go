@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +30,10 @@ type warehouse struct {
 	batches  map[string]batch
 	repeats  int
 	problems []string
+	// hanging is the token of a batch that the store does not answer for.
+	hanging atomic.Value
+	// refuses says which records the store takes for poison.
+	refuses func(value string) bool
 }
 
 type batch struct {
@@ -46,7 +52,7 @@ func newWarehouse() *warehouse { return &warehouse{batches: map[string]batch{}} 
 func (w *warehouse) insert(b batch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	token := fmt.Sprintf("%s:%d:%d-%d", b.tp.topic, b.tp.partition, b.first, b.last)
+	token := b.token()
 	if old, ok := w.batches[token]; ok {
 		w.repeats++
 		if !slices.Equal(old.rows, b.rows) {
@@ -62,6 +68,13 @@ func (w *warehouse) insert(b batch) {
 	w.batches[token] = b
 }
 
+// hang makes the store silent about one token; all others, and that one later, are answered.
+func (w *warehouse) hang(token string) { w.hanging.Store(token) }
+
+func (b batch) token() string {
+	return fmt.Sprintf("%s:%d:%d-%d", b.tp.topic, b.tp.partition, b.first, b.last)
+}
+
 func (w *warehouse) rows() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -72,7 +85,7 @@ func (w *warehouse) rows() int {
 	return n
 }
 
-// check compares the store with the log, row by row.
+// check compares the store with the log, row by row, and the dead letters with what the store refuses.
 func (w *warehouse) check(t testing.TB, cfg Config, kinds ...event.Kind) {
 	t.Helper()
 	w.mu.Lock()
@@ -84,19 +97,57 @@ func (w *warehouse) check(t testing.TB, cfg Config, kinds ...event.Kind) {
 	for _, b := range w.batches {
 		have[b.tp] = append(have[b.tp], b.rows...)
 	}
+	letters := deadLetters(t, cfg)
 	for _, k := range kinds {
 		for p, rs := range contents(t, cfg, cfg.Topic(k)) {
-			want := make([]row, len(rs))
-			for i, r := range rs {
-				want[i] = row{r.Offset, string(r.Value)}
+			tp := topicPartition{cfg.Topic(k), p}
+			var want []row
+			for _, r := range rs {
+				if w.refuses == nil || !w.refuses(string(r.Value)) {
+					want = append(want, row{r.Offset, string(r.Value)})
+					continue
+				}
+				at := place{k.Topic(), p, r.Offset}
+				if l := letters[at]; len(l) != 1 || l[0].Class != event.ReasonPoison || l[0].Field != errPoison.Error() || string(l[0].Value) != string(r.Value) || string(l[0].Key) != string(r.Key) {
+					t.Errorf("%v is refused and has the dead letters %+v, want one", at, l)
+				}
+				delete(letters, at)
 			}
-			got := have[topicPartition{cfg.Topic(k), p}]
+			got := have[tp]
 			slices.SortFunc(got, func(a, b row) int { return cmp.Compare(a.offset, b.offset) })
 			if !slices.Equal(got, want) {
-				t.Errorf("%v/%d: the store has %d rows, the log %d", k, p, len(got), len(want))
+				t.Errorf("%v: the store has %d rows, want %d", tp, len(got), len(want))
 			}
 		}
 	}
+	for at := range letters {
+		t.Errorf("%v is dead-lettered without need", at)
+	}
+}
+
+// place is where the record of a dead letter stood.
+type place struct {
+	topic     string
+	partition int32
+	offset    int64
+}
+
+// deadLetters are the committed ones.
+func deadLetters(t testing.TB, cfg Config) map[place][]event.DeadLetter {
+	t.Helper()
+	letters := map[place][]event.DeadLetter{}
+	var decoder event.Decoder
+	for _, rs := range contents(t, cfg, cfg.Topic(event.KindDeadLetter)) {
+		for _, r := range rs {
+			var l event.DeadLetter
+			if err := decoder.DeadLetter(r.Value, &l); err != nil {
+				t.Fatalf("dead letter at %d: %v: %s", r.Offset, err, r.Value)
+			}
+			at := place{l.Topic, l.Partition, l.Offset}
+			letters[at] = append(letters[at], l)
+		}
+	}
+	return letters
 }
 
 // shelf is a Loader into a warehouse.
@@ -106,44 +157,108 @@ type shelf struct {
 	rows  []row
 	begun time.Time
 	limit int
-	// before and after surround the insert; an error from them is Write's.
-	before, after func(ctx context.Context, s *shelf) error
+	// sealed, if not nil, hears of every batch before it is sent.
+	sealed func(s *shelf)
+	// before and after surround every insert, of the whole or a part; an error from them is the write's.
+	before, after func(ctx context.Context) error
 }
 
-func (s *shelf) Add(r event.Record) {
+func (s *shelf) Add(r event.Record) *event.Error {
 	if len(s.rows) == 0 {
 		s.begun = time.Now()
 	}
 	s.rows = append(s.rows, row{r.Offset, string(r.Value)})
+	return nil
 }
 
 func (s *shelf) Due(now time.Time) bool {
 	return len(s.rows) >= s.limit || len(s.rows) > 0 && now.Sub(s.begun) > 30*time.Millisecond
 }
 
-func (s *shelf) Write(ctx context.Context, first, last int64) error {
+func (s *shelf) Seal(first, last int64, _ bool) Batch {
+	c := &crate{shelf: s, batch: batch{s.tp, first, last, s.rows}}
+	s.rows = nil
+	if s.sealed != nil {
+		s.sealed(s)
+	}
+	return c
+}
+
+func (s *shelf) Discard() { s.rows = nil }
+
+// crate is a shelf's sealed batch.
+type crate struct {
+	shelf *shelf
+	batch
+}
+
+var errPoison = errors.New("violates a constraint")
+
+func (c *crate) Write(ctx context.Context) (refused bool, err error) {
+	err = c.insert(ctx, c.batch)
+	return errors.Is(err, errPoison), err
+}
+
+func (c *crate) WriteHalves(ctx context.Context) (refused []event.Refusal, err error) {
+	parts := c.halves()
+	for len(parts) > 0 {
+		part := parts[0]
+		parts = parts[1:]
+		if len(part.rows) == 0 {
+			continue
+		}
+		err := c.insert(ctx, part)
+		switch {
+		case err == nil:
+		case !errors.Is(err, errPoison):
+			return nil, err
+		case len(part.rows) == 1:
+			refused = append(refused, event.Refusal{Offset: part.rows[0].offset, Reason: event.ReasonPoison, Field: err.Error()})
+		default:
+			parts = append(part.halves(), parts...)
+		}
+	}
+	return refused, nil
+}
+
+func (b batch) halves() []batch {
+	if b.first == b.last {
+		return []batch{b}
+	}
+	middle := b.first + (b.last-b.first)/2
+	cut := slices.IndexFunc(b.rows, func(r row) bool { return r.offset > middle })
+	if cut < 0 {
+		cut = len(b.rows)
+	}
+	return []batch{{b.tp, b.first, middle, b.rows[:cut]}, {b.tp, middle + 1, b.last, b.rows[cut:]}}
+}
+
+func (c *crate) insert(ctx context.Context, b batch) error {
+	s := c.shelf
 	if s.before != nil {
-		if err := s.before(ctx, s); err != nil {
+		if err := s.before(ctx); err != nil {
 			return err
 		}
 	}
-	s.w.insert(batch{s.tp, first, last, slices.Clone(s.rows)})
+	if s.w.hanging.Load() == b.token() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if s.w.refuses != nil && slices.ContainsFunc(b.rows, func(r row) bool { return s.w.refuses(r.value) }) {
+		return errPoison
+	}
+	s.w.insert(b)
 	if s.after != nil {
-		if err := s.after(ctx, s); err != nil {
-			return err
-		}
+		return s.after(ctx)
 	}
-	s.rows = s.rows[:0]
 	return nil
 }
 
-func (s *shelf) Discard() { s.rows = s.rows[:0] }
-
-const feedGroup = "load"
+func (c *crate) Close() {}
 
 func shelves(cfg Config, w *warehouse, limit int) FeedConfig {
 	return FeedConfig{
-		Group: feedGroup,
+		Group: loadersOf(cfg),
 		Kinds: []event.Kind{event.KindPlayer, event.KindCheckout},
 		NewLoader: func(k event.Kind, p int32) (Loader, error) {
 			return &shelf{w: w, tp: topicPartition{cfg.Topic(k), p}, limit: limit}, nil
@@ -196,9 +311,8 @@ func (m *feeder) stop(t testing.TB) error {
 	}
 }
 
-func TestFeedLoadsOnce(t *testing.T) {
-	t.Parallel()
-	_, cfg := newCluster(t)
+func testFeedLoadsOnce(t *testing.T, k server) {
+	cfg := k.config(t).Config
 	ensure(t, cfg, Topics{})
 	w := newWarehouse()
 	fc := shelves(cfg, w, 40)
@@ -207,10 +321,22 @@ func TestFeedLoadsOnce(t *testing.T) {
 	m := startFeed(t, cfg, fc)
 	produce(t, cfg, event.KindCheckout, 0, 500, 37)
 	eventually(t, 20*time.Second, "everything released", func() bool {
-		return groupDone(t, cfg, feedGroup, event.KindPlayer, event.KindCheckout)
+		return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer, event.KindCheckout)
 	})
 	if err := m.feed.Ready(); err != nil {
 		t.Error("not ready:", err)
+	}
+	adm, err := NewAdmin(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer adm.Close()
+	balanced, err := adm.adm.ListGroupsByType(t.Context(), []string{string(GroupConsumer)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, byBrokers := balanced[cfg.GroupID(loadersOf(cfg))]; byBrokers != (cfg.GroupProtocol == GroupConsumer) {
+		t.Errorf("the group is balanced by the brokers: %v", byBrokers)
 	}
 	if err := m.stop(t); err != nil {
 		t.Error(err)
@@ -219,15 +345,14 @@ func TestFeedLoadsOnce(t *testing.T) {
 	if w.repeats != 0 {
 		t.Errorf("%d batches were repeated without need", w.repeats)
 	}
-	if n := metric(t, m.feed.metrics.records.WithLabelValues("player")); n != 1000 {
+	if n := metric(t, m.feed.metrics.records.WithLabelValues(cfg.Topic(event.KindPlayer))); n != 1000 {
 		t.Errorf("metric: %v player records", n)
 	}
 }
 
 // Stopping writes what is buffered, however young it is.
-func TestFeedDrains(t *testing.T) {
-	t.Parallel()
-	_, cfg := newCluster(t)
+func testFeedDrains(t *testing.T, k server) {
+	cfg := k.config(t).Config
 	ensure(t, cfg, Topics{Partitions: 1})
 	w := newWarehouse()
 	fc := shelves(cfg, w, 0)
@@ -245,7 +370,7 @@ func TestFeedDrains(t *testing.T) {
 		t.Error(err)
 	}
 	w.check(t, cfg, event.KindPlayer)
-	if !groupDone(t, cfg, feedGroup, event.KindPlayer) {
+	if !groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) {
 		t.Error("what was written is not released")
 	}
 }
@@ -256,26 +381,26 @@ type patient struct {
 	added *atomic.Int64
 }
 
-func (p patient) Add(r event.Record)   { p.shelf.Add(r); p.added.Add(1) }
-func (p patient) Due(_ time.Time) bool { return false }
+func (p patient) Add(r event.Record) *event.Error { p.added.Add(1); return p.shelf.Add(r) }
+func (p patient) Due(_ time.Time) bool            { return false }
 
 // A write that was under way when the member died is repeated under its token,
 // whether it had happened or not, even though the limits differ now.
-func TestFeedRepeatsThePlan(t *testing.T) {
-	t.Parallel()
+func testFeedRepeatsThePlan(t *testing.T, k server) {
 	for _, stored := range []bool{false, true} {
 		t.Run(fmt.Sprintf("stored=%v", stored), func(t *testing.T) {
-			_, cfg := newCluster(t)
+			cfg := k.config(t).Config
 			ensure(t, cfg, Topics{Partitions: 1})
 			produce(t, cfg, event.KindPlayer, 0, 100, 10)
 			w := newWarehouse()
 			inWrite := make(chan struct{}, 1)
-			hang := func(ctx context.Context, _ *shelf) error {
+			hang := func(ctx context.Context) error {
 				inWrite <- struct{}{}
 				<-ctx.Done()
 				return ctx.Err()
 			}
 			fc := shelves(cfg, w, 64)
+			fc.InFlight = 1
 			fc.ShutdownTimeout = time.Millisecond
 			fc.NewLoader = func(k event.Kind, p int32) (Loader, error) {
 				s := &shelf{w: w, tp: topicPartition{cfg.Topic(k), p}, limit: 64}
@@ -296,21 +421,21 @@ func TestFeedRepeatsThePlan(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer adm.Close()
-			lags, err := adm.Lag(t.Context(), feedGroup)
+			lags, err := adm.Lag(t.Context(), loadersOf(cfg))
 			if err != nil {
 				t.Fatal(err)
 			}
-			i := slices.IndexFunc(lags, func(l Lag) bool { return l.Topic == "player" })
-			if i < 0 || lags[i].Committed != 0 || lags[i].Metadata != "v1 last=63" {
+			i := slices.IndexFunc(lags, func(l Lag) bool { return l.Topic == cfg.Topic(event.KindPlayer) })
+			if i < 0 || lags[i].Committed != 0 || lags[i].Metadata != "v2 last=63" {
 				t.Fatalf("the journal says %+v", lags)
 			}
 			next := startFeed(t, cfg, shelves(cfg, w, 7))
-			eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, feedGroup, event.KindPlayer) })
+			eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
 			if err := next.stop(t); err != nil {
 				t.Error(err)
 			}
 			w.check(t, cfg, event.KindPlayer)
-			if b, ok := w.batches["player:0:0-63"]; !ok || len(b.rows) != 64 {
+			if b, ok := w.batches[cfg.Topic(event.KindPlayer)+":0:0-63"]; !ok || len(b.rows) != 64 {
 				t.Errorf("the planned range is not one batch")
 			}
 			want := 0
@@ -321,6 +446,192 @@ func TestFeedRepeatsThePlan(t *testing.T) {
 				t.Errorf("the store saw %d repeats, want %d", w.repeats, want)
 			}
 		})
+	}
+}
+
+// Several batches were in flight when the member died, and not the first of them had got through: nothing is released,
+// and all of them are repeated with their ranges, even if fewer may be in flight now.
+func testFeedRepeatsEveryPlannedBatch(t *testing.T, k server) {
+	cfg := k.config(t).Config
+	ensure(t, cfg, Topics{Partitions: 1})
+	produce(t, cfg, event.KindPlayer, 0, 35, 10)
+	w := newWarehouse()
+	fc := shelves(cfg, w, 10)
+	fc.InFlight = 3
+	fc.ShutdownTimeout = time.Millisecond
+	w.hang(cfg.Topic(event.KindPlayer) + ":0:0-9")
+	m := startFeed(t, cfg, fc)
+	eventually(t, 20*time.Second, "the batches behind the first are stored", func() bool { return w.rows() == 20 })
+	if err := m.stop(t); err != nil {
+		t.Error(err)
+	}
+	w.hang("")
+	adm, err := NewAdmin(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer adm.Close()
+	lags, err := adm.Lag(t.Context(), loadersOf(cfg))
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(lags, func(l Lag) bool { return l.Topic == cfg.Topic(event.KindPlayer) })
+	if i < 0 || lags[i].Committed != 0 || lags[i].Metadata != "v2 last=9,19,29" {
+		t.Fatalf("the journal says %+v", lags)
+	}
+	next := shelves(cfg, w, 7)
+	next.InFlight = 2
+	heir := startFeed(t, cfg, next)
+	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
+	if err := heir.stop(t); err != nil {
+		t.Error(err)
+	}
+	w.check(t, cfg, event.KindPlayer)
+	if w.repeats != 2 {
+		t.Errorf("the store saw %d repeats, want 2", w.repeats)
+	}
+}
+
+// A store that refuses records gets all the others, and each refused one is dead-lettered once, wherever the member dies.
+func testFeedDeadLettersPoison(t *testing.T, k server) {
+	for _, at := range append([]Step{""}, append(RefusalSteps(), FeedWritten, FeedReleased)...) {
+		t.Run("dies at "+string(at), func(t *testing.T) {
+			t.Parallel()
+			cfg := k.config(t).Config
+			ensure(t, cfg, Topics{Partitions: 2})
+			produce(t, cfg, event.KindPlayer, 0, 400, 37)
+			w := newWarehouse()
+			w.refuses = func(value string) bool { return value == "7" || value == "8" || value == "250" || value == "399" }
+			fc := shelves(cfg, w, 32)
+			fc.Kinds = fc.Kinds[:1]
+			fc.ShutdownTimeout = 100 * time.Millisecond
+			var m *feeder
+			started := make(chan struct{})
+			var once sync.Once
+			died := make(chan struct{})
+			dying := cfg
+			dying.OnStep = func(s Step) {
+				if s == at {
+					once.Do(func() {
+						<-started
+						m.net.cut()
+						m.cancel()
+						close(died)
+					})
+				}
+			}
+			m = startFeed(t, dying, fc)
+			close(started)
+			if at != "" {
+				select {
+				case <-died:
+				case <-time.After(20 * time.Second):
+					t.Fatal("the step was never taken")
+				}
+				if err := m.stop(t); err != nil {
+					t.Error(err)
+				}
+				m = startFeed(t, cfg, fc)
+			}
+			eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
+			if err := m.stop(t); err != nil {
+				t.Error(err)
+			}
+			w.check(t, cfg, event.KindPlayer)
+		})
+	}
+}
+
+// The outcome of the transaction that holds dead letters may stay unknown to the member; the letters are there once all the same.
+func TestFeedDeadLettersOnceWhenTheBrokerIsVague(t *testing.T) {
+	t.Parallel()
+	for _, key := range []kmsg.Key{kmsg.EndTxn, kmsg.TxnOffsetCommit, kmsg.AddOffsetsToTxn, kmsg.Produce, kmsg.InitProducerID} {
+		t.Run(key.Name(), func(t *testing.T) {
+			t.Parallel()
+			c, cfg := newCluster(t)
+			ensure(t, cfg, Topics{Partitions: 1})
+			produce(t, cfg, event.KindPlayer, 0, 100, 10)
+			w := newWarehouse()
+			w.refuses = func(value string) bool { return value == "42" }
+			for _, vague := range []*kerr.Error{kerr.UnknownServerError, kerr.RequestTimedOut} {
+				c.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: vague, Count: 1})
+			}
+			m := startFeed(t, cfg, shelves(cfg, w, 30))
+			eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
+			if err := m.stop(t); err != nil {
+				t.Error(err)
+			}
+			w.check(t, cfg, event.KindPlayer)
+		})
+	}
+}
+
+// picky cannot decode odd numbers.
+type picky struct {
+	*shelf
+	refusal event.Error
+}
+
+func (p *picky) Add(r event.Record) *event.Error {
+	if n, _ := strconv.Atoi(string(r.Value)); n%2 == 1 {
+		p.refusal = event.Error{Reason: event.ReasonMissingField, Field: "odd"}
+		return &p.refusal
+	}
+	return p.shelf.Add(r)
+}
+
+// Due, since a batch may hold nothing else.
+func (p *picky) Due(time.Time) bool { return true }
+
+// What processors published and the loader cannot read is dead-lettered; a raw record is not, for the processors have done it.
+func testFeedDeadLettersUndecodable(t *testing.T, k server) {
+	cfg := k.config(t).Config
+	ensure(t, cfg, Topics{Partitions: 1})
+	produce(t, cfg, event.KindPlayer, 0, 20, 3)
+	produce(t, cfg, event.KindFeatures, 0, 20, 3)
+	w := newWarehouse()
+	fc := shelves(cfg, w, 6)
+	fc.Kinds = []event.Kind{event.KindPlayer, event.KindFeatures}
+	fc.NewLoader = func(k event.Kind, p int32) (Loader, error) {
+		return &picky{shelf: &shelf{w: w, tp: topicPartition{cfg.Topic(k), p}, limit: 5}}, nil
+	}
+	m := startFeed(t, cfg, fc)
+	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer, event.KindFeatures) })
+	if err := m.stop(t); err != nil {
+		t.Error(err)
+	}
+	letters := deadLetters(t, cfg)
+	for at, l := range letters {
+		if at.topic != "features" || at.offset%2 == 0 || len(l) != 1 || l[0].Class != event.ReasonMissingField || l[0].Field != "odd" || l[0].Timestamp == 0 {
+			t.Errorf("%v has the dead letters %+v", at, l)
+		}
+	}
+	if len(letters) != 10 || w.rows() != 20 {
+		t.Errorf("%d dead letters and %d rows, want 10 and 20", len(letters), w.rows())
+	}
+	if n := metric(t, m.feed.metrics.letters.WithLabelValues(cfg.Topic(event.KindFeatures), "missing_field")); n != 10 {
+		t.Errorf("metric: %v dead letters", n)
+	}
+}
+
+// Nothing could be said of a dead letter that the store refuses, so the feed stops.
+func testFeedStopsAtRefusedDeadLetters(t *testing.T, k server) {
+	cfg := k.config(t).Config
+	ensure(t, cfg, Topics{Partitions: 1})
+	produce(t, cfg, event.KindDeadLetter, 0, 5, 3)
+	w := newWarehouse()
+	w.refuses = func(string) bool { return true }
+	fc := shelves(cfg, w, 5)
+	fc.Kinds = []event.Kind{event.KindDeadLetter}
+	m := startFeed(t, cfg, fc)
+	select {
+	case err := <-m.done:
+		m.done <- nil
+		if !errors.Is(err, errPoison) || !strings.Contains(err.Error(), "dead letters") {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it went on")
 	}
 }
 
@@ -336,7 +647,7 @@ func TestFeedBackPressure(t *testing.T) {
 	fc.NewLoader = func(k event.Kind, p int32) (Loader, error) {
 		s := &shelf{w: w, tp: topicPartition{cfg.Topic(k), p}, limit: 10}
 		if k == event.KindPlayer {
-			s.before = func(ctx context.Context, _ *shelf) error {
+			s.before = func(ctx context.Context) error {
 				select {
 				case <-gate:
 					return nil
@@ -356,14 +667,14 @@ func TestFeedBackPressure(t *testing.T) {
 	})
 	_, before := m.feed.cl.GroupMetadata()
 	produce(t, cfg, event.KindCheckout, 0, 500, 10)
-	eventually(t, 20*time.Second, "the other partition goes on", func() bool { return groupDone(t, cfg, feedGroup, event.KindCheckout) })
+	eventually(t, 20*time.Second, "the other partition goes on", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindCheckout) })
 	began := time.Now()
 	eventually(t, 20*time.Second, "two session timeouts have passed", func() bool { return time.Since(began) > 2*fc.SessionTimeout })
 	if _, after := m.feed.cl.GroupMetadata(); after != before {
 		t.Errorf("the member fell out of its group: generation %d, was %d", after, before)
 	}
 	close(gate)
-	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, feedGroup, event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
 	if err := m.stop(t); err != nil {
 		t.Error(err)
 	}
@@ -372,9 +683,8 @@ func TestFeedBackPressure(t *testing.T) {
 
 // A member that was cut off in a write finds its partition elsewhere: its late
 // commit must not overwrite the heir's.
-func TestFeedFencesZombies(t *testing.T) {
-	t.Parallel()
-	c, cfg := newCluster(t)
+func testFeedFencesZombies(t *testing.T, k server) {
+	cfg := k.config(t).Config
 	ensure(t, cfg, Topics{Partitions: 1})
 	produce(t, cfg, event.KindPlayer, 0, 200, 10)
 	w := newWarehouse()
@@ -382,7 +692,7 @@ func TestFeedFencesZombies(t *testing.T) {
 	var once sync.Once
 	fc := shelves(cfg, w, 50)
 	fc.NewLoader = func(k event.Kind, p int32) (Loader, error) {
-		return &shelf{w: w, tp: topicPartition{cfg.Topic(k), p}, limit: 50, after: func(context.Context, *shelf) error {
+		return &shelf{w: w, tp: topicPartition{cfg.Topic(k), p}, limit: 50, after: func(context.Context) error {
 			once.Do(func() {
 				inWrite <- struct{}{}
 				<-gate // even a cancelled context does not end it: as deaf as a stalled process
@@ -394,28 +704,15 @@ func TestFeedFencesZombies(t *testing.T) {
 	<-inWrite
 	zombie.net.cut()
 	heir := startFeed(t, cfg, shelves(cfg, w, 30))
-	eventually(t, 30*time.Second, "the heir has done everything", func() bool { return groupDone(t, cfg, feedGroup, event.KindPlayer) })
-	regressed := make(chan int64, 100)
-	c.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
-		for _, topic := range r.(*kmsg.OffsetCommitRequest).Topics {
-			for _, p := range topic.Partitions {
-				if p.Offset < 200 {
-					regressed <- p.Offset
-				}
-			}
-		}
-		return nil, nil, false
-	})
+	eventually(t, 30*time.Second, "the heir has done everything", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
 	zombie.net.heal()
 	close(gate)
 	eventually(t, 30*time.Second, "the zombie is back", func() bool { return zombie.feed.Ready() == nil && heir.feed.Ready() == nil })
-	if !groupDone(t, cfg, feedGroup, event.KindPlayer) {
+	if !groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) {
 		t.Error("offsets went back")
 	}
-	t.Logf("%d late commits reached the broker", len(regressed))
 	produce(t, cfg, event.KindPlayer, 200, 300, 10)
-	eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, feedGroup, event.KindPlayer) })
+	eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
 	_ = zombie.stop(t)
 	_ = heir.stop(t)
 	w.check(t, cfg, event.KindPlayer)
@@ -423,9 +720,8 @@ func TestFeedFencesZombies(t *testing.T) {
 
 // A partition whose last batch is being drained is not given away before that is
 // written and released, though its member is on its way out.
-func TestFeedKeepsWhatItDrains(t *testing.T) {
-	t.Parallel()
-	_, cfg := newCluster(t)
+func testFeedKeepsWhatItDrains(t *testing.T, k server) {
+	cfg := k.config(t).Config
 	ensure(t, cfg, Topics{Partitions: 1})
 	produce(t, cfg, event.KindPlayer, 0, 100, 10)
 	w := newWarehouse()
@@ -433,7 +729,7 @@ func TestFeedKeepsWhatItDrains(t *testing.T) {
 	fc := shelves(cfg, w, 50)
 	fc.Kinds = fc.Kinds[:1]
 	fc.NewLoader = func(k event.Kind, p int32) (Loader, error) {
-		return &shelf{w: w, tp: topicPartition{cfg.Topic(k), p}, limit: 50, before: func(context.Context, *shelf) error {
+		return &shelf{w: w, tp: topicPartition{cfg.Topic(k), p}, limit: 50, before: func(context.Context) error {
 			select {
 			case inWrite <- struct{}{}:
 			default:
@@ -456,7 +752,7 @@ func TestFeedKeepsWhatItDrains(t *testing.T) {
 	heirs := []*feeder{startFeed(t, cfg, fc), startFeed(t, cfg, fc)}
 	eventually(t, 20*time.Second, "the group has moved on", func() bool { return heirs[0].feed.Ready() == nil || heirs[1].feed.Ready() == nil })
 	leaver.feed.mu.Lock()
-	p := leaver.feed.partitions[topicPartition{"player", 0}]
+	p := leaver.feed.partitions[topicPartition{cfg.Topic(event.KindPlayer), 0}]
 	leaver.feed.mu.Unlock()
 	if p == nil {
 		t.Error("a rebalance could not see what is being drained")
@@ -468,7 +764,7 @@ func TestFeedKeepsWhatItDrains(t *testing.T) {
 	if err := leaver.stop(t); err != nil {
 		t.Error(err)
 	}
-	eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, feedGroup, event.KindPlayer) })
+	eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
 	for _, h := range heirs {
 		if err := h.stop(t); err != nil {
 			t.Error(err)
@@ -494,7 +790,7 @@ func TestFeedCommitCarriesGeneration(t *testing.T) {
 	h := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.RebalanceInProgress, Count: 3})
 	produce(t, cfg, event.KindPlayer, 0, 100, 10)
 	m := startFeed(t, cfg, shelves(cfg, w, 10))
-	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, feedGroup, event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
 	if err := m.stop(t); err != nil {
 		t.Error(err)
 	}
@@ -509,9 +805,8 @@ func TestFeedCommitCarriesGeneration(t *testing.T) {
 
 // The offsets of a transactional topic have gaps; ranges join over them, and lag
 // still reaches zero behind the last marker.
-func TestFeedTransactionalTopic(t *testing.T) {
-	t.Parallel()
-	_, cfg := newCluster(t)
+func testFeedTransactionalTopic(t *testing.T, k server) {
+	cfg := k.config(t).Config
 	ensure(t, cfg, Topics{Partitions: 1})
 	cl, err := cfg.newClient("test", kgo.TransactionalID("test"))
 	if err != nil {
@@ -523,7 +818,7 @@ func TestFeedTransactionalTopic(t *testing.T) {
 			t.Fatal(err)
 		}
 		for j := range 5 {
-			cl.Produce(t.Context(), &kgo.Record{Topic: "player", Value: fmt.Appendf(nil, "%d", i*5+j)}, nil)
+			cl.Produce(t.Context(), &kgo.Record{Topic: cfg.Topic(event.KindPlayer), Value: fmt.Appendf(nil, "%d", i*5+j)}, nil)
 		}
 		if err := cl.Flush(t.Context()); err != nil {
 			t.Fatal(err)
@@ -534,7 +829,7 @@ func TestFeedTransactionalTopic(t *testing.T) {
 	}
 	w := newWarehouse()
 	m := startFeed(t, cfg, shelves(cfg, w, 7))
-	eventually(t, 20*time.Second, "lag is zero", func() bool { return groupDone(t, cfg, feedGroup, event.KindPlayer) })
+	eventually(t, 20*time.Second, "lag is zero", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
 	if err := m.stop(t); err != nil {
 		t.Error(err)
 	}
@@ -545,12 +840,13 @@ func TestFeedTransactionalTopic(t *testing.T) {
 }
 
 // Members stop, crash and come back, the store fails and hangs, commits fail.
-func TestFeedUnderChaos(t *testing.T) {
-	t.Parallel()
-	c, cfg := newCluster(t)
+func testFeedUnderChaos(t *testing.T, k server) {
+	c := k.config(t)
+	cfg := c.Config
 	ensure(t, cfg, Topics{Partitions: 3})
 	r := rng(t)
 	w := newWarehouse()
+	w.refuses = func(value string) bool { return len(value) == 4 && strings.HasSuffix(value, "77") }
 	const total = 6000
 	var produced sync.WaitGroup
 	produced.Go(func() {
@@ -566,17 +862,24 @@ func TestFeedUnderChaos(t *testing.T) {
 	fc := func(seed uint64) FeedConfig {
 		fc := shelves(cfg, w, 0)
 		fc.ShutdownTimeout = time.Second
+		fc.InFlight = 3
 		fc.NewLoader = func(k event.Kind, p int32) (Loader, error) {
 			r := rand.New(rand.NewPCG(seed, uint64(k)<<8|uint64(p)))
-			trouble := func(ctx context.Context, s *shelf) error {
-				s.limit = 1 + r.IntN(80)
-				if r.IntN(8) == 0 && !calm.Load() {
+			var mu sync.Mutex // several batches are in flight
+			random := func(n int) int {
+				mu.Lock()
+				defer mu.Unlock()
+				return r.IntN(n)
+			}
+			trouble := func(ctx context.Context) error {
+				if random(8) == 0 && !calm.Load() {
 					<-ctx.Done() // a store that never answers
 					return ctx.Err()
 				}
 				return nil
 			}
-			return &shelf{w: w, tp: topicPartition{cfg.Topic(k), p}, limit: 1 + r.IntN(80), before: trouble, after: trouble}, nil
+			return &shelf{w: w, tp: topicPartition{cfg.Topic(k), p}, limit: 1 + random(80), before: trouble, after: trouble,
+				sealed: func(s *shelf) { s.limit = 1 + random(80) }}, nil
 		}
 		return fc
 	}
@@ -586,7 +889,7 @@ func TestFeedUnderChaos(t *testing.T) {
 		for len(members) < 2 {
 			members = append(members, startFeed(t, cfg, fc(r.Uint64())))
 		}
-		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit, kmsg.OffsetFetch}, Err: errs[r.IntN(len(errs))]})
+		c.fault([]kmsg.Key{kmsg.OffsetCommit, kmsg.OffsetFetch}[r.IntN(2)], errs[r.IntN(len(errs))])
 		until, deadline := w.rows()+r.IntN(500), time.Now().Add(time.Duration(200+r.IntN(600))*time.Millisecond)
 		eventually(t, 30*time.Second, "progress", func() bool { return w.rows() >= until || time.Now().After(deadline) })
 		i := r.IntN(len(members))
@@ -605,7 +908,7 @@ func TestFeedUnderChaos(t *testing.T) {
 	}
 	last := startFeed(t, cfg, fc(r.Uint64()))
 	eventually(t, 60*time.Second, "everything released", func() bool {
-		return groupDone(t, cfg, feedGroup, event.KindPlayer, event.KindCheckout)
+		return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer, event.KindCheckout)
 	})
 	if err := last.stop(t); err != nil {
 		t.Error(err)
@@ -620,7 +923,7 @@ func TestFeedEndsOnPermanentErrors(t *testing.T) {
 	for name, change := range map[string]func(*FeedConfig, *warehouse){
 		"write": func(fc *FeedConfig, w *warehouse) {
 			fc.NewLoader = func(event.Kind, int32) (Loader, error) {
-				return &shelf{w: w, limit: 1, before: func(context.Context, *shelf) error { return full }}, nil
+				return &shelf{w: w, limit: 1, before: func(context.Context) error { return full }}, nil
 			}
 		},
 		"loader": func(fc *FeedConfig, _ *warehouse) {
@@ -655,27 +958,44 @@ func TestPlans(t *testing.T) {
 	for _, c := range []struct {
 		metadata string
 		first    int64
-		want     int64 // −1: no plan
+		want     plan // nil: no plan
+		written  string
 		bad      bool
 	}{
-		{"", 5, -1, false},
-		{"v1 last=5", 5, 5, false},
-		{"v1 last=12345678901", 5, 12345678901, false},
-		{"v1 last=4", 5, 0, true},
-		{"v1 last=", 5, 0, true},
-		{"v1 last=x", 5, 0, true},
-		{"v2 last=9", 5, 0, true},
-		{"somebody else's", 5, 0, true},
+		{metadata: "", first: 5},
+		{metadata: "v1 last=5", first: 5, want: plan{{5, 5, false}}, written: "v2 last=5"},
+		{metadata: "v1 last=12345678901", first: 5, want: plan{{5, 12345678901, false}}, written: "v2 last=12345678901"},
+		{metadata: "v2 last=5", first: 5, want: plan{{5, 5, false}}},
+		{metadata: "v2 last=127,128,255", first: 0, want: plan{{0, 127, false}, {128, 128, false}, {129, 255, false}}},
+		{metadata: "v2 last=127,255 halved=127", first: 0, want: plan{{0, 127, true}, {128, 255, false}}},
+		{metadata: "v2 last=127,255 halved=127,255", first: 7, want: plan{{7, 127, true}, {128, 255, true}}},
+		{metadata: "v1 last=4", first: 5, bad: true},
+		{metadata: "v1 last=", first: 5, bad: true},
+		{metadata: "v1 last=x", first: 5, bad: true},
+		{metadata: "v1 last=5,6", first: 5, bad: true},
+		{metadata: "v1 last=5 halved=5", first: 5, bad: true},
+		{metadata: "v2 last=9,9", first: 5, bad: true},
+		{metadata: "v2 last=9,8", first: 5, bad: true},
+		{metadata: "v2 last=", first: 5, bad: true},
+		{metadata: "v2 last=9,", first: 5, bad: true},
+		{metadata: "v2 last=9 halved=8", first: 5, bad: true},
+		{metadata: "v2 last=9 halved=9,9", first: 5, bad: true},
+		{metadata: "v2 halved=9", first: 5, bad: true},
+		{metadata: "v3 last=9", first: 5, bad: true},
+		{metadata: "somebody else's", first: 5, bad: true},
 	} {
 		p, ok, err := parsePlan(c.metadata, c.first)
+		if c.written == "" {
+			c.written = c.metadata
+		}
 		switch {
 		case c.bad:
 			if err == nil {
 				t.Errorf("%q at %d: accepted", c.metadata, c.first)
 			}
-		case err != nil || ok != (c.want >= 0) || ok && p.last != c.want:
+		case err != nil || ok != (c.want != nil) || !slices.Equal(p, c.want):
 			t.Errorf("%q at %d: %+v %v %v", c.metadata, c.first, p, ok, err)
-		case ok && p.String() != c.metadata:
+		case p.String() != c.written:
 			t.Errorf("%q is written as %q", c.metadata, p)
 		}
 	}

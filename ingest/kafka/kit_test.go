@@ -12,6 +12,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/droplift/droplift/ingest/event"
 )
@@ -28,7 +30,8 @@ import (
 // transactions quickly.
 func newCluster(t testing.TB, opts ...kfake.Opt) (*kfake.Cluster, Config) {
 	t.Helper()
-	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100 * time.Millisecond)}, opts...)...)
+	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100 * time.Millisecond),
+		kfake.BrokerConfigs(map[string]string{"group.consumer.session.timeout.ms": "2000", "group.consumer.heartbeat.interval.ms": "100"})}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,11 +106,33 @@ func produce(t testing.TB, cfg Config, kind event.Kind, from, to, keys int) {
 	}
 }
 
-// contents reads a topic's committed records, in offset order within a partition.
+// contents reads a topic's committed records, in offset order within a partition. It waits for the transactions in it to be
+// decided: the broker says that it has committed before the markers are in the log.
 func contents(t testing.TB, cfg Config, topic string) map[int32][]event.Record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
+	adm, err := NewAdmin(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer adm.Close()
+	eventually(t, 30*time.Second, "everything in "+topic+" is decided", func() bool {
+		high, err := offsetsOf(adm.adm.ListEndOffsets(ctx, topic))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stable, err := adm.EndOffsets(ctx, topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for p, offset := range high[topic] {
+			if stable[topic][p] < offset {
+				return false
+			}
+		}
+		return true
+	})
 	out := map[int32][]event.Record{}
 	if err := Read(ctx, cfg, ReadConfig{Topic: topic}, func(p int32, r event.Record) { out[p] = append(out[p], r) }); err != nil {
 		t.Fatal(err)
@@ -122,6 +147,8 @@ type network struct {
 	dead  bool
 	// deaf connections fail their next read: the request was sent, its answer never arrives.
 	deaf atomic.Bool
+	// sent is a func(kmsg.Key) that is told of requests before they are.
+	sent atomic.Value
 }
 
 type wire struct {
@@ -163,6 +190,14 @@ func (w *wire) Read(b []byte) (int, error) {
 		return 0, errNetwork
 	}
 	return got, err
+}
+
+func (w *wire) Write(b []byte) (int, error) {
+	// A request is written at once: its length, then its key.
+	if sent, ok := w.n.sent.Load().(func(kmsg.Key)); ok && len(b) >= 6 {
+		sent(kmsg.Key(binary.BigEndian.Uint16(b[4:])))
+	}
+	return w.Conn.Write(b)
 }
 
 func (w *wire) Close() error {
@@ -266,11 +301,21 @@ func (t *tally) Rollback() {
 }
 
 func (t *tally) Restore(key string, value []byte) error {
-	if len(value) != 16 {
+	if value != nil && len(value) != 16 {
 		return fmt.Errorf("key %q: %d bytes", key, len(value))
 	}
-	t.committed[key] = countOf(value)
+	if value == nil {
+		delete(t.committed, key)
+		return nil
+	}
+	t.committed[strings.Clone(key)] = countOf(value)
 	return nil
+}
+
+func (t *tally) Snapshot(each func(key string, value []byte)) {
+	for k, c := range t.committed {
+		each(k, c.bytes())
+	}
 }
 
 // checkExactlyOnce compares the outputs and the change-log with the numbers
@@ -343,26 +388,8 @@ func groupDone(t testing.TB, cfg Config, group string, kinds ...event.Kind) bool
 	for _, k := range kinds {
 		topics = append(topics, cfg.Topic(k))
 	}
-	ends, err := adm.EndOffsets(ctx, topics...)
-	if err != nil {
-		return false
-	}
-	lags, err := adm.Lag(ctx, group)
-	if err != nil {
-		return false
-	}
-	committed := map[topicPartition]int64{}
-	for _, l := range lags {
-		committed[topicPartition{l.Topic, l.Partition}] = l.Committed
-	}
-	for topic, ps := range ends {
-		for p, end := range ps {
-			if committed[topicPartition{topic, p}] < end {
-				return false
-			}
-		}
-	}
-	return true
+	lags, err := adm.LagOn(ctx, group, topics...)
+	return err == nil && !slices.ContainsFunc(lags, func(l Lag) bool { return l.Records() > 0 })
 }
 
 // member is one running Stage.

@@ -61,8 +61,41 @@ func Read(ctx context.Context, cfg Config, rc ReadConfig, each func(partition in
 	}
 	kind := cfg.Kind(rc.Topic)
 	return readRanges(ctx, cfg, reading{topic: rc.Topic, ranges: ranges, workers: 1, each: func(p int32, r *kgo.Record) error {
-		each(p, event.Record{Kind: kind, Offset: r.Offset, Timestamp: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value})
+		each(p, recordOf(kind, r))
 		return nil
+	}})
+}
+
+func recordOf(kind event.Kind, r *kgo.Record) event.Record {
+	return event.Record{Kind: kind, Offset: r.Offset, Timestamp: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value}
+}
+
+// Span is the half-open range of offsets [From, To).
+type Span struct{ From, To int64 }
+
+// ScanConfig bounds one Scan.
+type ScanConfig struct {
+	Topic string
+	// Spans to read, per partition. The log must hold them: From at its start or above, To at its committed end or below.
+	Spans map[int32]Span
+	// Uncommitted also shows the records of aborted transactions.
+	Uncommitted bool
+}
+
+// Scan calls each with every record in the spans, in offset order within a partition, until they are exhausted
+// or each fails. Unlike Read it asks for no offsets. Kind is set from the topic. The record's bytes may be kept.
+func Scan(ctx context.Context, cfg Config, sc ScanConfig, each func(partition int32, r event.Record) error) error {
+	ranges := make(map[int32]offsets, len(sc.Spans))
+	for p, span := range sc.Spans {
+		ranges[p] = offsets{from: span.From, to: span.To}
+	}
+	kind := cfg.Kind(sc.Topic)
+	var failed error // the partitions that were fetched together with the one that failed still come
+	return readRanges(ctx, cfg, reading{topic: sc.Topic, ranges: ranges, workers: 1, uncommitted: sc.Uncommitted, each: func(p int32, r *kgo.Record) error {
+		if failed == nil {
+			failed = each(p, recordOf(kind, r))
+		}
+		return failed
 	}})
 }
 
@@ -73,10 +106,11 @@ type offsets struct{ from, to int64 }
 // partition, and from up to workers goroutines for different ones. Its range
 // may reach beyond the last stable offset; the read then waits for open transactions to end.
 type reading struct {
-	topic   string
-	ranges  map[int32]offsets
-	workers int
-	each    func(partition int32, r *kgo.Record) error
+	topic       string
+	ranges      map[int32]offsets
+	workers     int
+	uncommitted bool // show aborted records too
+	each        func(partition int32, r *kgo.Record) error
 }
 
 func readRanges(ctx context.Context, cfg Config, rd reading) error {
@@ -89,10 +123,14 @@ func readRanges(ctx context.Context, cfg Config, rd reading) error {
 	if len(start) == 0 {
 		return nil
 	}
+	isolation := kgo.ReadCommitted()
+	if rd.uncommitted {
+		isolation = kgo.ReadUncommitted()
+	}
 	cfg.Registerer = nil
 	cl, err := cfg.newClient("reader",
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{rd.topic: start}),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchIsolationLevel(isolation),
 		// The markers at the end of transactions are the only sign of having read past an aborted one:
 		// without them a log that ends in an abort would be waited on for ever.
 		kgo.KeepControlRecords(),

@@ -15,6 +15,7 @@ import (
 // nobody else can have owned them in between. Records flow only afterwards.
 func (ss *session) adopt(ctx, hard context.Context, a *assignment) error {
 	ss.metrics.rebalances.Inc()
+	ss.time.enter(onRebalance)
 	ss.conf.step(StageAdopting)
 	numbers, err := ss.coPartitioned(a)
 	if err != nil {
@@ -41,8 +42,10 @@ func (ss *session) adopt(ctx, hard context.Context, a *assignment) error {
 		}
 		return err
 	}
-	for _, t := range fresh {
+	for i, t := range fresh {
 		ss.tasks[t.number] = t
+		// Spread over the interval, so that copies do not fall together.
+		t.state.due = ss.cfg.Clock().Add(ss.cfg.Snapshots.Interval * time.Duration(i+1) / time.Duration(len(fresh)))
 	}
 	ss.metrics.ownedTasks.Set(float64(len(ss.tasks)))
 	ss.conf.step(StageRestored)
@@ -103,10 +106,11 @@ func (ss *session) prepare(ctx context.Context, numbers []int32) (fresh []*owned
 	for _, n := range numbers {
 		positions := make([]int64, len(ss.topics))
 		for i, topic := range ss.topics {
-			positions[i] = -1
-			if o, ok := committed.Lookup(topic, n); ok {
-				positions[i] = o.At
+			o, known := committed[topicPartition{topic, n}]
+			if !known {
+				return nil, fmt.Errorf("kafka: partition %d of %s is assigned, but not known yet", n, topic)
 			}
+			positions[i] = o.At
 		}
 		t := ss.tasks[n]
 		if t != nil && !slices.EqualFunc(t.inputs, positions, func(in input, at int64) bool { return in.committed == at }) {
@@ -130,9 +134,12 @@ func (ss *session) prepare(ctx context.Context, numbers []int32) (fresh []*owned
 	return fresh, nil
 }
 
-// restore reads the change-log into tasks.
+// restore reads each task's newest usable snapshot, if there is one, and the
+// change-log from there on.
 func (ss *session) restore(ctx context.Context, tasks []*owned) error {
 	began := time.Now()
+	ss.time.enter(onRestore)
+	defer ss.time.enter(onRebalance)
 	byNumber := make(map[int32]*owned, len(tasks))
 	numbers := make([]int32, len(tasks))
 	for i, t := range tasks {
@@ -140,8 +147,12 @@ func (ss *session) restore(ctx context.Context, tasks []*owned) error {
 	}
 	ss.setWaiting(fmt.Sprintf("restoring partitions %v", numbers))
 	changelog := ss.conf.Changelog(ss.cfg.Group)
+	asked := ss.cfg.Clock()
 	ranges, err := highWatermarks(ctx, ss.adm, changelog, numbers)
 	if err != nil {
+		return err
+	}
+	if err := ss.loadSnapshots(ctx, tasks, ranges); err != nil {
 		return err
 	}
 	entries := make(map[int32]*int64, len(tasks))
@@ -158,11 +169,11 @@ func (ss *session) restore(ctx context.Context, tasks []*owned) error {
 	if err != nil {
 		return err
 	}
-	var total int64
+	var replayed, loaded int64
 	for _, t := range tasks {
 		n := *entries[t.number]
-		total += n
-		if n > 0 && !t.fenceable() {
+		replayed, loaded = replayed+n, loaded+t.state.loaded
+		if n+t.state.loaded > 0 && !t.fenceable() {
 			// Reading from the start again would count everything twice on top of the restored state.
 			return permanently("kafka: stage %s: change-log %s/%d holds state, but the group has no offsets for it (expired or reset): "+
 				"delete both to rebuild from the raw topics, or set the offsets", ss.cfg.Group, changelog, t.number)
@@ -170,14 +181,16 @@ func (ss *session) restore(ctx context.Context, tasks []*owned) error {
 		if t.fenceable() && ranges[t.number].to == 0 {
 			ss.log.Warn("the group has offsets but its change-log was never written: state starts empty", "changelog", changelog, "partition", t.number)
 		}
+		t.state.replayed(n, ranges[t.number].to, asked)
 	}
 	took := time.Since(began)
-	rate := float64(total) / max(took.Seconds(), 1e-6)
+	rate := float64(replayed+loaded) / max(took.Seconds(), 1e-6)
 	ss.metrics.restores.Add(float64(len(tasks)))
-	ss.metrics.restored.Add(float64(total))
+	ss.metrics.restored.WithLabelValues(fromSnapshot).Add(float64(loaded))
+	ss.metrics.restored.WithLabelValues(fromChangelog).Add(float64(replayed))
 	ss.metrics.restore.Observe(took.Seconds())
 	ss.metrics.restoreRate.Set(rate)
-	ss.log.Info("restored", "partitions", numbers, "records", total, "took", took.Round(time.Millisecond), "records_per_second", int64(rate))
+	ss.log.Info("restored", "partitions", numbers, "from_snapshots", loaded, "from_changelog", replayed, "took", took.Round(time.Millisecond), "records_per_second", int64(rate))
 	return nil
 }
 
@@ -186,6 +199,8 @@ func (ss *session) drop(number int32) {
 	delete(ss.tasks, number)
 	for _, topic := range ss.topics {
 		ss.metrics.lag.DeleteLabelValues(topic, strconv.Itoa(int(number)))
+		ss.metrics.newest.DeleteLabelValues(topic, strconv.Itoa(int(number)))
 	}
+	ss.metrics.snapshotAsOf.DeleteLabelValues(strconv.Itoa(int(number)))
 	ss.metrics.ownedTasks.Set(float64(len(ss.tasks)))
 }

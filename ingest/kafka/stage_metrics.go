@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/ingest/snapshot"
 )
 
 // stageMetrics are one stage's, all labelled stage=group. Labels are bounded by
@@ -22,7 +23,7 @@ type stageMetrics struct {
 	aborts       *prometheus.CounterVec // cause
 	sessions     *prometheus.CounterVec // cause
 	restores     prometheus.Counter
-	restored     prometheus.Counter
+	restored     *prometheus.CounterVec // source
 	restore      prometheus.Histogram
 	restoreRate  prometheus.Gauge
 	lastCommit   prometheus.Gauge
@@ -32,7 +33,24 @@ type stageMetrics struct {
 	rebalances   prometheus.Counter
 	fetchErrors  prometheus.Counter
 	keptOnMoving prometheus.Counter
+	newest       *prometheus.GaugeVec     // input, partition
+	age          *prometheus.HistogramVec // input
+	time         *timeLedger
+
+	snapshots        prometheus.Counter
+	snapshotFailures prometheus.Counter
+	snapshotRefused  *prometheus.CounterVec // cause
+	snapshotBytes    prometheus.Counter
+	snapshotSeconds  prometheus.Histogram
+	snapshotHeld     prometheus.Histogram
+	snapshotAsOf     *prometheus.GaugeVec // partition
 }
+
+// Sources of restored entries, label values.
+const (
+	fromSnapshot  = "snapshot"
+	fromChangelog = "changelog"
+)
 
 // outcomeNames are the label values of event.Outcome, in its order.
 var outcomeNames = [...]string{event.Accepted: "accepted", event.Duplicate: "duplicate", event.PastLateness: "late", event.DeadLettered: "dead_letter"}
@@ -49,8 +67,8 @@ func newStageMetrics(group string, reg prometheus.Registerer) (*stageMetrics, er
 		commits:      r.counter("commits_total", "Committed transactions."),
 		aborts:       r.counters("aborts_total", "Aborted transactions by cause.", "cause"),
 		sessions:     r.counters("session_restarts_total", "Times that all tasks were dropped and restored, by cause.", "cause"),
-		restores:     r.counter("restores_total", "Tasks restored from the change-log."),
-		restored:     r.counter("restored_records_total", "Change-log records read back."),
+		restores:     r.counter("restores_total", "Tasks restored."),
+		restored:     r.counters("restored_records_total", "Entries read back, from snapshots and from the change-log.", "source"),
 		restore:      r.histogram("restore_seconds", "Time to restore the tasks of one assignment.", prometheus.ExponentialBuckets(0.01, 2, 14)),
 		restoreRate:  r.gauge("restore_rate_records_per_second", "Throughput of the last restore."),
 		lastCommit:   r.gauge("last_commit_timestamp_seconds", "Unix time of the last committed transaction."),
@@ -60,6 +78,26 @@ func newStageMetrics(group string, reg prometheus.Registerer) (*stageMetrics, er
 		rebalances:   r.counter("rebalances_total", "Assignments received."),
 		fetchErrors:  r.counter("fetch_errors_total", "Fetches that failed."),
 		keptOnMoving: r.counter("kept_tasks_total", "Tasks that kept their memory over a rebalance."),
+		newest: r.gauges("committed_record_timestamp_seconds", "Kafka timestamp (Unix seconds) of the last committed record; while there is lag, time() minus it is how stale the outputs are.",
+			"input", "partition"),
+		age: r.histograms("record_age_seconds", "Age by Kafka timestamp, at its commit, of the oldest record that a transaction holds of an input partition.",
+			ageBuckets, "input"),
+		time: newTimeLedger(&r, "Where the time of the stage's loop went: "+
+			"idle or fetch (waiting for records without or with lag), process, produce, commit, restore, rebalance, backoff (after a failure), memory (waiting for it to fall).", false, stageActivities),
+
+		snapshots:        r.counter("snapshots_written_total", "Snapshots of a task's state written."),
+		snapshotFailures: r.counter("snapshot_failures_total", "Snapshots that could not be written."),
+		snapshotRefused:  r.counters("snapshots_refused_total", "Snapshots found at a restore and not used, by cause.", "cause"),
+		snapshotBytes:    r.counter("snapshot_written_bytes_total", "Bytes of snapshots written."),
+		snapshotSeconds:  r.histogram("snapshot_seconds", "Time to copy a task's state and write it.", prometheus.ExponentialBuckets(0.01, 2, 14)),
+		snapshotHeld:     r.histogram("snapshot_copy_seconds", "Time that a task was held to copy its state.", prometheus.ExponentialBuckets(0.0001, 2, 16)),
+		snapshotAsOf:     r.gauges("snapshot_timestamp_seconds", "Unix time of the state in a partition's newest snapshot; time() less this is its age.", "partition"),
+	}
+	for _, source := range []string{fromSnapshot, fromChangelog} {
+		m.restored.WithLabelValues(source)
+	}
+	for _, cause := range snapshot.Causes() {
+		m.snapshotRefused.WithLabelValues(string(cause))
 	}
 	// Every cause is there from the start, at 0: a rate over a series that appears with its first abort would miss it.
 	for _, cause := range []class{retryable, permanent, cancelled, fenced, rebalanced, unknown} {
@@ -67,6 +105,9 @@ func newStageMetrics(group string, reg prometheus.Registerer) (*stageMetrics, er
 	}
 	return m, r.err()
 }
+
+// ageBuckets are of the ages of records: 10 ms to 3 days.
+var ageBuckets = prometheus.ExponentialBuckets(0.01, 3, 16)
 
 // registry registers metrics under one prefix and set of constant labels, and
 // keeps the errors for the end.
@@ -114,6 +155,12 @@ func (r *registry) gauges(name, help string, labels ...string) *prometheus.Gauge
 	g := prometheus.NewGaugeVec(prometheus.GaugeOpts(r.opts(name, help)), labels)
 	r.add(g)
 	return g
+}
+
+func (r *registry) histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: r.prefix + name, Help: help, ConstLabels: r.labels, Buckets: buckets}, labels)
+	r.add(h)
+	return h
 }
 
 func (r *registry) histogram(name, help string, buckets []float64) prometheus.Histogram {

@@ -26,18 +26,24 @@ type session struct {
 	watch *monitor
 	// local says, per kind, that its topic has as many partitions as the inputs: task p's outputs go to its partition p.
 	local [256]bool
+	// snapshots are the change-log's, and what they must fit; nil when none are kept.
+	snapshots *snapshotRules
 
 	mu        sync.Mutex
 	arrived   *assignment // newest assignment not yet adopted
+	newest    assignment  // newest assignment, adopted or not
 	interrupt func()      // ends what the loop is waiting in
 
 	owned  assignment
 	tasks  map[int32]*owned
 	stray  bool   // records came for a partition without a task
+	ended  error  // why this member cannot be part of its group any more
 	serial uint64 // of transactions
 	marker string // of the transaction at hand
 	moved  atomic.Bool
 	retry  backoff
+	// pressure is the process's memory's, as of the last gather.
+	pressure pressure
 }
 
 // assignment is what the group gave this member in one generation.
@@ -65,6 +71,9 @@ func (s *Stage) session(ctx, hard context.Context) error {
 			}
 		}
 		n := ss.gather(ctx)
+		if ss.ended != nil {
+			return ss.ended
+		}
 		if err := ss.finish(ctx, hard, n); err != nil {
 			return err
 		}
@@ -105,7 +114,7 @@ func (ss *session) checkTopics(ctx context.Context) error {
 	for name, kind := range kinds {
 		ss.local[kind] = len(listed[name].Partitions) == want
 	}
-	return nil
+	return ss.findSnapshots(ctx, adm, listed[changelog])
 }
 
 // open joins the group. stop leaves it and ends the session's goroutine.
@@ -116,22 +125,17 @@ func (ss *session) open(ctx context.Context) (stop func(hard context.Context), e
 		return nil, err
 	}
 	living, die := context.WithCancel(context.WithoutCancel(ctx))
+	opts = append(opts, ss.membership().options()...)
 	ss.gs, err = kgo.NewGroupTransactSession(append(opts,
-		kgo.ConsumerGroup(ss.cfg.Group),
 		kgo.ConsumeTopics(ss.topics...),
-		// Range gives the same partition numbers of equally partitioned topics to the same member, which adopt verifies. It is
-		// eager; tasks that stay keep their memory all the same.
-		kgo.Balancers(kgo.RangeBalancer()),
-		kgo.SessionTimeout(ss.cfg.SessionTimeout),
-		kgo.HeartbeatInterval(max(ss.cfg.SessionTimeout/15, 100*time.Millisecond)),
-		kgo.RebalanceTimeout(ss.cfg.SessionTimeout),
+		kgo.Balancers(newTaskBalancer(ss.claim)),
 		kgo.WithContext(living),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// Markers are kept so that a partition's position can reach its end: lag zero means zero.
 		kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMaxWait(500*time.Millisecond),
-		kgo.TransactionalID(ss.conf.TopicPrefix+ss.cfg.Group+"-"+ss.cfg.Instance),
+		kgo.TransactionalID(ss.conf.GroupID(ss.cfg.Group)+"-"+ss.cfg.Instance),
 		kgo.TransactionTimeout(ss.cfg.TransactionTimeout),
 		kgo.RecordPartitioner(taskPartitioner{}),
 		kgo.ProducerBatchMaxBytes(maxDerivedBytes),
@@ -182,10 +186,20 @@ func (ss *session) assigned(_ context.Context, cl *kgo.Client, partitions map[st
 	cl.PauseFetchPartitions(partitions)
 	a := &assignment{partitions: partitions}
 	a.member, a.generation = cl.GroupMetadata()
-	ss.arrived = a
+	ss.arrived, ss.newest = a, *a
 	if ss.interrupt != nil {
 		ss.interrupt()
 	}
+}
+
+// claim is what this member would like to keep: its tasks, and the generation in which they were its own.
+func (ss *session) claim() (tasks []int32, generation int32) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.newest.member == "" {
+		return nil, -1
+	}
+	return ss.newest.partitions[ss.topics[0]], ss.newest.generation
 }
 
 func (ss *session) takeArrived() *assignment {
@@ -220,27 +234,60 @@ func (ss *session) superseded() bool {
 }
 
 // gather polls and processes until the transaction is long enough: CommitInterval
-// after its first record, or FlushInterval without any. It returns how many records are in.
+// after its first record, or FlushInterval without any, of which there are none while memory is
+// used up. It returns how many records are in.
 func (ss *session) gather(ctx context.Context) (records int) {
+	if level := ss.cfg.Memory.ask(); level != ss.pressure {
+		ss.pressure = level
+		ss.showReady()
+	}
+	if ss.pressure == stopped {
+		// What the client has fetched already stays there; it fetches no more until that is polled.
+		waiting, cancel := ss.interruptible(ctx, ss.cfg.FlushInterval)
+		defer cancel()
+		ss.time.enter(onMemory)
+		<-waiting.Done()
+		ss.time.enter(onProcess)
+		return 0
+	}
+	limit := ss.pressure.records(ss.cfg.MaxRecords)
 	deadline := time.Now().Add(ss.cfg.FlushInterval)
-	for records < ss.cfg.MaxRecords && ctx.Err() == nil && !ss.superseded() {
+	for records < limit && ctx.Err() == nil && ss.ended == nil && !ss.superseded() {
 		left := time.Until(deadline)
 		if left <= 0 {
 			break
 		}
 		polling, cancel := ss.interruptible(ctx, left)
-		fetches := ss.gs.PollRecords(polling, ss.cfg.MaxRecords-records)
+		ss.time.enter(ss.polling())
+		fetches := ss.gs.PollRecords(polling, limit-records)
+		ss.time.enter(onProcess)
 		cancel()
 		n, failed := ss.take(fetches)
 		if n > 0 && records == 0 {
 			deadline = time.Now().Add(ss.cfg.CommitInterval)
 		}
 		records += n
-		if failed && n == 0 && wait(ctx, 50*time.Millisecond) != nil {
-			break
+		if failed && n == 0 {
+			ss.time.enter(onBackoff)
+			if wait(ctx, 50*time.Millisecond) != nil {
+				break
+			}
 		}
 	}
 	return records
+}
+
+// polling is what a poll waits for, to the best of the loop's knowledge when it begins.
+func (ss *session) polling() activity {
+	if ss.owned.member == "" || ss.moved.Load() {
+		return onRebalance // partitions are yet to come
+	}
+	for _, t := range ss.tasks {
+		if t.behind() {
+			return onFetch
+		}
+	}
+	return onIdle
 }
 
 // take hands fetched records to their tasks and lets these work in parallel.
@@ -251,6 +298,9 @@ func (ss *session) take(fetches kgo.Fetches) (records int, failed bool) {
 		}
 		failed = true
 		ss.metrics.fetchErrors.Inc()
+		if ss.ended = ss.membership().ended(fe.Err); ss.ended != nil {
+			return 0, true
+		}
 		ss.log.Warn("fetch failed; retrying", "topic", fe.Topic, "partition", fe.Partition, "error", fe.Err)
 	}
 	now := time.Now()

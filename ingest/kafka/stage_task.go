@@ -26,7 +26,9 @@ type owned struct {
 	// out are the transaction's records for the producer, which holds them until the transaction ends.
 	out     []kgo.Record
 	kinds   [256]int
-	changes int
+	changes int // the last ones of out
+
+	state state
 }
 
 type input struct {
@@ -40,6 +42,8 @@ type input struct {
 	high   int64
 	highAt time.Time
 	lag    prometheus.Gauge
+	// oldest and newest Kafka timestamp (Unix ms) of the transaction's records; 0 without any.
+	oldest, newest int64
 }
 
 func newOwned(number int32, task Task, kinds []event.Kind) *owned {
@@ -54,6 +58,7 @@ func newOwned(number int32, task Task, kinds []event.Kind) *owned {
 // they happened as far as anyone can tell; within an input the order is the log's.
 func (t *owned) fold() {
 	t.busy = false
+	t.state.release()
 	for {
 		first := -1
 		for i := range t.inputs {
@@ -74,7 +79,11 @@ func (t *owned) fold() {
 		if r.Attrs.IsControl() {
 			continue
 		}
-		outcome := t.task.Process(event.Record{Kind: in.kind, Offset: r.Offset, Timestamp: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value})
+		at := r.Timestamp.UnixMilli()
+		if in.newest = max(in.newest, at); in.oldest == 0 {
+			in.oldest = at
+		}
+		outcome := t.task.Process(event.Record{Kind: in.kind, Offset: r.Offset, Timestamp: at, Key: r.Key, Value: r.Value})
 		t.outcomes[first][outcome]++
 	}
 	for i := range t.inputs {
@@ -89,6 +98,7 @@ func (t *owned) flush(names *[256]string, local *[256]bool, changelog string, no
 		t.caughtUp[i] = max(in.position, in.start) >= in.high && in.highAt.After(fresh)
 	}
 	t.flushed, t.active = now, true
+	t.state.release()
 	for _, m := range t.task.Flush(now.UnixMilli(), t.caughtUp) {
 		r := kgo.Record{Topic: names[m.Kind], Key: m.Key, Value: m.Value, Partition: hashed}
 		if local[m.Kind] {
@@ -113,6 +123,7 @@ func (t *owned) commit() {
 }
 
 func (t *owned) rollback() {
+	t.state.release()
 	t.task.Rollback()
 	for i := range t.inputs {
 		t.inputs[i].position = t.inputs[i].committed
@@ -122,10 +133,23 @@ func (t *owned) rollback() {
 
 func (t *owned) forget() {
 	t.active, t.records, t.changes = false, 0, 0
+	for i := range t.inputs {
+		t.inputs[i].oldest, t.inputs[i].newest = 0, 0
+	}
 	clear(t.outcomes)
 	clear(t.out)
 	t.out = t.out[:0]
 	t.kinds = [256]int{}
+}
+
+// behind says whether the log is known to hold records that were not taken.
+func (t *owned) behind() bool {
+	for i := range t.inputs {
+		if in := &t.inputs[i]; max(in.position, in.start) < in.high {
+			return true
+		}
+	}
+	return false
 }
 
 // fenceable says whether some offset can stand for this task in a transaction

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -20,35 +22,32 @@ import (
 	"github.com/droplift/droplift/ingest/event"
 )
 
-const testGroup = "count"
-
-func tallies() StageConfig {
+func tallies(cfg Config) StageConfig {
 	return StageConfig{
-		Group:   testGroup,
+		Group:   groupOf(cfg),
 		Inputs:  []event.Kind{event.KindPlayer, event.KindCheckout},
 		NewTask: func(int32) Task { return newTally() },
 	}
 }
 
-func TestStageCountsOnce(t *testing.T) {
-	t.Parallel()
-	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+func testStageCountsOnce(t *testing.T, k server) {
+	cfg := k.config(t).Config
+	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
 	produce(t, cfg, event.KindPlayer, 0, 500, 37)
 	reg := prometheus.NewRegistry()
-	sc := tallies()
+	sc := tallies(cfg)
 	sc.Registerer = reg
 	m := startStage(t, cfg, sc)
 	produce(t, cfg, event.KindCheckout, 500, 1000, 37)
 	eventually(t, 20*time.Second, "everything committed", func() bool {
-		return groupDone(t, cfg, testGroup, event.KindPlayer, event.KindCheckout)
+		return groupDone(t, cfg, groupOf(cfg), event.KindPlayer, event.KindCheckout)
 	})
 	if err := m.stage.Ready(); err != nil {
 		t.Error("not ready:", err)
 	}
 	m.stop(t)
-	checkExactlyOnce(t, cfg, testGroup, 1000, 37)
-	if n := metric(t, m.stage.metrics.in.WithLabelValues("player", "accepted")); n != 500 {
+	checkExactlyOnce(t, cfg, groupOf(cfg), 1000, 37)
+	if n := metric(t, m.stage.metrics.in.WithLabelValues(cfg.Topic(event.KindPlayer), "accepted")); n != 500 {
 		t.Errorf("metric: %v player records accepted", n)
 	}
 	if err := m.stage.Ready(); err == nil {
@@ -56,9 +55,9 @@ func TestStageCountsOnce(t *testing.T) {
 	}
 
 	// Outputs of a task are in its partition: a player's records stay together.
-	for _, topic := range []string{"features", "velocity", "changelog-count"} {
+	for _, topic := range []string{cfg.Topic(event.KindFeatures), cfg.Topic(event.KindVelocity), cfg.Changelog(groupOf(cfg))} {
 		homes := map[string]int32{}
-		for p, rs := range contents(t, cfg, "player") {
+		for p, rs := range contents(t, cfg, cfg.Topic(event.KindPlayer)) {
 			for _, r := range rs {
 				homes[string(r.Key)] = p
 			}
@@ -73,24 +72,59 @@ func TestStageCountsOnce(t *testing.T) {
 	}
 }
 
-func TestStageRestores(t *testing.T) {
+// TestInstallationsShareACluster runs two that differ in nothing but their prefix: they must not take each other's
+// partitions, transactions or offsets.
+func TestInstallationsShareACluster(t *testing.T) {
 	t.Parallel()
 	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+	installations := []Config{cfg, cfg}
+	var members []*member
+	for i := range installations {
+		conf := &installations[i]
+		conf.TopicPrefix = fmt.Sprintf("%c.", 'a'+i)
+		ensure(t, *conf, Topics{Groups: []string{groupOf(*conf)}})
+		sc := tallies(*conf)
+		sc.Instance = "same"
+		members = append(members, startStage(t, *conf, sc))
+	}
+	for i, conf := range installations {
+		produce(t, conf, event.KindPlayer, 0, 200*(i+1), 37)
+	}
+	for i, conf := range installations {
+		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, conf, groupOf(conf), event.KindPlayer) })
+		members[i].stop(t)
+		checkExactlyOnce(t, conf, groupOf(conf), 200*(i+1), 37)
+	}
+	adm, err := NewAdmin(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer adm.Close()
+	groups, err := adm.adm.ListGroups(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := groups.Groups(); !slices.Equal(got, []string{"a.count", "b.count"}) {
+		t.Errorf("groups %v; each installation has its own", got)
+	}
+}
+
+func testStageRestores(t *testing.T, k server) {
+	cfg := k.config(t).Config
+	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
 	for run := range 3 {
 		produce(t, cfg, event.KindPlayer, run*200, (run+1)*200, 20)
-		m := startStage(t, cfg, tallies())
-		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+		m := startStage(t, cfg, tallies(cfg))
+		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 		m.stop(t)
 	}
-	checkExactlyOnce(t, cfg, testGroup, 600, 20)
+	checkExactlyOnce(t, cfg, groupOf(cfg), 600, 20)
 }
 
 // A member that comes and goes makes partitions move; what stays keeps its memory.
-func TestStageRebalances(t *testing.T) {
-	t.Parallel()
-	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+func testStageRebalances(t *testing.T, k server) {
+	cfg := k.config(t).Config
+	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
 	const total, keys = 6000, 101
 	var produced sync.WaitGroup
 	produced.Go(func() {
@@ -98,22 +132,22 @@ func TestStageRebalances(t *testing.T) {
 			produce(t, cfg, event.KindPlayer, i, i+200, keys)
 		}
 	})
-	a := startStage(t, cfg, tallies())
+	a := startStage(t, cfg, tallies(cfg))
 	eventually(t, 20*time.Second, "first member ready", func() bool { return a.stage.Ready() == nil })
-	b := startStage(t, cfg, tallies())
+	b := startStage(t, cfg, tallies(cfg))
 	eventually(t, 20*time.Second, "second member ready", func() bool { return b.stage.Ready() == nil })
-	c := startStage(t, cfg, tallies())
+	c := startStage(t, cfg, tallies(cfg))
 	eventually(t, 20*time.Second, "third member ready", func() bool { return c.stage.Ready() == nil })
 	b.stop(t)
 	produced.Wait()
-	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 	kept := metric(t, a.stage.metrics.keptOnMoving)
 	if kept == 0 {
 		t.Error("no task kept its memory over a rebalance")
 	}
 	a.stop(t)
 	c.stop(t)
-	checkExactlyOnce(t, cfg, testGroup, total, keys)
+	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
 }
 
 // Every request of the commit path fails now and then, in every way a broker has.
@@ -142,9 +176,9 @@ func TestStageSurvivesFaults(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			c, cfg := newCluster(t)
-			ensure(t, cfg, Topics{Groups: []string{testGroup}})
+			ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
 			const total, keys = 1500, 17
-			m := startStage(t, cfg, tallies())
+			m := startStage(t, cfg, tallies(cfg))
 			eventually(t, 20*time.Second, "ready", func() bool { return m.stage.Ready() == nil })
 			h := c.Fault(kfake.Fault{Keys: []kmsg.Key{f.key}, Err: f.err, Count: 2, When: func(r kmsg.Request) bool {
 				// The test's own producer is not transactional, and is to be left alone.
@@ -156,35 +190,35 @@ func TestStageSurvivesFaults(t *testing.T) {
 			}
 			if f.key == kmsg.InitProducerID || f.key == kmsg.ListOffsets {
 				m.stop(t)
-				m = startStage(t, cfg, tallies())
+				m = startStage(t, cfg, tallies(cfg))
 			}
-			eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+			eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 			if h.Hits() == 0 {
 				t.Error("the fault never came")
 			}
 			m.stop(t)
-			checkExactlyOnce(t, cfg, testGroup, total, keys)
+			checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
 		})
 	}
 }
 
 // The answer to a commit is lost: the broker has committed, the stage cannot know.
-func TestStageUnknownOutcome(t *testing.T) {
-	t.Parallel()
-	c, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+func testStageUnknownOutcome(t *testing.T, k server) {
+	cfg := k.config(t).Config
+	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
 	const total, keys = 2000, 17
-	m := startStage(t, cfg, tallies())
+	m := startStage(t, cfg, tallies(cfg))
 	eventually(t, 20*time.Second, "ready", func() bool { return m.stage.Ready() == nil })
 	var ends, deafened atomic.Int64
-	c.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
-		if n := ends.Add(1); r.(*kmsg.EndTxnRequest).Commit && n%3 == 0 && n < 12 {
+	m.net.sent.Store(func(key kmsg.Key) {
+		if key != kmsg.EndTxn {
+			return
+		}
+		if n := ends.Add(1); n%3 == 0 && n < 12 {
 			// The broker goes on to commit; nobody hears of it until connections are made anew.
 			m.net.deaf.Store(true)
 			deafened.Add(1)
 		}
-		return nil, nil, false
 	})
 	stop := make(chan struct{})
 	var healer sync.WaitGroup
@@ -201,14 +235,14 @@ func TestStageUnknownOutcome(t *testing.T) {
 	for i := 0; i < total; i += 100 {
 		produce(t, cfg, event.KindPlayer, i, i+100, keys)
 	}
-	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 	close(stop)
 	healer.Wait()
 	if deafened.Load() == 0 {
 		t.Error("no answer was lost")
 	}
 	m.stop(t)
-	checkExactlyOnce(t, cfg, testGroup, total, keys)
+	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
 }
 
 // The broker commits and then answers that something went wrong. The client
@@ -216,14 +250,14 @@ func TestStageUnknownOutcome(t *testing.T) {
 func TestStageCommitReportedAsFailed(t *testing.T) {
 	t.Parallel()
 	c, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
 	const total, keys = 1000, 17
 	other, err := cfg.newClient("test")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	m := startStage(t, cfg, tallies())
+	m := startStage(t, cfg, tallies(cfg))
 	eventually(t, 20*time.Second, "ready", func() bool { return m.stage.Ready() == nil })
 	var passing atomic.Bool
 	var lies atomic.Int64
@@ -252,26 +286,25 @@ func TestStageCommitReportedAsFailed(t *testing.T) {
 	})
 	for i := 0; i < total; i += 100 {
 		produce(t, cfg, event.KindPlayer, i, i+100, keys)
-		eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+		eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 	}
 	if lies.Load() != 3 {
 		t.Errorf("%d lies were told", lies.Load())
 	}
 	m.stop(t)
-	checkExactlyOnce(t, cfg, testGroup, total, keys)
+	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
 }
 
 // The change-log still holds a transaction of the last owner that is not decided:
 // nothing is processed before it is, and then its outcome counts.
-func TestStageWaitsForTheLastOwner(t *testing.T) {
-	t.Parallel()
+func testStageWaitsForTheLastOwner(t *testing.T, k server) {
 	for _, commit := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort} {
 		t.Run(fmt.Sprint("commit=", commit), func(t *testing.T) {
-			_, cfg := newCluster(t)
-			ensure(t, cfg, Topics{Partitions: 1, Groups: []string{testGroup}})
+			cfg := k.config(t).Config
+			ensure(t, cfg, Topics{Partitions: 1, Groups: []string{groupOf(cfg)}})
 			produce(t, cfg, event.KindPlayer, 0, 100, 10)
-			m := startStage(t, cfg, tallies())
-			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+			m := startStage(t, cfg, tallies(cfg))
+			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 			m.stop(t)
 
 			last, err := cfg.newClient("test", kgo.TransactionalID("last"), kgo.TransactionTimeout(time.Minute))
@@ -282,13 +315,13 @@ func TestStageWaitsForTheLastOwner(t *testing.T) {
 			if err := last.BeginTransaction(); err != nil {
 				t.Fatal(err)
 			}
-			r := &kgo.Record{Topic: cfg.Changelog(testGroup), Key: []byte("k0"), Value: count{1000, 1000}.bytes()}
+			r := &kgo.Record{Topic: cfg.Changelog(groupOf(cfg)), Key: []byte("k0"), Value: count{1000, 1000}.bytes()}
 			if err := last.ProduceSync(t.Context(), r).FirstErr(); err != nil {
 				t.Fatal(err)
 			}
 
 			var processed atomic.Int64
-			sc := tallies()
+			sc := tallies(cfg)
 			sc.NewTask = func(int32) Task {
 				task := newTally()
 				task.processed = &processed
@@ -300,21 +333,21 @@ func TestStageWaitsForTheLastOwner(t *testing.T) {
 				err := m.stage.Ready()
 				return err != nil && strings.Contains(err.Error(), "restoring")
 			})
-			eventually(t, 20*time.Second, "lag is asked for", func() bool { end, _ := m.stage.monitor.end("player", 0); return end == 110 })
+			eventually(t, 20*time.Second, "lag is asked for", func() bool { end, _ := m.stage.monitor.end(cfg.Topic(event.KindPlayer), 0); return end == 110 })
 			if processed.Load() != 0 {
 				t.Error("records were processed before the state was decided")
 			}
 			if err := last.EndTransaction(t.Context(), commit); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 			m.stop(t)
 			want := count{1001, 1100}
 			if commit == kgo.TryAbort {
 				want = count{11, 550}
 			}
 			var got count
-			for _, r := range contents(t, cfg, cfg.Changelog(testGroup))[0] {
+			for _, r := range contents(t, cfg, cfg.Changelog(groupOf(cfg)))[0] {
 				if string(r.Key) == "k0" {
 					got = countOf(r.Value)
 				}
@@ -341,7 +374,8 @@ func TestFence(t *testing.T) {
 		{"an offset that was not processed", "m", 5, 18, errors.New("any")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			st, err := NewStage(Config{Brokers: []string{"localhost:1"}}, tallies())
+			cfg := Config{Brokers: []string{"localhost:1"}}
+			st, err := NewStage(cfg, tallies(cfg))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -384,65 +418,74 @@ func TestFence(t *testing.T) {
 }
 
 // A compacted change-log restores the same state.
-func TestStageRestoresCompacted(t *testing.T) {
-	t.Parallel()
-	c, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+func testStageRestoresCompacted(t *testing.T, k server) {
+	c := k.config(t)
+	cfg := c.Config
+	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
 	for run := range 3 {
 		for i := range 4 {
 			from := run*400 + i*100
 			produce(t, cfg, event.KindPlayer, from, from+100, 20)
-			m := startStage(t, cfg, tallies())
-			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+			m := startStage(t, cfg, tallies(cfg))
+			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 			m.stop(t)
 		}
-		c.Compact()
+		c.compact(t, cfg.Changelog(groupOf(cfg)))
 	}
 	n := 0
-	for _, rs := range contents(t, cfg, cfg.Changelog(testGroup)) {
+	for _, rs := range contents(t, cfg, cfg.Changelog(groupOf(cfg))) {
 		n += len(rs)
 	}
 	if n >= 12*20 {
 		t.Errorf("the change-log was not compacted: %d entries", n)
 	}
-	m := startStage(t, cfg, tallies())
+	m := startStage(t, cfg, tallies(cfg))
 	produce(t, cfg, event.KindPlayer, 1200, 1300, 20)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 	m.stop(t)
-	checkState(t, cfg, testGroup, 1300, 20)
+	checkState(t, cfg, groupOf(cfg), 1300, 20)
 }
 
 // Retention that overtakes the stage is told, in offsets.
-func TestStageTellsLostRecords(t *testing.T) {
-	t.Parallel()
-	c, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Partitions: 1, Groups: []string{testGroup}})
+func testStageTellsLostRecords(t *testing.T, k server) {
+	cfg := k.config(t).Config
+	ensure(t, cfg, Topics{Partitions: 1, Groups: []string{groupOf(cfg)}})
 	produce(t, cfg, event.KindPlayer, 0, 100, 10)
-	m := startStage(t, cfg, tallies())
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	m := startStage(t, cfg, tallies(cfg))
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 	m.stop(t)
 	produce(t, cfg, event.KindPlayer, 100, 200, 10)
-	if err := c.DeleteRecords("player", 0, 130); err != nil {
+	adm, err := NewAdmin(cfg)
+	if err != nil {
 		t.Fatal(err)
 	}
-	m = startStage(t, cfg, tallies())
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	defer adm.Close()
+	var removed kadm.Offsets
+	removed.Add(kadm.Offset{Topic: cfg.Topic(event.KindPlayer), Partition: 0, At: 130})
+	deleted, err := adm.adm.DeleteRecords(t.Context(), removed)
+	if err == nil {
+		err = deleted.Error()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	m = startStage(t, cfg, tallies(cfg))
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 	m.stop(t)
-	if n := metric(t, m.stage.metrics.lost.WithLabelValues("player")); n != 30 {
+	if n := metric(t, m.stage.metrics.lost.WithLabelValues(cfg.Topic(event.KindPlayer))); n != 30 {
 		t.Errorf("%v offsets are told lost, 30 are", n)
 	}
 }
 
 // A member that was off the network past its session comes back in the middle of
 // a transaction. Its partitions have a new owner; nothing of its may count.
-func TestStageFencesZombies(t *testing.T) {
-	t.Parallel()
-	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+func testStageFencesZombies(t *testing.T, k server) {
+	cfg := k.config(t).Config
+	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
 	const total, keys = 2000, 17
 	var held atomic.Bool
 	gate := make(chan struct{})
-	sc := tallies()
+	sc := tallies(cfg)
 	sc.NewTask = func(int32) Task {
 		task := newTally()
 		task.slow = func() {
@@ -458,27 +501,30 @@ func TestStageFencesZombies(t *testing.T) {
 	produce(t, cfg, event.KindPlayer, 0, total/2, keys)
 	eventually(t, 10*time.Second, "the zombie is in a transaction", func() bool { return !held.Load() })
 	zombie.net.cut()
-	heir := startStage(t, cfg, tallies())
-	eventually(t, 30*time.Second, "the heir has done everything", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	heir := startStage(t, cfg, tallies(cfg))
+	eventually(t, 30*time.Second, "the heir has done everything", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 	zombie.net.heal()
 	close(gate)
 	produce(t, cfg, event.KindPlayer, total/2, total, keys)
 	eventually(t, 30*time.Second, "both ready", func() bool { return zombie.stage.Ready() == nil && heir.stage.Ready() == nil })
-	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 	zombie.stop(t)
 	heir.stop(t)
-	checkExactlyOnce(t, cfg, testGroup, total, keys)
+	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
 }
 
 // Members stop, crash and come back at seeded random moments, and requests fail.
-func TestStageUnderChaos(t *testing.T) {
-	t.Parallel()
-	c, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+func testStageUnderChaos(t *testing.T, k server) {
+	c := k.config(t)
+	chaos(t, c, tallies(c.Config))
+}
+
+func chaos(t *testing.T, c cluster, sc StageConfig) {
+	cfg := c.Config
+	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
 	r := rng(t)
 	const total, keys = 8000, 53
 	var processed atomic.Int64
-	sc := tallies()
 	sc.NewTask = func(int32) Task {
 		task := newTally()
 		task.processed = &processed
@@ -497,23 +543,24 @@ func TestStageUnderChaos(t *testing.T) {
 	keysOf := []kmsg.Key{kmsg.Produce, kmsg.TxnOffsetCommit, kmsg.EndTxn, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.Heartbeat, kmsg.OffsetFetch}
 	errs := []*kerr.Error{kerr.UnknownServerError, kerr.NotCoordinator, kerr.InvalidProducerEpoch, kerr.RequestTimedOut, kerr.CoordinatorLoadInProgress}
 	var members []*member
-	for round := 0; !groupDone(t, cfg, testGroup, event.KindPlayer, event.KindCheckout) || round < 8; round++ {
+	for round := 0; !groupDone(t, cfg, groupOf(cfg), event.KindPlayer, event.KindCheckout) || round < 8; round++ {
 		if round > 60 {
 			t.Fatal("no end after 60 rounds")
 		}
 		if len(members) < 3 {
 			one := sc
+			// Some are new at every start, some come back under a name that nobody has at the moment.
 			if r.IntN(2) == 0 {
-				one.Instance = fmt.Sprint("instance-", r.IntN(2), "-", round)
+				one.Static = r.IntN(2) == 0
+				for n := 0; one.Instance == "" || slices.ContainsFunc(members, func(m *member) bool { return m.stage.cfg.Instance == one.Instance }); n++ {
+					one.Instance = fmt.Sprint("instance-", n)
+				}
 			}
 			members = append(members, startStage(t, cfg, one))
 		}
 		// Something happens, then the victim falls after a random number of records.
 		if r.IntN(2) == 0 {
-			c.Fault(kfake.Fault{Keys: []kmsg.Key{keysOf[r.IntN(len(keysOf))]}, Err: errs[r.IntN(len(errs))], When: func(r kmsg.Request) bool {
-				p, ok := r.(*kmsg.ProduceRequest)
-				return !ok || p.TransactionID != nil
-			}})
+			c.fault(keysOf[r.IntN(len(keysOf))], errs[r.IntN(len(errs))])
 		}
 		until, deadline := processed.Load()+int64(r.IntN(400)), time.Now().Add(700*time.Millisecond)
 		eventually(t, 30*time.Second, "progress", func() bool { return processed.Load() >= until || time.Now().After(deadline) })
@@ -531,23 +578,22 @@ func TestStageUnderChaos(t *testing.T) {
 		members = append(members, startStage(t, cfg, sc))
 	}
 	eventually(t, 60*time.Second, "everything committed", func() bool {
-		return groupDone(t, cfg, testGroup, event.KindPlayer, event.KindCheckout)
+		return groupDone(t, cfg, groupOf(cfg), event.KindPlayer, event.KindCheckout)
 	})
 	for _, m := range members {
 		m.stop(t)
 	}
-	checkExactlyOnce(t, cfg, testGroup, total, keys)
+	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
 	t.Logf("%d records were processed for %d", processed.Load(), total)
 }
 
 // A stage without records publishes what has become due, in a transaction that
 // is fenced like any other, and commits nothing when there is nothing.
-func TestStageIdleFlush(t *testing.T) {
-	t.Parallel()
-	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+func testStageIdleFlush(t *testing.T, k server) {
+	cfg := k.config(t).Config
+	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
 	var armed, seenIdle atomic.Bool
-	sc := tallies()
+	sc := tallies(cfg)
 	sc.LagInterval = 50 * time.Millisecond
 	sc.NewTask = func(int32) Task {
 		task := newTally()
@@ -565,25 +611,25 @@ func TestStageIdleFlush(t *testing.T) {
 	m := startStage(t, cfg, sc)
 	produce(t, cfg, event.KindPlayer, 0, 100, 10)
 	eventually(t, 20*time.Second, "caught up", func() bool {
-		return seenIdle.Load() && groupDone(t, cfg, testGroup, event.KindPlayer)
+		return seenIdle.Load() && groupDone(t, cfg, groupOf(cfg), event.KindPlayer)
 	})
 	before := metric(t, m.stage.metrics.commits)
 	armed.Store(true)
-	eventually(t, 20*time.Second, "idle output committed", func() bool { return len(contents(t, cfg, "late")) == 1 })
+	eventually(t, 20*time.Second, "idle output committed", func() bool { return len(contents(t, cfg, cfg.Topic(event.KindLate))) == 1 })
 	after := metric(t, m.stage.metrics.commits)
 	if after != before+1 {
 		t.Errorf("%v commits for one idle output", after-before)
 	}
 	m.stop(t)
-	checkExactlyOnce(t, cfg, testGroup, 100, 10)
+	checkExactlyOnce(t, cfg, groupOf(cfg), 100, 10)
 }
 
 // Brokers vanish and come back: the stage says so, waits, and loses nothing.
 func TestStageWaitsForBrokers(t *testing.T) {
 	t.Parallel()
 	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{testGroup}})
-	sc := tallies()
+	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	sc := tallies(cfg)
 	sc.LagInterval = 50 * time.Millisecond
 	m := startStage(t, cfg, sc)
 	produce(t, cfg, event.KindPlayer, 0, 300, 10)
@@ -593,9 +639,9 @@ func TestStageWaitsForBrokers(t *testing.T) {
 	produce(t, cfg, event.KindPlayer, 300, 600, 10)
 	m.net.heal()
 	eventually(t, 40*time.Second, "ready again", func() bool { return m.stage.Ready() == nil })
-	eventually(t, 40*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+	eventually(t, 40*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 	m.stop(t)
-	checkExactlyOnce(t, cfg, testGroup, 600, 10)
+	checkExactlyOnce(t, cfg, groupOf(cfg), 600, 10)
 }
 
 func TestStageRefuses(t *testing.T) {
@@ -616,37 +662,37 @@ func TestStageRefuses(t *testing.T) {
 	}
 	t.Run("inputs with different partition counts", func(t *testing.T) {
 		_, cfg := newCluster(t, kfake.SeedTopics(4, "player", "changelog-count"), kfake.SeedTopics(3, "checkout"))
-		if err := run(t, cfg, tallies()); classify(err) != permanent {
+		if err := run(t, cfg, tallies(cfg)); classify(err) != permanent {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("state without offsets", func(t *testing.T) {
 		_, cfg := newCluster(t)
-		ensure(t, cfg, Topics{Groups: []string{testGroup}})
+		ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
 		produce(t, cfg, event.KindPlayer, 0, 100, 10)
-		m := startStage(t, cfg, tallies())
-		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+		m := startStage(t, cfg, tallies(cfg))
+		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 		m.stop(t)
 		adm, err := NewAdmin(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer adm.Close()
-		if _, err := adm.adm.DeleteGroups(t.Context(), testGroup); err != nil {
+		if _, err := adm.adm.DeleteGroups(t.Context(), groupOf(cfg)); err != nil {
 			t.Fatal(err)
 		}
-		if err := run(t, cfg, tallies()); classify(err) != permanent {
+		if err := run(t, cfg, tallies(cfg)); classify(err) != permanent {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("a change-log it cannot read", func(t *testing.T) {
 		_, cfg := newCluster(t)
-		ensure(t, cfg, Topics{Groups: []string{testGroup}})
+		ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
 		produce(t, cfg, event.KindPlayer, 0, 100, 10)
-		m := startStage(t, cfg, tallies())
-		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+		m := startStage(t, cfg, tallies(cfg))
+		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
 		m.stop(t)
-		sc := tallies()
+		sc := tallies(cfg)
 		sc.NewTask = func(int32) Task { return unreadable{newTally()} }
 		if err := run(t, cfg, sc); classify(err) != permanent {
 			t.Errorf("got %v", err)
@@ -654,9 +700,9 @@ func TestStageRefuses(t *testing.T) {
 	})
 	t.Run("an output that no topic takes", func(t *testing.T) {
 		_, cfg := newCluster(t)
-		ensure(t, cfg, Topics{Groups: []string{testGroup}})
+		ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
 		produce(t, cfg, event.KindPlayer, 0, 1, 10)
-		sc := tallies()
+		sc := tallies(cfg)
 		sc.NewTask = func(int32) Task { return bloated{newTally()} }
 		if err := run(t, cfg, sc); !errors.Is(err, kerr.MessageTooLarge) {
 			t.Errorf("got %v", err)

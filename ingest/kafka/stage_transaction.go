@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -26,6 +26,7 @@ func (ss *session) finish(ctx, hard context.Context, records int) error {
 	if ss.stray {
 		// A rebalance came between the poll and its tasks. Nothing of it may be committed.
 		ss.stray = false
+		ss.time.enter(onCommit)
 		if err := ss.gs.Begin(); err != nil {
 			return fmt.Errorf("kafka: begin: %w", err)
 		}
@@ -42,6 +43,7 @@ func (ss *session) finish(ctx, hard context.Context, records int) error {
 		for _, t := range active {
 			t.commit() // only in memory: nothing changed that a restore would miss
 		}
+		ss.snapshot(now)
 		return nil
 	}
 
@@ -53,7 +55,9 @@ func (ss *session) finish(ctx, hard context.Context, records int) error {
 		return fmt.Errorf("kafka: begin: %w", err)
 	}
 	ss.conf.step(StageBegun)
+	ss.time.enter(onProduce)
 	produced, err := ss.produce(hard, active)
+	ss.time.enter(onCommit)
 	if err != nil {
 		return fmt.Errorf("kafka: flush outputs: %w", err) // hard ended: the broker aborts what is open
 	}
@@ -71,8 +75,13 @@ func (ss *session) finish(ctx, hard context.Context, records int) error {
 		return ss.notCommitted(ctx, hard)
 	}
 	ss.retry.reset()
+	for _, t := range active {
+		t.state.wrote(t.out, t.changes, now)
+	}
+	ss.time.enter(onProcess)
 	ss.committed(active, records, time.Since(began))
 	ss.conf.step(StageApplied)
+	ss.snapshot(now)
 	return nil
 }
 
@@ -143,6 +152,7 @@ func (ss *session) produceFailed(ctx, hard context.Context, failure error) error
 	}
 	pause := ss.retry.next()
 	ss.log.Warn("producing failed; the transaction is aborted and will be repeated", "error", failure, "pause", pause)
+	ss.time.enter(onBackoff)
 	_ = wait(ctx, pause) // the loop sees that ctx is done
 	return nil
 }
@@ -169,6 +179,7 @@ func (ss *session) notCommitted(ctx, hard context.Context) error {
 	}
 	pause := ss.retry.next()
 	ss.log.Warn("the transaction did not commit and will be repeated", "pause", pause)
+	ss.time.enter(onBackoff)
 	_ = wait(ctx, pause)
 	return nil
 }
@@ -180,30 +191,21 @@ func (ss *session) landed(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for _, partitions := range committed {
-		for _, o := range partitions {
-			if o.Metadata == ss.marker {
-				return true, nil
-			}
+	for _, o := range committed {
+		if o.Metadata == ss.marker {
+			return true, nil
 		}
 	}
 	return false, nil
 }
 
 // groupOffsets are the group's offsets once no open transaction holds any.
-func (ss *session) groupOffsets(ctx context.Context) (kadm.OffsetResponses, error) {
+func (ss *session) groupOffsets(ctx context.Context) (map[topicPartition]groupOffset, error) {
 	pause := backoff{first: 5 * time.Millisecond, limit: 200 * time.Millisecond}
 	for {
-		committed, err := ss.adm.FetchOffsets(kadm.RequireStable(ctx), ss.cfg.Group)
-		if err == nil {
-			err = committed.Error()
-		}
-		switch {
-		case err == nil:
-			return committed, nil
-		case errors.Is(err, kerr.UnstableOffsetCommit):
-		default:
-			return nil, fmt.Errorf("kafka: offsets of group %s: %w", ss.cfg.Group, err)
+		committed, err := groupOffsets(ctx, ss.cl, ss.conf.GroupID(ss.cfg.Group), ss.topics...)
+		if !errors.Is(err, errUnstable) {
+			return committed, err
 		}
 		if err := wait(ctx, pause.next()); err != nil {
 			return nil, err
@@ -282,8 +284,13 @@ func (ss *session) fence(req *kmsg.TxnOffsetCommitRequest) error {
 
 func (ss *session) committed(active []*owned, records int, took time.Duration) {
 	m := ss.metrics
+	now := time.Now()
 	for _, t := range active {
 		for i := range t.inputs {
+			if in := &t.inputs[i]; in.oldest != 0 {
+				m.newest.WithLabelValues(ss.topics[i], strconv.Itoa(int(t.number))).Set(float64(in.newest) / 1000)
+				m.age.WithLabelValues(ss.topics[i]).Observe(max(0, now.Sub(time.UnixMilli(in.oldest)).Seconds()))
+			}
 			for outcome, n := range t.outcomes[i] {
 				if n > 0 {
 					m.in.WithLabelValues(ss.topics[i], outcomeNames[outcome]).Add(float64(n))

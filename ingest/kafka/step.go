@@ -15,6 +15,10 @@ const (
 	StageCommitting Step = "stage-committing" // before the offsets join it
 	StageEnded      Step = "stage-ended"      // the broker decided; memory does not know yet
 	StageApplied    Step = "stage-applied"    // memory has followed
+
+	// A snapshot is written beside the loop.
+	StageSnapshotting Step = "stage-snapshotting" // the file is durable, nobody would find it
+	StageSnapshotted  Step = "stage-snapshotted"  // it has its name; older ones are removed
 )
 
 // The steps of a Feed.
@@ -27,10 +31,22 @@ const (
 	FeedReleased Step = "feed-released" // the group's offset is past it
 )
 
-// Steps are all steps.
+// The steps of a Feed whose store refuses records.
+const (
+	FeedRefused  Step = "feed-refused"  // the store refuses a batch; only this process knows
+	FeedHalved   Step = "feed-halved"   // that is journalled, no part of the batch is written
+	FeedLettered Step = "feed-lettered" // dead letters are in an open transaction, which the release has not joined
+)
+
+// RefusalSteps are the steps that a Feed takes beside those of Steps, between
+// FeedPlanned and FeedWritten and before FeedReleased, when its store refuses records.
+func RefusalSteps() []Step { return []Step{FeedRefused, FeedHalved, FeedLettered} }
+
+// Steps are the steps that every pipeline takes.
 func Steps() []Step {
 	return []Step{
 		StageAdopting, StageRestored, StageGathered, StageBegun, StageProduced, StageCommitting, StageEnded, StageApplied,
+		StageSnapshotting, StageSnapshotted,
 		FeedAssigned, FeedBegun, FeedFilled, FeedPlanned, FeedWritten, FeedReleased,
 	}
 }

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/droplift/droplift/ingest/event"
 )
@@ -137,6 +139,7 @@ func (t Topics) Table(cfg Config) []Topic {
 		{Name: cfg.Topic(event.KindVelocity), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
 		{Name: cfg.Topic(event.KindDeadLetter), Partitions: t.Partitions, Configs: derived},
 		{Name: cfg.Topic(event.KindLate), Partitions: t.Partitions, Configs: derived},
+		{Name: cfg.RedeliveryTopic(), Partitions: 1, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: restored},
 	}
 	for _, g := range t.Groups {
 		topics = append(topics, Topic{Name: cfg.Changelog(g), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: restored})
@@ -179,8 +182,76 @@ func (a *Admin) EnsureTopics(ctx context.Context, topics Topics) (warnings []str
 			existing = append(existing, t)
 		}
 	}
+	if len(errs) == 0 {
+		errs = append(errs, a.settle(ctx, names))
+	}
 	w, err := a.verify(ctx, existing)
 	return append(warnings, w...), errors.Join(append(errs, err)...)
+}
+
+// settleTimeout is how long brokers may take to hear of a new topic.
+const settleTimeout = 30 * time.Second
+
+// settle waits until every broker knows the topics. One that has not heard of a new topic yet
+// calls it unknown to whoever asks:
+//
+//	this process              another process            broker 2
+//	                          creates t at broker 1
+//	asks broker 1: t exists
+//	consumes t                                           says that t is unknown
+//	                                                     hears of t
+func (a *Admin) settle(ctx context.Context, topics []string) error {
+	waiting, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	pause := backoff{first: 10 * time.Millisecond, limit: 500 * time.Millisecond}
+	for {
+		unknown, err := a.unknown(waiting, topics)
+		if err == nil && len(unknown) == 0 {
+			return nil
+		}
+		if wait(waiting, pause.next()) != nil {
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+			return fmt.Errorf("kafka: brokers still do not know the topics %s: %w", strings.Join(unknown, ", "), cmp.Or(err, context.Cause(waiting)))
+		}
+	}
+}
+
+// unknown are those topics that some broker does not know, or without all their leaders. A broker that does not
+// answer misleads nobody.
+func (a *Admin) unknown(ctx context.Context, topics []string) ([]string, error) {
+	brokers, err := a.adm.ListBrokers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var unknown []string
+	for _, b := range brokers {
+		req := kmsg.NewPtrMetadataRequest()
+		for _, name := range topics {
+			t := kmsg.NewMetadataRequestTopic()
+			t.Topic = &name
+			req.Topics = append(req.Topics, t)
+		}
+		answer, err := a.cl.Broker(int(b.NodeID)).Request(ctx, req)
+		if err != nil {
+			if ctx.Err() != nil {
+				return unknown, err
+			}
+			continue
+		}
+		for _, t := range answer.(*kmsg.MetadataResponse).Topics {
+			settled := t.ErrorCode != kerr.UnknownTopicOrPartition.Code && t.ErrorCode != kerr.LeaderNotAvailable.Code
+			for _, p := range t.Partitions {
+				settled = settled && p.Leader >= 0
+			}
+			if !settled && t.Topic != nil {
+				unknown = append(unknown, *t.Topic)
+			}
+		}
+	}
+	slices.Sort(unknown)
+	return slices.Compact(unknown), nil
 }
 
 // create makes one topic. created is false when another process was faster.

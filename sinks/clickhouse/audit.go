@@ -3,84 +3,275 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/sql"
 )
 
-// Held says what a table holds of one Kafka partition.
-type Held struct {
-	Table     string
-	Partition uint32
-	// Rows in the table; more than Distinct means rows written twice.
-	Rows uint64
-	// First and Last offset, and how many distinct ones.
-	First, Last, Distinct uint64
-	// Gaps are the offset ranges between First and Last without a row, at most 1,000 per
-	// table: undecodable records, transaction markers, or loss. Kafka tells which.
-	Gaps []OffsetRange
-}
-
 // OffsetRange is a range of offsets, both ends inclusive.
-type OffsetRange struct{ First, Last uint64 }
+type OffsetRange struct{ First, Last int64 }
 
-// Audit lists what is stored of every topic-partition, gaps included.
-func (c *Client) Audit(ctx context.Context) ([]Held, error) {
-	rows, err := c.Query(ctx, "audit_offsets", nil)
-	if err != nil {
-		return nil, err
-	}
-	held := make([]Held, 0, len(rows.Rows))
-	gaps := map[string]map[uint32][]OffsetRange{}
-	for _, row := range rows.Rows {
-		h := Held{}
-		if err := assign(row, &h.Table, &h.Partition, &h.Rows, &h.First, &h.Last, &h.Distinct); err != nil {
-			return nil, fmt.Errorf("query audit_offsets: %w", err)
-		}
-		if h.Distinct != h.Last-h.First+1 && gaps[h.Table] == nil {
-			if gaps[h.Table], err = c.gaps(ctx, h.Table); err != nil {
-				return nil, err
-			}
-		}
-		h.Gaps = gaps[h.Table][h.Partition]
-		held = append(held, h)
-	}
-	return held, nil
+// Offsets is how many offsets the range has.
+func (r OffsetRange) Offsets() int64 { return r.Last - r.First + 1 }
+
+// Storage says how a kind's records are stored, for whoever holds them against Kafka.
+type Storage struct {
+	Table string
+	// Replaces says that a row may give way to a newer one of its key: the newest can be compared, offsets cannot.
+	Replaces bool
+	// Keeps is how long a row stays after it came in; 0 for ever.
+	Keeps time.Duration
 }
 
-func (c *Client) gaps(ctx context.Context, table string) (map[uint32][]OffsetRange, error) {
-	rows, err := c.Query(ctx, "audit_gaps", Params{"table": table})
-	if err != nil {
-		return nil, err
+// StorageOf is how records of kind are stored; ok is false for a kind that is not.
+func StorageOf(kind event.Kind) (s Storage, ok bool) {
+	t := newTable(kind)
+	if t == nil {
+		return Storage{}, false
 	}
-	gaps := map[uint32][]OffsetRange{}
-	for _, row := range rows.Rows {
+	s = Storage{Table: t.name, Replaces: t.replaces, Keeps: 90 * 24 * time.Hour}
+	if kind == event.KindCheckout || kind == event.KindDrop {
+		s.Keeps = 0
+	}
+	return s, true
+}
+
+// LeavesOut says whether the sink stores no row of a raw record that was dead-lettered as class. The others
+// decode, and are stored although no processor counted them.
+func LeavesOut(class event.Reason) bool {
+	return class != event.ReasonUnknownDrop && class != event.ReasonClock
+}
+
+// Extent says how far the rows of one topic-partition reach.
+type Extent struct {
+	Table     string
+	Partition int32
+	Rows      int64
+	OffsetRange
+	// Distinct offsets; fewer than Rows means doubled rows. 0 unless counted.
+	Distinct int64
+}
+
+// Extents lists the extent of every topic-partition that has rows. Counting distinct offsets costs a look at every row.
+func (c *Client) Extents(ctx context.Context, distinct bool) ([]Extent, error) {
+	name := "audit_extents"
+	if distinct {
+		name = "audit_offsets"
+	}
+	var extents []Extent
+	err := c.each(ctx, name, nil, func(rows driver.Rows) error {
+		var e Extent
 		var partition uint32
-		var r OffsetRange
-		var n uint64
-		if err := assign(row, &partition, &r.First, &r.Last, &n); err != nil {
-			return nil, fmt.Errorf("query audit_gaps: %w", err)
+		var n, first, last, offsets uint64
+		into := []any{&e.Table, &partition, &n, &first, &last}
+		if distinct {
+			into = append(into, &offsets)
 		}
-		gaps[partition] = append(gaps[partition], r)
-	}
-	return gaps, nil
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+		e.Partition, e.Rows, e.OffsetRange, e.Distinct = int32(partition), int64(n), OffsetRange{int64(first), int64(last)}, int64(offsets)
+		extents = append(extents, e)
+		return nil
+	})
+	return extents, err
 }
 
-// assign puts a row's values into targets of their types.
-func assign(row []any, targets ...any) error {
-	if len(row) != len(targets) {
-		return fmt.Errorf("%d columns, expected %d", len(row), len(targets))
+// Run is a range of offsets each of which the same number of rows carries.
+type Run struct {
+	OffsetRange
+	Copies int64
+}
+
+// Runs calls each with the runs of table within the ranges, in order of partition and offset.
+func (c *Client) Runs(ctx context.Context, table string, within map[int32]OffsetRange, each func(partition int32, r Run) error) error {
+	if len(within) == 0 {
+		return nil
 	}
-	for i, target := range targets {
-		ok := false
-		switch t := target.(type) {
-		case *string:
-			*t, ok = row[i].(string)
-		case *uint32:
-			*t, ok = row[i].(uint32)
-		case *uint64:
-			*t, ok = row[i].(uint64)
+	firsts, lasts := make(map[int32]int64, len(within)), make(map[int32]int64, len(within))
+	lowest, highest, begun := int64(0), int64(0), false
+	for p, r := range within {
+		firsts[p], lasts[p] = r.First, r.Last
+		if !begun || r.First < lowest {
+			lowest = r.First
 		}
-		if !ok {
-			return fmt.Errorf("column %d is %T, expected %T", i+1, row[i], target)
+		highest, begun = max(highest, r.Last), true
+	}
+	params := Params{"table": table, "first": offsetMap(firsts), "last": offsetMap(lasts), "lowest": lowest, "highest": highest}
+	return c.each(ctx, "audit_runs", params, func(rows driver.Rows) error {
+		var partition uint32
+		var first, last, copies uint64
+		if err := rows.Scan(&partition, &first, &last, &copies); err != nil {
+			return err
 		}
+		return each(int32(partition), Run{OffsetRange{int64(first), int64(last)}, int64(copies)})
+	})
+}
+
+// Newest is the row that a table with replacing rows shows for a key.
+type Newest struct {
+	Key       string
+	Version   uint64
+	Partition int32
+	Offset    int64
+}
+
+// NewestRows calls each with the newest row of every key of kind, in no order. NewestKey says which key a record has.
+func (c *Client) NewestRows(ctx context.Context, kind event.Kind, each func(Newest) error) error {
+	name := "audit_newest_drops"
+	if kind == event.KindVelocity {
+		name = "audit_newest_velocity"
+	}
+	return c.each(ctx, name, nil, func(rows driver.Rows) error {
+		var n Newest
+		var partition uint32
+		var offset uint64
+		if err := rows.Scan(&n.Key, &n.Version, &partition, &offset); err != nil {
+			return err
+		}
+		n.Partition, n.Offset = int32(partition), int64(offset)
+		return each(n)
+	})
+}
+
+// NewestKey decodes a record of a kind whose rows replace each other into the key and version that its row has.
+func NewestKey(decoder *event.Decoder, r *event.Record) (key string, version uint64, refused *event.Error) {
+	if r.Kind == event.KindVelocity {
+		var v event.Velocity
+		if err := decoder.Velocity(r.Value, &v); err != nil {
+			return "", 0, err
+		}
+		return fmt.Sprintf("%s\x1f%s\x1f%d\x1f%d", v.DropID, v.POP, v.PaneStart, v.Partition), v.Revision, nil
+	}
+	var ev event.Event
+	if err := decoder.Decode(r.Kind, r.Value, &ev); err != nil {
+		return "", 0, err
+	}
+	return strings.Clone(ev.DropID), uint64(ev.Drop.Version), nil
+}
+
+// ViewCheck is a materialized view's target against a recomputation from one of its base tables.
+type ViewCheck struct {
+	View   string
+	Source event.Kind
+	// Due rows or values follow from the base table. Missing ones the target lacks, Stray ones it has alone, Differing
+	// ones it has otherwise. Stray is -1 where it cannot be told.
+	Due, Missing, Stray, Differing int64
+}
+
+// viewSources are the base tables of the views whose target holds minima, which are checked from one side.
+var viewSources = []struct {
+	view    string
+	sources []event.Kind
+}{
+	{"member_activity", []event.Kind{event.KindPlayer, event.KindCheckout}},
+	{"player_drops", []event.Kind{event.KindPlayer, event.KindCheckout, event.KindLatency}},
+}
+
+// CheckViews recomputes what the materialized views over the sources make of the records below released, per kind and
+// Kafka partition. Kinds and partitions without an entry are left out.
+func (c *Client) CheckViews(ctx context.Context, released map[event.Kind]map[int32]int64) ([]ViewCheck, error) {
+	group, inner := errgroup.WithContext(ctx)
+	checks := make([][]ViewCheck, 1+len(viewSources))
+	if below := released[event.KindCheckout]; len(below) > 0 {
+		group.Go(func() (err error) {
+			checks[0], err = c.checkPurchases(inner, below)
+			return err
+		})
+	}
+	for i, v := range viewSources {
+		if slices.ContainsFunc(v.sources, func(kind event.Kind) bool { return len(released[kind]) > 0 }) {
+			group.Go(func() (err error) {
+				checks[1+i], err = c.checkMinima(inner, v.view, v.sources, released)
+				return err
+			})
+		}
+	}
+	err := group.Wait()
+	return slices.Concat(checks...), err
+}
+
+func (c *Client) checkPurchases(ctx context.Context, released map[int32]int64) ([]ViewCheck, error) {
+	total := ViewCheck{View: "purchases", Source: event.KindCheckout}
+	err := c.each(ctx, "audit_view_purchases", Params{"released": offsetMap(released)}, func(rows driver.Rows) error {
+		var partition uint32
+		var due, missing, stray, differing uint64
+		if err := rows.Scan(&partition, &due, &missing, &stray, &differing); err != nil {
+			return err
+		}
+		total.Due += int64(due)
+		total.Missing += int64(missing)
+		total.Stray += int64(stray)
+		total.Differing += int64(differing)
+		return nil
+	})
+	return []ViewCheck{total}, err
+}
+
+func (c *Client) checkMinima(ctx context.Context, view string, kinds []event.Kind, released map[event.Kind]map[int32]int64) (checks []ViewCheck, err error) {
+	params, sources := Params{}, map[string]event.Kind{}
+	for _, kind := range kinds {
+		params[kind.Topic()] = offsetMap(released[kind])
+		storage, _ := StorageOf(kind)
+		sources[storage.Table] = kind
+	}
+	err = c.each(ctx, "audit_view_"+view, params, func(rows driver.Rows) error {
+		var source string
+		var due, missing, differing uint64
+		if err := rows.Scan(&source, &due, &missing, &differing); err != nil {
+			return err
+		}
+		checks = append(checks, ViewCheck{View: view, Source: sources[source],
+			Due: int64(due), Missing: int64(missing), Stray: -1, Differing: int64(differing)})
+		return nil
+	})
+	return checks, err
+}
+
+// each streams the named query's rows.
+func (c *Client) each(ctx context.Context, name string, params Params, row func(driver.Rows) error) (err error) {
+	q, err := sql.Lookup(name)
+	if err != nil {
+		return err
+	}
+	given, err := resolve(q, params)
+	if err != nil {
+		return err
+	}
+	rows, err := c.conn.Query(withParams(ctx, given), q.SQL)
+	if err != nil {
+		return fmt.Errorf("query %s: %w", name, explain(err))
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows); err != nil {
+			return fmt.Errorf("query %s: %w", name, err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("query %s: %w", name, explain(err))
 	}
 	return nil
+}
+
+// offsetMap is a Map(UInt32, UInt64) parameter by partition.
+type offsetMap map[int32]int64
+
+func (m offsetMap) String() string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for p, offset := range m {
+		if b.Len() > 1 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "%d:%d", p, offset)
+	}
+	b.WriteByte('}')
+	return b.String()
 }

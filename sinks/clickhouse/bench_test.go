@@ -53,7 +53,7 @@ func BenchmarkInsert(b *testing.B) {
 		}
 		b.Run(kind.Topic()+"/loader", func(b *testing.B) {
 			l := newTestLoader(b, newSink(b, open(b, embeddedtest.ClickHouse(b))), kind, 0)
-			l.unsure = false
+			l.sealed = 1
 			b.SetBytes(bytes)
 			b.ReportAllocs()
 			n := int64(0)
@@ -62,9 +62,11 @@ func BenchmarkInsert(b *testing.B) {
 					r.Offset += n * size
 					l.Add(r)
 				}
-				if err := l.Write(b.Context(), n*size, n*size+size-1); err != nil {
+				batch := l.Seal(n*size, n*size+size-1, false)
+				if _, err := batch.Write(b.Context()); err != nil {
 					b.Fatal(err)
 				}
+				batch.Close()
 				n++
 			}
 			b.ReportMetric(float64(n*size)/b.Elapsed().Seconds(), "rows/s")
@@ -97,7 +99,7 @@ func BenchmarkInsert(b *testing.B) {
 						}
 						values = column.strings
 					default:
-						if err := column.send(rows.Column(i)); err != nil {
+						if err := column.send(rows.Column(i), span{to: size}); err != nil {
 							b.Fatal(err)
 						}
 						continue
@@ -122,7 +124,7 @@ func BenchmarkAdd(b *testing.B) {
 	for _, kind := range []event.Kind{event.KindPlayer, event.KindCheckout} {
 		b.Run(kind.Topic(), func(b *testing.B) {
 			rs := benchRecords(kind, 10_000)
-			l := newLoader(s, newTable(kind), kind.Topic(), 0)
+			l := newLoader(s, kind, kind.Topic(), 0)
 			b.SetBytes(int64(len(rs[0].Value)))
 			b.ReportAllocs()
 			i := 0

@@ -154,9 +154,9 @@ func (c *Client) Close() error {
 	return errors.Join(c.conn.Close(), c.bare.Close())
 }
 
-// retry runs attempt until it succeeds, its error is not retryable, or ctx is
+// retry runs attempt until it succeeds, its error is neither retryable nor unknown, or ctx is
 // done, waiting between attempts 100 ms to 10 s with jitter. failed, if not nil,
-// hears every retryable error.
+// hears every error after which there is another attempt.
 func (c *Client) retry(ctx context.Context, what string, failed func(error), attempt func() error) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval = 100 * time.Millisecond
@@ -168,7 +168,7 @@ func (c *Client) retry(ctx context.Context, what string, failed func(error), att
 		if err == nil {
 			return struct{}{}, nil
 		}
-		if Classify(ctx, err) != Retryable {
+		if !Classify(ctx, err).retried() {
 			return struct{}{}, backoff.Permanent(err)
 		}
 		last = err // what an attempt that the deadline cut short says of itself would hide it

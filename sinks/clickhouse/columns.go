@@ -7,14 +7,14 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
-// column is one column of an open batch. Rows are appended one value at a time
-// and sent as a whole; the memory is kept from batch to batch.
+// column is one column of a batch. Rows are appended one value at a time and
+// sent from and to row numbers; the memory is kept from batch to batch.
 type column interface {
 	name() string
 	// kind is the type in the table, wire the one it is sent as.
 	kind() string
 	wire() string
-	send(to driver.BatchColumn) error
+	send(to driver.BatchColumn, rows span) error
 	reset()
 }
 
@@ -70,8 +70,10 @@ type vector[T any] struct {
 	values []T
 }
 
-func (v *vector[T]) add(value T)                      { v.values = append(v.values, value) }
-func (v *vector[T]) send(to driver.BatchColumn) error { return to.Append(v.values) }
+func (v *vector[T]) add(value T) { v.values = append(v.values, value) }
+func (v *vector[T]) send(to driver.BatchColumn, rows span) error {
+	return to.Append(v.values[rows.from:rows.to])
+}
 func (v *vector[T]) reset() {
 	clear(v.values) // slices of the last batch must not outlive it
 	v.values = v.values[:0]
@@ -98,11 +100,11 @@ func (o *optional[T]) add(value T, present bool) {
 	o.present = append(o.present, present)
 }
 
-func (o *optional[T]) send(to driver.BatchColumn) error {
-	pointers := make([]*T, len(o.values))
-	for i := range o.values {
-		if o.present[i] {
-			pointers[i] = &o.values[i]
+func (o *optional[T]) send(to driver.BatchColumn, rows span) error {
+	pointers := make([]*T, rows.count())
+	for i := range pointers {
+		if o.present[rows.from+i] {
+			pointers[i] = &o.values[rows.from+i]
 		}
 	}
 	return to.Append(pointers)
@@ -129,11 +131,14 @@ func (t *text) addBytes(b []byte) {
 	t.ends = append(t.ends, len(t.arena))
 }
 
-func (t *text) send(to driver.BatchColumn) error {
+func (t *text) send(to driver.BatchColumn, rows span) error {
 	all := unsafe.String(unsafe.SliceData(t.arena), len(t.arena)) // Append copies it again; nothing keeps a part of it
-	t.strings = slices.Grow(t.strings[:0], len(t.ends))
+	t.strings = slices.Grow(t.strings[:0], rows.count())
 	start := 0
-	for _, end := range t.ends {
+	if rows.from > 0 {
+		start = t.ends[rows.from-1]
+	}
+	for _, end := range t.ends[rows.from:rows.to] {
 		t.strings = append(t.strings, all[start:end])
 		start = end
 	}

@@ -14,9 +14,11 @@ import (
 type Class string
 
 const (
-	// Retryable: the same request may succeed later. What is unknown is retryable, because a
-	// repeated insert is harmless and a lost one is not.
+	// Retryable: the same request may succeed later.
 	Retryable Class = "retryable"
+	// Unknown: nobody here knows the server's code. It is tried again, because a repeated insert is harmless and a lost
+	// one is not; Sink.Ready says so when it goes on for long.
+	Unknown Class = "unknown"
 	// Permanent: the server will keep refusing until somebody changes it or the configuration.
 	Permanent Class = "permanent"
 	// Cancelled: the caller gave up. It says nothing about the data.
@@ -24,6 +26,9 @@ const (
 	// Poison: the data itself is refused.
 	Poison Class = "poison"
 )
+
+// retried says whether the same request is made again.
+func (c Class) retried() bool { return c == Retryable || c == Unknown }
 
 // advice says what an operator can do about a permanent error, by ClickHouse's code.
 var advice = map[int32]string{
@@ -45,6 +50,39 @@ var advice = map[int32]string{
 	452: "the user's profile forbids a setting: allow it",
 	497: "the user lacks a privilege: grant it",
 	516: "authentication failed: check user and password",
+}
+
+// passing are codes of a server that is short of something, or busy, or between two states.
+var passing = map[int32]bool{
+	3:   true, // UNEXPECTED_END_OF_FILE
+	24:  true, // CANNOT_WRITE_TO_OSTREAM
+	74:  true, // CANNOT_READ_FROM_FILE_DESCRIPTOR
+	75:  true, // CANNOT_WRITE_TO_FILE_DESCRIPTOR
+	159: true, // TIMEOUT_EXCEEDED
+	173: true, // CANNOT_ALLOCATE_MEMORY
+	198: true, // DNS_ERROR
+	202: true, // TOO_MANY_SIMULTANEOUS_QUERIES
+	203: true, // NO_FREE_CONNECTION
+	209: true, // SOCKET_TIMEOUT
+	210: true, // NETWORK_ERROR
+	225: true, // NO_ZOOKEEPER
+	236: true, // ABORTED
+	241: true, // MEMORY_LIMIT_EXCEEDED
+	242: true, // TABLE_IS_READ_ONLY
+	243: true, // NOT_ENOUGH_SPACE
+	252: true, // TOO_MANY_PARTS
+	279: true, // ALL_CONNECTION_TRIES_FAILED
+	285: true, // TOO_FEW_LIVE_REPLICAS
+	286: true, // UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
+	290: true, // LIMIT_EXCEEDED
+	319: true, // UNKNOWN_STATUS_OF_INSERT
+	373: true, // SESSION_IS_LOCKED
+	394: true, // QUERY_WAS_CANCELLED
+	425: true, // SYSTEM_ERROR
+	439: true, // CANNOT_SCHEDULE_TASK
+	473: true, // DEADLOCK_AVOIDED
+	499: true, // S3_ERROR
+	999: true, // KEEPER_EXCEPTION
 }
 
 var poisonCodes = map[int32]bool{
@@ -84,8 +122,10 @@ func Classify(ctx context.Context, err error) Class {
 			return Permanent
 		case poisonCodes[exception.Code]:
 			return Poison
-		default:
+		case passing[exception.Code]:
 			return Retryable
+		default:
+			return Unknown
 		}
 	}
 	var status *ch.HTTPError
@@ -106,7 +146,7 @@ func explain(err error) error {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		if poisonCodes[exception.Code] {
-			return fmt.Errorf("the server refuses the data: compare the table's columns with droplift migrate --dry-run: %w", err)
+			return fmt.Errorf("the server refuses the data: %w", err)
 		}
 	}
 	return err

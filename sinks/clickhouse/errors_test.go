@@ -30,7 +30,7 @@ func TestClassify(t *testing.T) {
 		{"too many parts", code(252), Retryable},
 		{"memory limit", code(241), Retryable},
 		{"killed query", code(394), Retryable},
-		{"a code of the future", code(99999), Retryable},
+		{"a code of the future", code(99999), Unknown},
 		{"bad gateway", status(502), Retryable},
 		{"too many requests", status(429), Retryable},
 		{"no table", code(60), Permanent},

@@ -1,8 +1,8 @@
 package clickhouse
 
 import (
-	"context"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -11,39 +11,39 @@ import (
 	"github.com/droplift/droplift/ingest/event"
 )
 
-// Loader holds one topic-partition's open batch and writes it exactly once; the
-// package comment tells how. One goroutine owns it.
+// Loader holds one topic-partition's open batch and seals it into batches to be
+// written. One goroutine owns it; what it has sealed is others' business.
 type Loader struct {
 	sink      *Sink
-	table     *table
+	kind      event.Kind
+	name      string // of the table
 	topic     string
 	partition int32
+	flow      *flow
 
 	insert string // the INSERT statement
 	wire   []ch.ColumnNameAndType
 
-	batch  batch
+	table  *table // the open batch's columns; nil before its first record
+	open   tally
+	opened time.Time    // when Due first saw the open batch
+	asked  time.Time    // when it last asked for its turn
 	record event.Record // the one being added; here because a pointer to a parameter would cost an allocation
-	// unsure says that rows of the open batch may be stored already: an attempt ended without a clear answer, or this is
-	// the loader's first batch, which may repeat one of a process that died.
-	unsure bool
-	// attempt counts the tokens given up on in the open batch because nothing came of them.
-	attempt int
+	sealed int
 }
 
-// batch is what is known of the open batch beside its columns.
-type batch struct {
+// tally is what is known of a batch beside its columns.
+type tally struct {
 	// records were added, rows of them were decoded.
-	records, rows, bytes int
-	// opened is when Due first saw the batch.
-	opened                    time.Time
+	records, rows, bytes      int
 	newestEvent, newestRecord int64
 	// first and last offset added; known when records > 0.
 	first, last int64
 }
 
-func newLoader(s *Sink, t *table, topic string, partition int32) *Loader {
-	l := &Loader{sink: s, table: t, topic: topic, partition: partition, unsure: true}
+func newLoader(s *Sink, kind event.Kind, topic string, partition int32) *Loader {
+	t := newTable(kind)
+	l := &Loader{sink: s, kind: kind, name: t.name, topic: topic, partition: partition}
 	names := make([]string, len(t.columns))
 	for i, c := range t.columns {
 		names[i] = c.name()
@@ -53,10 +53,15 @@ func newLoader(s *Sink, t *table, topic string, partition int32) *Loader {
 	return l
 }
 
-// Add decodes r and appends it to the open batch. It keeps no reference to r.
-// A record that cannot be decoded is skipped and counted.
-func (l *Loader) Add(r event.Record) {
-	b := &l.batch
+// Add decodes r and appends it to the open batch. It keeps no reference to r. A
+// record that cannot be decoded is left out and counted; refused, valid until the next Add, says why.
+// It is the caller's to dead-letter, unless it is raw: the processors read the same records
+// with the same decoder, and dead-letter it.
+func (l *Loader) Add(r event.Record) (refused *event.Error) {
+	if l.table == nil {
+		l.table = l.sink.columns(l.kind)
+	}
+	b := &l.open
 	if b.records == 0 {
 		b.first = r.Offset
 	}
@@ -67,8 +72,8 @@ func (l *Loader) Add(r event.Record) {
 	newest, refused := l.table.add(&l.record)
 	l.record = event.Record{}
 	if refused != nil {
-		l.sink.metrics.skipped(l.table.name, refused.Reason)
-		return
+		l.sink.metrics.skipped(l.name, refused.Reason)
+		return refused
 	}
 	b.rows++
 	l.table.position.partition.add(uint32(l.partition))
@@ -76,169 +81,83 @@ func (l *Loader) Add(r event.Record) {
 	l.table.position.time.add(r.Timestamp)
 	b.newestEvent = max(b.newestEvent, newest)
 	b.newestRecord = max(b.newestRecord, r.Timestamp)
+	return nil
 }
 
 // Due reports whether the open batch should be written. Its age counts from the
-// first Due that saw it.
+// first Due that saw it, and its limit is what the sink's pace gives this
+// topic-partition. A batch that has come of age waits, and grows, until there is
+// room for its insert; one that is full does not.
 func (l *Loader) Due(now time.Time) bool {
-	b := &l.batch
+	b := &l.open
 	if b.records == 0 {
 		return false
 	}
-	if b.opened.IsZero() {
-		b.opened = now
+	if l.opened.IsZero() {
+		l.opened = now
 	}
-	return l.sink.flush.Due(b.records, b.bytes, now.Sub(b.opened))
+	switch l.sink.flush.Due(b.records, b.bytes, now.Sub(l.opened), l.age()) {
+	case Full:
+		return true
+	case Aged:
+		if now.Sub(l.asked) < askEvery {
+			return false // Due is called for every record
+		}
+		l.asked = now
+		return l.sink.turns.mine(l, l.sink.room(), now)
+	}
+	return false
+}
+
+// askEvery is how often a batch that has come of age asks for its turn.
+const askEvery = 5 * time.Millisecond
+
+// age is the limit of the open batch. It varies by a quarter from batch to batch, and from
+// loader to loader, so that partitions that began together do not go on flushing together.
+func (l *Loader) age() time.Duration {
+	const golden = 0.6180339887498949
+	_, share := math.Modf(float64(l.sealed+l.flow.number) * golden)
+	return time.Duration(float64(l.flow.age.Load()) * (1 - share/4))
 }
 
 // Discard empties the open batch.
 func (l *Loader) Discard() {
-	for _, c := range l.table.columns {
-		c.reset()
+	if l.table != nil {
+		l.sink.recycle(l.kind, l.table)
 	}
-	l.batch = batch{}
-	l.attempt = 0
-	// What was discarded may be stored, and may come again.
-	l.unsure = true
+	l.begin()
 }
 
-// Write writes the open batch, which covers exactly the offsets first to last,
-// and empties it. It retries until ctx is done or the error is not retryable;
-// the batch is then still open and Write may be called again with the same
-// range, by this loader or, with the same records, by another one later: the
-// rows are stored once. A batch without a decodable row needs no insert.
-func (l *Loader) Write(ctx context.Context, first, last int64) error {
-	b := &l.batch
-	if b.records > 0 && (b.first < first || b.last > last) {
-		return fmt.Errorf("%s: batch holds offsets %d to %d, asked to write %d to %d", l.name(), b.first, b.last, first, last)
+// begin makes ready for the next batch.
+func (l *Loader) begin() {
+	if !l.asked.IsZero() {
+		l.sink.turns.leave(l)
 	}
-	if b.rows > 0 {
-		err := l.sink.client.retry(ctx, "insert into "+l.table.name, l.failed, func() error { return l.write(ctx, first, last) })
-		if err != nil {
-			l.unsure = true
-			if class := Classify(ctx, err); class != Retryable {
-				l.sink.metrics.retries.WithLabelValues(l.table.name, string(class)).Inc()
-			}
-			return fmt.Errorf("%s, offsets %d to %d: %w", l.name(), first, last, explain(err))
-		}
-		l.sink.metrics.written(l.table.name, b)
-	}
-	l.Discard()
-	l.unsure = false
-	return nil
+	l.table, l.open, l.opened, l.asked = nil, tally{}, time.Time{}, time.Time{}
 }
 
-func (l *Loader) name() string { return fmt.Sprintf("%s/%d", l.topic, l.partition) }
-
-func (l *Loader) failed(error) {
-	l.unsure = true
-	l.sink.metrics.retries.WithLabelValues(l.table.name, string(Retryable)).Inc()
+// Seal ends the open batch, which covers exactly the offsets first to last, and
+// returns it for writing. repeated says that the range, or a part of it, may have been written before. A
+// loader's first batch is taken for one as well: offsets may have been set back by hand.
+func (l *Loader) Seal(first, last int64, repeated bool) *Batch {
+	b := &Batch{
+		sink: l.sink, kind: l.kind, name: l.name, topic: l.topic, partition: l.partition, flow: l.flow, insert: l.insert, wire: l.wire,
+		table: l.table, tally: l.open, whole: span{first: first, last: last, to: l.open.rows}, unsure: repeated || l.sealed == 0,
+		enter: func(string) {},
+	}
+	l.sealed++
+	l.begin()
+	l.sink.underway.Add(1)
+	return b
 }
 
-// write is one attempt. It leaves unsure and attempt so that the next one, if
-// there has to be one, goes on from there.
-func (l *Loader) write(ctx context.Context, first, last int64) error {
-	select {
-	case l.sink.inserts <- struct{}{}:
-		defer func() { <-l.sink.inserts }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	if l.table.replaces || !l.unsure {
-		// Rows that replace each other may be sent again at any time.
-		return l.send(ctx, first, last)
-	}
-	stored, err := l.stored(ctx, first, last)
-	if err != nil {
-		return err
-	}
-	for tries := 0; stored == 0; tries++ {
-		if tries > 0 {
-			// The server knows the token and has no rows: it was killed between the two. But the part of
-			// an attempt still under way could be just about to show: look again before giving the token up.
-			if stored, err = l.look(ctx, first, last); err != nil || stored > 0 {
-				break
-			}
-			l.attempt++
-		}
-		if err := l.send(ctx, first, last); err != nil {
-			return err
-		}
-		if stored, err = l.stored(ctx, first, last); err != nil {
-			return err
-		}
-	}
-	if err != nil {
-		return err
-	}
-	if stored != uint64(l.batch.rows) {
-		return &PartialBatchError{Table: l.table.name, Partition: l.partition, First: first, Last: last, Stored: stored, Due: uint64(l.batch.rows)}
-	}
-	return l.sink.client.rebuildRange(ctx, l.table.name, l.partition, first, last)
+// span is a contiguous part of a batch: its offsets, and the rows from (inclusive) to (exclusive) that they became. The rows, and
+// hence the token that names the offsets, are a function of the range alone.
+type span struct {
+	first, last int64
+	from, to    int
 }
 
-// lookAgain is how long a part may take from its token to its visibility.
-const lookAgain = time.Second
+func (s span) count() int { return s.to - s.from }
 
-func (l *Loader) look(ctx context.Context, first, last int64) (uint64, error) {
-	select {
-	case <-time.After(lookAgain):
-	case <-ctx.Done():
-		return 0, context.Cause(ctx)
-	}
-	return l.stored(ctx, first, last)
-}
-
-// stored counts the rows of the range that the table holds.
-func (l *Loader) stored(ctx context.Context, first, last int64) (uint64, error) {
-	var n uint64
-	row := l.sink.client.conn.QueryRow(withParams(ctx, Params{"partition": l.partition, "first": first, "last": last}),
-		"SELECT count() FROM "+l.table.name+" WHERE kafka_partition = {partition:UInt32} AND kafka_offset BETWEEN {first:UInt64} AND {last:UInt64}")
-	if err := row.Scan(&n); err != nil {
-		return 0, err
-	}
-	found := "some"
-	switch n {
-	case 0:
-		found = "none"
-	case uint64(l.batch.rows):
-		found = "all"
-	}
-	l.sink.metrics.verified.WithLabelValues(l.table.name, found).Inc()
-	return n, nil
-}
-
-// token names the batch to the server. It is a function of the range alone, so
-// that whoever repeats the batch finds the same ones in the same order.
-func (l *Loader) token(first, last int64) string {
-	token := fmt.Sprintf("%s:%d:%d-%d", l.topic, l.partition, first, last)
-	if l.attempt > 0 {
-		token += fmt.Sprintf("#%d", l.attempt)
-	}
-	return token
-}
-
-// send inserts the batch as one block.
-func (l *Loader) send(ctx context.Context, first, last int64) (err error) {
-	started := time.Now()
-	defer func() {
-		l.sink.metrics.insertSeconds.WithLabelValues(l.table.name).Observe(time.Since(started).Seconds())
-	}()
-
-	ctx = ch.Context(ctx, ch.WithColumnNamesAndTypes(l.wire), ch.WithSettings(ch.Settings{
-		"insert_deduplication_token":                         l.token(first, last),
-		"insert_deduplicate":                                 1,
-		"deduplicate_blocks_in_dependent_materialized_views": 1,
-		"async_insert":                                       0,
-	}))
-	rows, err := l.sink.client.conn.PrepareBatch(ctx, l.insert)
-	if err != nil {
-		return err
-	}
-	for i, c := range l.table.columns {
-		if err := c.send(rows.Column(i)); err != nil {
-			return fmt.Errorf("column %s: %w: %w", c.name(), ch.ErrBatchInvalid, err)
-		}
-	}
-	return rows.Send()
-}
+func (s span) String() string { return fmt.Sprintf("%d to %d", s.first, s.last) }

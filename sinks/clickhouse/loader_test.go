@@ -23,34 +23,6 @@ import (
 	"github.com/droplift/droplift/ingest/event"
 )
 
-func TestFlushPolicy(t *testing.T) {
-	policy := FlushPolicy{MaxRecords: 10, MaxBytes: 1000, MaxAge: time.Second}
-	for _, tt := range []struct {
-		name           string
-		records, bytes int
-		age            time.Duration
-		want           bool
-	}{
-		{"empty and old", 0, 0, time.Hour, false},
-		{"below every limit", 9, 999, time.Second - 1, false},
-		{"records", 10, 0, 0, true},
-		{"bytes", 1, 1000, 0, true},
-		{"age", 1, 1, time.Second, true},
-	} {
-		if got := policy.Due(tt.records, tt.bytes, tt.age); got != tt.want {
-			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
-		}
-	}
-	var zero FlushPolicy
-	if err := zero.Validate(); err != nil || zero != (FlushPolicy{MaxRecords: 100_000, MaxBytes: 64 << 20, MaxAge: time.Second}) {
-		t.Errorf("zero value becomes %+v, %v", zero, err)
-	}
-	bad := FlushPolicy{MaxRecords: maxBatchRecords + 1, MaxAge: -1}
-	if err := bad.Validate(); err == nil || strings.Count(err.Error(), "\n") != 1 {
-		t.Errorf("got %v, want both problems", err)
-	}
-}
-
 // TestRoundTrip writes one record of every kind and reads every column back.
 func TestRoundTrip(t *testing.T) {
 	c := open(t, embeddedtest.ClickHouse(t))
@@ -99,8 +71,8 @@ func TestRoundTrip(t *testing.T) {
 	} {
 		l := newTestLoader(t, s, rs[0].Kind, 3)
 		writeAll(t, l, rs)
-		fmt.Fprintf(&got, "%s\n", l.table.name)
-		if err := c.Stream(t.Context(), &got, StreamRequest{SQL: "SELECT * EXCEPT inserted_at FROM " + l.table.name, Format: "Vertical"}); err != nil {
+		fmt.Fprintf(&got, "%s\n", l.name)
+		if err := c.Stream(t.Context(), &got, StreamRequest{SQL: "SELECT * EXCEPT inserted_at FROM " + l.name, Format: "Vertical"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -139,13 +111,17 @@ func TestUndecodable(t *testing.T) {
 	l := newTestLoader(t, s, event.KindCheckout, 0)
 	rs := records(10, checkout(event.CheckoutCompleted, "p1", monday, 1), checkout(event.CheckoutCompleted, "p2", monday, 2))
 	rs[0].Value = []byte(`{"id":`)
+	if refused := l.Add(rs[0]); refused == nil || refused.Reason != event.ReasonMalformed {
+		t.Errorf("Add says %v, want malformed", refused)
+	}
+	l.Discard()
 	writeAll(t, l, rs[:1])
 	writeAll(t, l, rs)
 	if got := lines(t, c, "SELECT player_id, kafka_offset FROM checkout_events"); len(got) != 1 || got[0] != "p2\t11" {
 		t.Errorf("stored %q", got)
 	}
-	if got := counted(t, s.metrics.undecodable.WithLabelValues("checkout_events", "malformed")); got != 2 {
-		t.Errorf("%v undecodable counted, want 2", got)
+	if got := counted(t, s.metrics.undecodable.WithLabelValues("checkout_events", "malformed")); got != 3 {
+		t.Errorf("%v undecodable counted, want 3", got)
 	}
 	if got := counted(t, s.metrics.rows.WithLabelValues("checkout_events")); got != 1 {
 		t.Errorf("%v rows counted, want 1", got)
@@ -154,7 +130,9 @@ func TestUndecodable(t *testing.T) {
 	for _, r := range rs {
 		l.Add(r)
 	}
-	if err := l.Write(t.Context(), 11, 11); err == nil {
+	b := l.Seal(11, 11, false)
+	defer b.Close()
+	if _, err := b.Write(t.Context()); err == nil {
 		t.Error("wrote offset 10 under a range that starts at 11")
 	}
 }
@@ -176,34 +154,6 @@ func TestFarClock(t *testing.T) {
 	}
 	if n := storedRows(t, c, "purchases"); n != "0" {
 		t.Errorf("%s quarantined purchases counted", n)
-	}
-}
-
-func TestDue(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
-	s, err := NewSink(c, SinkConfig{Flush: FlushPolicy{MaxRecords: 3, MaxAge: time.Second}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := newTestLoader(t, s, event.KindCheckout, 0)
-	now := time.UnixMilli(monday)
-	if l.Due(now) {
-		t.Error("an empty batch is due")
-	}
-	rs := records(0, checkout(event.CheckoutCompleted, "p1", monday, 1), checkout(event.CheckoutCompleted, "p2", monday, 2), checkout(event.CheckoutCompleted, "p3", monday, 2))
-	l.Add(rs[0])
-	if l.Due(now) || l.Due(now.Add(time.Second-1)) || !l.Due(now.Add(time.Second)) {
-		t.Error("one record is due after exactly one second")
-	}
-	l.Discard()
-	if l.Due(now.Add(time.Hour)) {
-		t.Error("a discarded batch is due")
-	}
-	for i, r := range rs {
-		l.Add(r)
-		if got, want := l.Due(now), i == 2; got != want {
-			t.Errorf("after %d records due is %v", i+1, got)
-		}
 	}
 }
 
@@ -266,7 +216,9 @@ func TestRepeatedWrite(t *testing.T) {
 
 	repeat := func(t *testing.T) {
 		l := newTestLoader(t, s, event.KindCheckout, 0)
-		writeAll(t, l, sale(100, 50))
+		if _, err := writeBatch(t, l, sale(100, 50), true); err != nil {
+			t.Fatal(err)
+		}
 		// Not unsure: only the server's token stands between these rows and a second copy.
 		writeAll(t, l, sale(50, 50))
 		writeAll(t, newTestLoader(t, s, event.KindVelocity, 0), panes)
@@ -286,7 +238,7 @@ func TestRepeatedWrite(t *testing.T) {
 	t.Run("token alone", func(t *testing.T) {
 		before := storedRows(t, c, "purchases")
 		l := newTestLoader(t, s, event.KindCheckout, 0)
-		l.unsure = false
+		l.sealed = 1
 		writeAll(t, l, sale(0, 50))
 		if got := storedRows(t, c, "checkout_events"); got != "150" {
 			t.Errorf("checkout_events has %s rows, want 150", got)
@@ -343,11 +295,7 @@ func TestPartialBatch(t *testing.T) {
 	s := newSink(t, c)
 	writeAll(t, newTestLoader(t, s, event.KindCheckout, 2), sale(0, 50))
 	exec(t, c, "ALTER TABLE checkout_events DELETE WHERE kafka_offset = 7 SETTINGS mutations_sync = 2")
-	l := newTestLoader(t, s, event.KindCheckout, 2)
-	for _, r := range sale(0, 50) {
-		l.Add(r)
-	}
-	err := l.Write(t.Context(), 0, 49)
+	_, err := writeBatch(t, newTestLoader(t, s, event.KindCheckout, 2), sale(0, 50), true)
 	var partial *PartialBatchError
 	if !errors.As(err, &partial) || partial.Stored != 49 || partial.Due != 50 || partial.Partition != 2 {
 		t.Fatalf("got %v, want a partial batch of 49 of 50 rows", err)
@@ -421,21 +369,19 @@ func TestServerAway(t *testing.T) {
 	}
 	defer away.conn.Close()
 
-	l := newTestLoader(t, s, event.KindCheckout, 0)
-	for _, r := range sale(0, 50) {
-		l.Add(r)
-	}
+	b := seal(newTestLoader(t, s, event.KindCheckout, 0), sale(0, 50), false)
+	defer b.Close()
 	s.client = &away
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	if err := l.Write(ctx, 0, 49); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "refused") {
+	if _, err := b.Write(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "refused") {
 		t.Fatalf("got %v, want the deadline and why it came to that", err)
 	}
 	if got := counted(t, s.metrics.retries.WithLabelValues("checkout_events", string(Retryable))); got < 2 {
 		t.Errorf("%v failed attempts counted", got)
 	}
 	s.client = c
-	if err := l.Write(t.Context(), 0, 49); err != nil {
+	if _, err := b.Write(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := storedRows(t, c, "checkout_events"); got != "50" {
@@ -447,12 +393,8 @@ func TestPermanentError(t *testing.T) {
 	c := open(t, embeddedtest.ClickHouse(t))
 	s := newSink(t, c)
 	exec(t, c, "DROP TABLE checkout_events")
-	l := newTestLoader(t, s, event.KindCheckout, 0)
-	for _, r := range sale(0, 1) {
-		l.Add(r)
-	}
-	err := l.Write(t.Context(), 0, 0)
-	if err == nil || !strings.Contains(err.Error(), "run droplift migrate") || Classify(t.Context(), err) != Permanent {
+	refused, err := writeBatch(t, newTestLoader(t, s, event.KindCheckout, 0), sale(0, 1), false)
+	if err == nil || refused || !strings.Contains(err.Error(), "run droplift migrate") || Classify(t.Context(), err) != Permanent {
 		t.Fatalf("got %v, want a permanent error that says what to do", err)
 	}
 }
@@ -465,4 +407,13 @@ func counted(t testing.TB, c prometheus.Counter) float64 {
 		t.Fatal(err)
 	}
 	return m.GetCounter().GetValue()
+}
+
+func gauge(t testing.TB, g prometheus.Gauge) float64 {
+	t.Helper()
+	var m dto.Metric
+	if err := g.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return m.GetGauge().GetValue()
 }

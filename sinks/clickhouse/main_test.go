@@ -94,14 +94,26 @@ func lines(t testing.TB, c *Client, text string) []string {
 // writeAll writes records as one batch per call, covering their offsets.
 func writeAll(t testing.TB, l *Loader, records []event.Record) {
 	t.Helper()
+	if refused, err := writeBatch(t, l, records, false); err != nil || refused {
+		t.Fatal(refused, err)
+	}
+}
+
+// writeBatch seals records as one batch, covering their offsets, and writes it.
+func writeBatch(t testing.TB, l *Loader, records []event.Record, repeated bool) (refused bool, err error) {
+	t.Helper()
+	b := seal(l, records, repeated)
+	defer b.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	return b.Write(ctx)
+}
+
+func seal(l *Loader, records []event.Record, repeated bool) *Batch {
 	for _, r := range records {
 		l.Add(r)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := l.Write(ctx, records[0].Offset, records[len(records)-1].Offset); err != nil {
-		t.Fatal(err)
-	}
+	return l.Seal(records[0].Offset, records[len(records)-1].Offset, repeated)
 }
 
 // monday is 2025-09-01 00:00 UTC, a Monday.

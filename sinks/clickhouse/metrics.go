@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -16,6 +17,8 @@ type metrics struct {
 	batchRows            *prometheus.HistogramVec
 	retries              *prometheus.CounterVec
 	undecodable          *prometheus.CounterVec
+	refused              *prometheus.CounterVec
+	age, perMinute       *prometheus.GaugeVec
 	verified             *prometheus.CounterVec
 	newestEvent          *prometheus.GaugeVec
 	newestRecord         *prometheus.GaugeVec
@@ -44,8 +47,15 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 			Buckets: prometheus.ExponentialBuckets(1, 4, 11),
 		}, []string{"table"}),
 		retries:     counter("droplift_sink_insert_errors_total", "Failed insert attempts by what the error means.", "table", "class"),
-		undecodable: counter("droplift_sink_undecodable_total", "Records skipped because they cannot be decoded, by reason; the processors dead-letter them.", "table", "reason"),
-		verified:    counter("droplift_sink_verifications_total", "Unsure batches looked up in the table, by what was there: all, none or some of the rows.", "table", "found"),
+		undecodable: counter("droplift_sink_undecodable_total", "Records left out because they cannot be decoded, by reason. The processors dead-letter raw ones, the feed the others.", "table", "reason"),
+		refused:     counter("droplift_sink_refused_rows_total", "Rows that ClickHouse refuses; the feed dead-letters their records.", "table"),
+		age: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "droplift_sink_batch_age_limit_seconds", Help: "Age at which a batch is due, of the table's partition that may wait longest.",
+		}, []string{"table"}),
+		perMinute: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "droplift_sink_inserts_per_minute", Help: "Batches inserted during the last second or so, each a part of its table, by the minute.",
+		}, []string{"table"}),
+		verified: counter("droplift_sink_verifications_total", "Unsure batches looked up in the table, by what was there: all, none or some of the rows.", "table", "found"),
 		newestEvent: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "droplift_sink_newest_event_time_seconds", Help: "Newest event time written; time() minus it is the freshness by event time.",
 		}, []string{"table"}),
@@ -58,7 +68,7 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var problems []error
-	for _, c := range []prometheus.Collector{m.rows, m.batches, m.bytes, m.insertSeconds, m.batchRows, m.retries, m.undecodable, m.verified, m.newestEvent, m.newestRecord} {
+	for _, c := range []prometheus.Collector{m.rows, m.batches, m.bytes, m.insertSeconds, m.batchRows, m.retries, m.undecodable, m.refused, m.age, m.perMinute, m.verified, m.newestEvent, m.newestRecord} {
 		problems = append(problems, to.Register(c))
 	}
 	return m, errors.Join(problems...)
@@ -68,7 +78,12 @@ func (m *metrics) skipped(table string, reason event.Reason) {
 	m.undecodable.WithLabelValues(table, reason.String()).Inc()
 }
 
-func (m *metrics) written(table string, b *batch) {
+func (m *metrics) paced(table string, perMinute float64, age time.Duration) {
+	m.perMinute.WithLabelValues(table).Set(perMinute)
+	m.age.WithLabelValues(table).Set(age.Seconds())
+}
+
+func (m *metrics) written(table string, b *tally) {
 	m.rows.WithLabelValues(table).Add(float64(b.rows))
 	m.batches.WithLabelValues(table).Inc()
 	m.bytes.WithLabelValues(table).Add(float64(b.bytes))

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
+	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/sql"
 )
 
@@ -74,22 +75,73 @@ func TestMigrate(t *testing.T) {
 	})
 }
 
+// TestCheckSchema changes a table or view by hand in every way that inserts would suffer from, and some that they do not.
 func TestCheckSchema(t *testing.T) {
+	server := embeddedtest.ClickHouse(t)
+	for _, tt := range []struct {
+		name   string
+		change []string
+		want   []string // one a difference
+	}{
+		{"dropped column", []string{"ALTER TABLE late_events DROP COLUMN late_by_ms"}, []string{"table late_events, column late_by_ms is missing, expected Int64"}},
+		{"renamed column", []string{"ALTER TABLE late_events RENAME COLUMN late_by_ms TO late"}, []string{
+			"table late_events, column late_by_ms is missing, expected Int64", "table late_events, column late is unknown, of type Int64 and without a default"}},
+		{"another type", []string{"ALTER TABLE checkout_events MODIFY COLUMN quantity UInt64"}, []string{"table checkout_events, column quantity is UInt64, expected UInt32"}},
+		{"reordered with another type", []string{"ALTER TABLE checkout_events MODIFY COLUMN quantity UInt64 FIRST"}, []string{"table checkout_events, column quantity is UInt64, expected UInt32"}},
+		{"reordered alone", []string{"ALTER TABLE checkout_events MODIFY COLUMN quantity UInt32 FIRST"}, nil},
+		{"computed column", []string{"ALTER TABLE checkout_events MODIFY COLUMN amount Int64 MATERIALIZED 1"}, []string{"table checkout_events, column amount is computed (MATERIALIZED)"}},
+		{"unknown column", []string{"ALTER TABLE player_events ADD COLUMN platform String"}, []string{"table player_events, column platform is unknown, of type String"}},
+		{"column with a default", []string{"ALTER TABLE player_events ADD COLUMN platform String DEFAULT 'web'"}, nil},
+		{"dropped table", []string{"DROP TABLE features SYNC"}, []string{"table features does not exist"}},
+		{"no deduplication", []string{"ALTER TABLE features MODIFY SETTING non_replicated_deduplication_window = 0"}, []string{"table features does not recognise repeated batches"}},
+		{"other parts", []string{"CREATE TABLE other AS late_events ENGINE = MergeTree PARTITION BY drop_id ORDER BY drop_id SETTINGS non_replicated_deduplication_window = 10", "DROP TABLE late_events SYNC", "RENAME TABLE other TO late_events"},
+			[]string{`table late_events is partitioned by "drop_id", expected kafka_partition`}},
+		{"dropped view", []string{"DROP VIEW purchases_from_checkout_events"}, []string{"materialized view purchases_from_checkout_events does not exist: run droplift migrate --repair-views"}},
+		{"changed view", []string{"ALTER TABLE member_activity_from_player_events MODIFY QUERY SELECT player_id, drop_id, creator_id, max(at) AS first FROM player_events GROUP BY player_id, drop_id, creator_id"},
+			[]string{"materialized view member_activity_from_player_events is not the one of its migration"}},
+		{"view's column lost", []string{"ALTER TABLE purchases DROP COLUMN sku"}, []string{"table purchases, column sku is missing, though purchases_from_checkout_events writes it"}},
+		{"several", []string{"ALTER TABLE checkout_events MODIFY COLUMN quantity UInt64", "DROP VIEW player_drops_from_latency_events", "ALTER TABLE late_events DROP COLUMN late_by_ms"}, []string{
+			"table checkout_events, column quantity", "table late_events, column late_by_ms", "materialized view player_drops_from_latency_events"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := open(t, server)
+			exec(t, c, tt.change...)
+			err := c.CheckSchema(t.Context())
+			if len(tt.want) == 0 {
+				if err != nil {
+					t.Errorf("got %v for a harmless change", err)
+				}
+				return
+			}
+			if err == nil || strings.Count(err.Error(), "\n") != len(tt.want)-1 || Classify(t.Context(), err) != Permanent {
+				t.Fatalf("got %v, want %d differences", err, len(tt.want))
+			}
+			for _, w := range tt.want {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("%v\ndoes not say: %s", err, w)
+				}
+			}
+		})
+	}
+}
+
+func TestRepairViews(t *testing.T) {
 	c := open(t, embeddedtest.ClickHouse(t))
-	exec(t, c,
-		"ALTER TABLE checkout_events MODIFY COLUMN quantity UInt64",
-		"ALTER TABLE late_events DROP COLUMN late_by_ms")
-	err := c.CheckSchema(t.Context())
-	want := []string{
-		"table checkout_events: column quantity is UInt64, expected UInt32",
-		"table late_events has no column late_by_ms Int64: run droplift migrate",
+	exec(t, c, "DROP VIEW purchases_from_checkout_events",
+		"ALTER TABLE player_drops_from_checkout_events MODIFY QUERY SELECT drop_id, player_id, max(at) AS completed FROM checkout_events GROUP BY drop_id, player_id")
+	writeAll(t, newTestLoader(t, newSink(t, c), event.KindCheckout, 0), sale(0, 50))
+	repaired, err := c.RepairViews(t.Context())
+	if err != nil || !slices.Equal(repaired, []string{"player_drops_from_checkout_events", "purchases_from_checkout_events"}) {
+		t.Fatalf("repaired %v, %v", repaired, err)
 	}
-	if err == nil || strings.Count(err.Error(), "\n") != len(want)-1 {
-		t.Fatalf("got %v, want %d differences", err, len(want))
+	if err := c.CheckSchema(t.Context()); err != nil {
+		t.Error(err)
 	}
-	for _, w := range want {
-		if !strings.Contains(err.Error(), w) {
-			t.Errorf("%v\ndoes not say: %s", err, w)
-		}
+	want := value(t, c, "SELECT countIf(type IN ('completed', 'refunded', 'chargeback')) FROM checkout_events")
+	if got := value(t, c, "SELECT count() FROM purchases FINAL"); got != want {
+		t.Errorf("%s purchases, want %s: what was stored without the view", got, want)
+	}
+	if again, err := c.RepairViews(t.Context()); err != nil || len(again) != 0 {
+		t.Errorf("repaired %v again, %v", again, err)
 	}
 }

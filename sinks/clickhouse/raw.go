@@ -9,7 +9,7 @@ import (
 )
 
 // table is where the records of one kind go: its columns, and how a record
-// becomes a row of them. A table belongs to one loader: it holds the rows.
+// becomes a row of them. A table belongs to one batch at a time: it holds the rows.
 type table struct {
 	name    string
 	columns columns
@@ -26,6 +26,13 @@ type position struct {
 	partition *vector[uint32]
 	offset    *vector[uint64]
 	time      *moments
+}
+
+// reset forgets the rows.
+func (t *table) reset() {
+	for _, c := range t.columns {
+		c.reset()
+	}
 }
 
 func (t *table) addPosition(c *columns) {

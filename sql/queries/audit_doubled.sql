@@ -2,7 +2,7 @@
 -- grain: One row per doubled offset, at most 1,000.
 -- units: Rows per offset.
 -- maturity: As of now.
--- param table Identifier: as in audit_gaps.
+-- param table Identifier: any table with Kafka positions.
 SELECT kafka_partition AS partition, kafka_offset AS offset, count() AS rows
 FROM {table:Identifier}
 GROUP BY partition, offset

@@ -1,6 +1,6 @@
 -- purpose: What ClickHouse holds of each topic-partition, to compare with Kafka's offsets.
 -- grain: One row per table and Kafka partition.
--- units: Rows and offsets. rows > distinct_offsets means doubled rows; distinct_offsets < last - first + 1 means offsets without a row: see audit_gaps.
+-- units: Rows and offsets. rows > distinct_offsets means doubled rows; distinct_offsets < last - first + 1 means offsets without a row: undecodable records, transaction markers, or loss; droplift audit tells which.
 -- maturity: As of now. Tables with a TTL or with replacing rows hold fewer rows than were written.
 SELECT * FROM
 (

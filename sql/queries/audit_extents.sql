@@ -1,0 +1,25 @@
+-- purpose: How far the rows of each topic-partition reach: the cheap half of audit_offsets, before an audit looks closer.
+-- grain: One row per table and Kafka partition.
+-- units: Rows and offsets, both ends inclusive.
+-- maturity: As of now.
+SELECT * FROM
+(
+    SELECT 'player_events' AS table, kafka_partition AS partition, count() AS rows, min(kafka_offset) AS first, max(kafka_offset) AS last FROM player_events GROUP BY partition
+    UNION ALL
+    SELECT 'latency_events', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM latency_events GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'checkout_events', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM checkout_events GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'subtitle_events', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM subtitle_events GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'drops', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM drops GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'features', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM features GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'velocity', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM velocity GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'dead_letters', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM dead_letters GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'late_events', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM late_events GROUP BY kafka_partition
+)
+ORDER BY table, partition
