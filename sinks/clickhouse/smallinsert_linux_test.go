@@ -89,7 +89,13 @@ func (f *feed) next(b *testing.B) error {
 		f.loader.Add(r)
 		f.offset++
 	}
-	return f.loader.Write(b.Context(), first, f.offset-1)
+	batch := f.loader.Seal(first, f.offset-1, false)
+	defer batch.Close()
+	refused, err := batch.Write(b.Context())
+	if refused {
+		return fmt.Errorf("the batch of offset %d was refused", first)
+	}
+	return err
 }
 
 // feeds are those of all partitions, with the server they go to.
