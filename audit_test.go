@@ -3,14 +3,21 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/droplift/droplift/deploy/embedded"
+	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/ingest/kafka"
 	"github.com/droplift/droplift/sinks/clickhouse"
@@ -202,4 +209,201 @@ func produceCheckouts(p *pipeline, n int) {
 	if err := producer.Flush(context.Background()); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// An audit while records are produced, processed and stored finds nothing, however often.
+func TestAuditOfALivePipeline(t *testing.T) {
+	p := startPipeline(t, t.TempDir(), "--sink-batch-age=50ms", "--process-commit-interval=20ms")
+	enough := make(chan struct{})
+	var producing sync.WaitGroup
+	producing.Go(func() {
+		for {
+			select {
+			case <-enough:
+				return
+			default:
+				produceCheckouts(p, 500)
+				produceBroken(p, 3, `"type":"completed","amount":49.99`)
+			}
+		}
+	})
+	stop := sync.OnceFunc(func() { close(enough); producing.Wait() })
+	defer stop()
+	const audits = 10
+	inFlight, pending := int64(0), int64(0)
+	for audit := range audits {
+		report := p.audit()
+		if found := report.findings(); len(found) > 0 {
+			t.Fatalf("audit %d:\n%s", audit, strings.Join(found, "\n"))
+		}
+		for _, part := range report.Partitions {
+			inFlight += part.InFlight
+			pending += part.Pending
+		}
+	}
+	t.Logf("%d audits, %d rows in flight and %d records pending when they were seen", audits, inFlight, pending)
+	stop()
+	p.settle()
+	if report := p.audit(); !report.clean() || report.of(t, "checkout", 0).Records == 0 {
+		t.Errorf("at the end: %+v", report)
+	}
+}
+
+// What the journal says decides what a row is: released, in flight, or nobody's. Groups of the test's own say it.
+func TestAuditFollowsTheJournal(t *testing.T) {
+	p := startPipeline(t, t.TempDir(), "--kafka-partitions=1", "--idle-after=2s")
+	produceCheckouts(p, 100)
+	produceBroken(p, 4, `"type":"completed","amount":49.99`)
+	p.settle()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(p.cfg.KafkaBrokers...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	audit := func(group string, at int64, metadata string) *partitionAudit {
+		t.Helper()
+		var offsets kadm.Offsets
+		offsets.Add(kadm.Offset{Topic: "checkout", Partition: 0, At: at, Metadata: metadata, LeaderEpoch: -1})
+		if err := adm.CommitAllOffsets(t.Context(), group, offsets); err != nil {
+			t.Fatal(err)
+		}
+		return p.audit(func(c *auditConfig) {
+			c.SinkGroup = group
+			c.Kinds = []event.Kind{event.KindCheckout}
+		}).of(t, "checkout", 0)
+	}
+
+	if got := audit("no-plan", 60, ""); fmt.Sprint(got.Stray) != "[{60 99 40}]" || got.Rows != 100 || got.Records != 60 {
+		t.Errorf("rows beyond what is released: %+v", got)
+	}
+	if got := audit("planned", 60, "v1 last=103"); got.verdict() != "clean" || got.InFlight != 40 || got.Records != 60 {
+		t.Errorf("rows of a plan: %+v", got)
+	}
+	if got := audit("planned-in-part", 60, "v1 last=89"); fmt.Sprint(got.Stray) != "[{90 99 10}]" || got.InFlight != 30 {
+		t.Errorf("rows beyond a plan: %+v", got)
+	}
+	p.exec("INSERT INTO checkout_events SELECT * FROM checkout_events WHERE kafka_offset = 70")
+	if got := audit("planned", 60, "v1 last=103"); fmt.Sprint(got.Doubled) != "[{70 70 1}]" || got.InFlight != 41 {
+		t.Errorf("a doubled row of a plan: %+v", got)
+	}
+	p.exec("DELETE FROM checkout_events WHERE kafka_offset IN (70, 71)")
+	if got := audit("planned", 60, "v1 last=103"); got.verdict() != "clean" || got.InFlight != 38 {
+		t.Errorf("rows that a plan has not come to: %+v", got)
+	}
+	if got := audit("released", 104, ""); fmt.Sprint(got.Missing) != "[{70 71 2}]" || got.Excused != 4 {
+		t.Errorf("the same, released: %+v", got)
+	}
+	cfg := auditConfig{SinkGroup: "released", ProcessGroup: "nobody", Kinds: []event.Kind{event.KindCheckout}}
+	report, err := auditOf(p, cfg)
+	if err != nil || report.of(t, "checkout", 0).Pending != 4 {
+		t.Errorf("before the processors have come: %+v, %v", report, err)
+	}
+	if _, err := auditOf(p, auditConfig{SinkGroup: p.cfg.ProcessGroup, ProcessGroup: p.cfg.ProcessGroup}); err == nil || !strings.Contains(err.Error(), "is it a sink's group?") {
+		t.Errorf("of a group that is no sink's: %v", err)
+	}
+
+	// Retention takes the log's first half: its rows cannot be compared any more.
+	var below kadm.Offsets
+	below.Add(kadm.Offset{Topic: "checkout", Partition: 0, At: 50})
+	if deleted, err := adm.DeleteRecords(t.Context(), below); err != nil || deleted.Error() != nil {
+		t.Fatal(err, deleted.Error())
+	}
+	if got := audit("released", 104, ""); got.Gone != 50 || got.Start != 50 || got.Records != 54 || fmt.Sprint(got.Missing) != "[{70 71 2}]" {
+		t.Errorf("after retention: %+v", got)
+	}
+}
+
+// A row of an aborted record is stray, also in a compacted topic, where an offset without a record may be one that gave way.
+func TestAuditFindsAbortedRecords(t *testing.T) {
+	p := startPipeline(t, t.TempDir(), "--kafka-partitions=1", "--idle-after=2s")
+	produceCheckouts(p, 10)
+	p.settle()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(p.cfg.KafkaBrokers...), kgo.TransactionalID("test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	if err := cl.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	record := kgo.Record{Topic: "features", Value: []byte("{}")}
+	if err := cl.ProduceSync(t.Context(), &record).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.EndTransaction(t.Context(), kgo.TryAbort); err != nil {
+		t.Fatal(err)
+	}
+	produceCheckouts(p, 10) // so that the sink passes the aborted record
+	p.settle()
+	p.exec(fmt.Sprintf("INSERT INTO features (kafka_partition, kafka_offset) VALUES (0, %d)", record.Offset))
+	if got := p.audit().of(t, "features", 0); fmt.Sprint(got.Stray) != fmt.Sprintf("[{%[1]d %[1]d 1}]", record.Offset) {
+		t.Errorf("a row of the aborted offset %d: %+v", record.Offset, got)
+	}
+}
+
+func auditOf(p *pipeline, cfg auditConfig) (*auditReport, error) {
+	return audit(context.Background(), p.node.kafka, p.client, cfg)
+}
+
+// The command says by its exit code what it found, names the first bad range, and what it advises puts it right.
+func TestAuditCommand(t *testing.T) {
+	dir := t.TempDir()
+	p := startPipeline(t, dir, "--kafka-partitions=1", "--idle-after=2s")
+	produceCheckouts(p, 50)
+	p.settle()
+	if code, stdout, stderr := runDroplift(t, nil, append([]string{"audit"}, p.flags()...)...); code != 0 || !strings.Contains(stdout, "Nothing is missing, doubled or stray.") {
+		t.Fatalf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	p.exec("DELETE FROM checkout_events WHERE kafka_offset BETWEEN 20 AND 24",
+		"INSERT INTO checkout_events SELECT * FROM checkout_events WHERE kafka_offset = 30")
+	code, stdout, stderr := runDroplift(t, nil, append([]string{"audit", "--topic", "checkout"}, p.flags()...)...)
+	if code != 1 || !strings.Contains(stdout, "checkout/0: 5 missing in checkout_events, first offsets 20 to 24") ||
+		!strings.Contains(stdout, "checkout/0: 1 doubled in checkout_events, first offsets 30 to 30") || !strings.Contains(stdout, "To load checkout/0 again from offset 20 on: ") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	oneLine(t, lastLine(stderr), "droplift: error: the audit has findings")
+	code, stdout, _ = runDroplift(t, nil, append([]string{"audit", "--json"}, p.flags()...)...)
+	var report auditReport
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != 1 || total(report.of(t, "checkout", 0).Missing) != 5 {
+		t.Errorf("exit code %d, %v\n%s", code, err, stdout)
+	}
+	code, stdout, stderr = runDroplift(t, nil, "audit", "--topic", "nothing", "--kafka", p.cfg.KafkaBrokers[0], "--clickhouse", p.cfg.ClickhouseURL)
+	if code != 2 || stdout != "" {
+		t.Errorf("of no topic: exit code %d\n%s%s", code, stdout, stderr)
+	}
+	oneLine(t, stderr, "droplift: error: --topic: ")
+
+	// The advice, step by step. The sink is stopped by a restart of the installation, with another group's start between.
+	p.exec("ALTER TABLE checkout_events DELETE WHERE kafka_partition = 0 AND kafka_offset >= 20 SETTINGS mutations_sync = 1",
+		"ALTER TABLE checkout_events MODIFY SETTING non_replicated_deduplication_window = 0",
+		"ALTER TABLE checkout_events MODIFY SETTING non_replicated_deduplication_window = 10000")
+	p.close()
+	broker, err := embedded.StartKafka(embedded.KafkaConfig{DataDir: filepath.Join(dir, "kafka"), Addr: "127.0.0.1:0", Logger: embeddedtest.Logger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(broker.Addrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var offsets kadm.Offsets
+	offsets.Add(kadm.Offset{Topic: "checkout", Partition: 0, At: 20, LeaderEpoch: -1})
+	if err := kadm.NewClient(cl).CommitAllOffsets(t.Context(), p.cfg.SinkGroup, offsets); err != nil {
+		t.Fatal(err)
+	}
+	cl.Close()
+	if err := broker.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := startPipeline(t, dir, "--kafka-partitions=1", "--idle-after=2s")
+	again.settle()
+	if report := again.audit(); !report.clean() || report.of(t, "checkout", 0).Rows != 50 {
+		t.Errorf("after the advice was followed:\n%s\n%+v", strings.Join(report.findings(), "\n"), report.of(t, "checkout", 0))
+	}
+}
+
+func lastLine(text string) string {
+	lines := strings.SplitAfter(text, "\n")
+	return lines[max(0, len(lines)-2)]
 }

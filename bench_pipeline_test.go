@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -85,6 +86,8 @@ func (r *recording) make(b *testing.B) {
 type reader struct {
 	file *os.File
 	buf  *bufio.Reader
+	// left is how many events may still be produced.
+	left int
 }
 
 func (r *recording) open(b *testing.B) *reader {
@@ -94,7 +97,7 @@ func (r *recording) open(b *testing.B) *reader {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { file.Close() })
-	return &reader{file, bufio.NewReaderSize(file, 1<<20)}
+	return &reader{file: file, buf: bufio.NewReaderSize(file, 1<<20), left: math.MaxInt}
 }
 
 // next reads a record, or returns false at the end.
@@ -131,7 +134,8 @@ func (r *recording) each(b *testing.B, f func(recorded)) {
 	}
 }
 
-// produce sends records until the end or the first one of the phase until, which is lost, and counts those that processors read.
+// produce sends records until the end, the first one of the phase until, which is lost, or enough, and counts those that
+// processors read.
 func (r *reader) produce(ctx context.Context, conf kafka.Config, until simulate.Phase) (int, error) {
 	producer, err := kafka.NewProducer(conf, kafka.ProducerConfig{})
 	if err != nil {
@@ -140,7 +144,7 @@ func (r *reader) produce(ctx context.Context, conf kafka.Config, until simulate.
 	defer producer.Close()
 	events := 0
 	batch := make([]event.Message, 0, 1024)
-	for {
+	for r.left > 0 {
 		var m recorded
 		more, err := r.next(&m)
 		if err != nil {
@@ -151,6 +155,7 @@ func (r *reader) produce(ctx context.Context, conf kafka.Config, until simulate.
 		}
 		if m.kind != event.KindDrop {
 			events++
+			r.left--
 		}
 		batch = append(batch, event.Message{Kind: m.kind, Key: m.key, Value: m.value})
 		if len(batch) == cap(batch) {
@@ -203,16 +208,16 @@ func startStopwatch() stopwatch {
 }
 
 // stop logs what an event cost as well: that depends less on what else the machine does.
-func (s stopwatch) stop(b *testing.B, events int) (rate, cores float64) {
+func (s stopwatch) stop(b testing.TB, events int) (rate, cores float64) {
 	elapsed := time.Since(s.began)
 	ours, children := cpuTimes()
 	ours, children = ours-s.ours, children-s.children
-	b.Logf("%d events in %.2f s; CPU per event: %.2f µs here, %.2f µs in ClickHouse", events, elapsed.Seconds(),
+	b.Logf("%d events in %.2f s; CPU per event: %.2f µs here, %.2f µs in the servers' processes", events, elapsed.Seconds(),
 		ours.Seconds()*1e6/float64(events), children.Seconds()*1e6/float64(events))
 	return float64(events) / elapsed.Seconds(), (ours + children).Seconds() / elapsed.Seconds()
 }
 
-// cpuTimes are what this process and its living child, ClickHouse, have used.
+// cpuTimes are what this process and its living children, ClickHouse and Apache Kafka, have used.
 func cpuTimes() (ours, children time.Duration) {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
@@ -238,31 +243,17 @@ func cpuTimes() (ours, children time.Duration) {
 
 // behind asks how far a group is from the end of what it reads.
 func behind(b *testing.B, admin *kafka.Admin, conf kafka.Config, group string, kinds []event.Kind) int64 {
-	lags, err := admin.Lag(b.Context(), group)
-	if err != nil {
-		b.Fatal(err)
-	}
-	type at struct {
-		topic     string
-		partition int32
-	}
-	committed := map[at]int64{}
-	for _, lag := range lags {
-		committed[at{lag.Topic, lag.Partition}] = lag.Committed
-	}
 	var topics []string
 	for _, kind := range kinds {
 		topics = append(topics, conf.Topic(kind))
 	}
-	ends, err := admin.EndOffsets(b.Context(), topics...)
+	lags, err := admin.LagOn(b.Context(), group, topics...)
 	if err != nil {
 		b.Fatal(err)
 	}
 	var behind int64
-	for topic, partitions := range ends {
-		for partition, end := range partitions {
-			behind += max(0, end-committed[at{topic, partition}])
-		}
+	for _, lag := range lags {
+		behind += lag.Records()
 	}
 	return behind
 }
@@ -277,15 +268,14 @@ func newBenchAdmin(b *testing.B, conf kafka.Config) *kafka.Admin {
 }
 
 // benchProcess is Kafka → churn + velocity → Kafka, from the first record to the last commit.
-func benchProcess(b *testing.B, bars *bars, r *recording) {
-	broker := embeddedtest.Kafka(b)
+func benchProcess(b *testing.B, bars *bars, r *recording, brokers []string) {
 	cfg := benchConfig(b)
 	events := 0
 	var rates, cores []float64
 	for i := range 3 {
 		run := *cfg
 		run.ProcessGroup = fmt.Sprint(cfg.ProcessGroup, "-", i)
-		n := newBenchNode(b, &run, &servers{Brokers: broker.Addrs()})
+		n := newBenchNode(b, &run, &servers{Brokers: brokers})
 		if err := n.topics(b.Context()); err != nil {
 			b.Fatal(err)
 		}
@@ -303,10 +293,18 @@ func benchProcess(b *testing.B, bars *bars, r *recording) {
 		rates, cores = append(rates, rate), append(cores, busy)
 		roles.stop()
 	}
-	b.Logf("%d events, runs %.0f events/s", events, rates)
+	baseline := newBaselineProcess(newBenchNode(b, cfg, &servers{Brokers: brokers}))
+	byHand := baselineRun{
+		loops: []func(context.Context) error{baseline.run}, done: baseline.processed.Load, events: int64(events), limit: baselineLimit,
+	}.run(b)
+	b.Logf("%d events, runs %.0f events/s; by hand %.0f events/s", events, rates, byHand)
 	bars.add(barRow{
 		Name: "Kafka → churn + velocity → Kafka, transactional", Value: median(rates), Unit: "events/s", Bar: 200_000, Limit: atLeast,
 		Cores: median(cores), Runs: len(rates),
+	})
+	bars.add(barRow{
+		Name: "Kafka → churn + velocity → Kafka, over maps and encoding/json by hand", Value: median(rates), Unit: "events/s", Bar: baselineBar,
+		Limit: atLeast, Of: "ratio", Baseline: byHand, Cores: median(cores), Runs: len(rates),
 	})
 }
 
@@ -316,9 +314,8 @@ var rawTables = map[event.Kind]string{
 }
 
 // benchStore is Kafka → ClickHouse, and the same rows inserted by the client library alone.
-func benchStore(b *testing.B, bars *bars, r *recording) {
+func benchStore(b *testing.B, bars *bars, r *recording, brokers []string) {
 	server := embeddedtest.ClickHouse(b)
-	broker := embeddedtest.Kafka(b)
 	cfg := benchConfig(b)
 	rows := 0
 	var rates, cores, ratios, bare []float64
@@ -326,7 +323,7 @@ func benchStore(b *testing.B, bars *bars, r *recording) {
 		run := *cfg
 		run.SinkGroup = fmt.Sprint(cfg.SinkGroup, "-", i)
 		run.ClickhouseDatabase = fmt.Sprint("bench", i)
-		n := newBenchNode(b, &run, &servers{Brokers: broker.Addrs(), ClickhouseURL: server.URL()})
+		n := newBenchNode(b, &run, &servers{Brokers: brokers, ClickhouseURL: server.URL()})
 		if err := n.topics(b.Context()); err != nil {
 			b.Fatal(err)
 		}
@@ -349,6 +346,11 @@ func benchStore(b *testing.B, bars *bars, r *recording) {
 		bare, ratios = append(bare, baseline), append(ratios, rate/baseline)
 	}
 	b.Logf("%d rows, runs %.0f rows/s, bare inserts %.0f rows/s, ratios %.2f", rows, rates, bare, ratios)
+	baseline := newBaselineStore(b, newBenchNode(b, cfg, &servers{Brokers: brokers, ClickhouseURL: server.URL()}))
+	byHand := baselineRun{
+		loops: []func(context.Context) error{baseline.run}, done: baseline.stored.Load, events: int64(rows), limit: baselineLimit,
+	}.run(b)
+	b.Logf("by hand %.0f rows/s", byHand)
 	bars.add(barRow{
 		Name: "Kafka → ClickHouse raw tables", Value: median(rates), Unit: "rows/s", Bar: 300_000, Limit: atLeast, Cores: median(cores), Runs: len(rates),
 	})
@@ -356,10 +358,14 @@ func benchStore(b *testing.B, bars *bars, r *recording) {
 		Name: "Kafka → ClickHouse raw tables, over bare clickhouse-go inserts", Value: median(rates), Unit: "rows/s", Bar: 0.6, Limit: atLeast,
 		Of: "ratio", Baseline: median(bare), Cores: median(cores), Runs: len(rates),
 	})
+	bars.add(barRow{
+		Name: "Kafka → ClickHouse raw tables, over encoding/json and rows by hand", Value: median(rates), Unit: "rows/s", Bar: baselineBar, Limit: atLeast,
+		Of: "ratio", Baseline: byHand, Cores: median(cores), Runs: len(rates),
+	})
 }
 
 // migrate makes the node's tables.
-func migrate(b *testing.B, n *node) {
+func migrate(b testing.TB, n *node) {
 	client, err := n.cfg.openWriter(b.Context(), n.servers.ClickhouseURL, n.log)
 	if err != nil {
 		b.Fatal(err)
@@ -497,11 +503,10 @@ func (k *block) send(ctx context.Context, conn ch.Conn, token string) error {
 }
 
 // benchEverything is the whole pipeline in one process and its ClickHouse: first as fast as it goes, then at a steady rate.
-func benchEverything(b *testing.B, bars *bars, r *recording) {
+func benchEverything(b *testing.B, bars *bars, r *recording, brokers []string) {
 	server := embeddedtest.ClickHouse(b)
-	broker := embeddedtest.Kafka(b)
 	cfg := benchConfig(b)
-	n := newBenchNode(b, cfg, &servers{Brokers: broker.Addrs(), ClickhouseURL: server.URL()})
+	n := newBenchNode(b, cfg, &servers{Brokers: brokers, ClickhouseURL: server.URL()})
 	if err := n.topics(b.Context()); err != nil {
 		b.Fatal(err)
 	}
@@ -546,4 +551,32 @@ func benchEverything(b *testing.B, bars *bars, r *recording) {
 		Name: "event to updated feature," + at, Value: quantile(live.updated, 0.99).Seconds() * 1000, Unit: "ms", Bar: 500, Limit: atMost,
 		Cores: live.cores,
 	})
+
+	bars.add(barRow{
+		Name: "everything at once, over the loops by hand on raw tables alone", Value: rate, Unit: "events/s", Bar: baselineBar, Limit: atLeast, Of: "ratio",
+		Baseline: everythingByHand(b, n, r), Cores: busy,
+	})
+}
+
+// everythingByHand runs both baselines while the first events of the recording are produced, on topics and in a database
+// of their own, until all is processed and stored. What the baseline publishes it does not store. It returns events/s.
+func everythingByHand(b *testing.B, beside *node, r *recording) float64 {
+	const events = 300_000
+	cfg := *beside.cfg
+	cfg.KafkaTopicPrefix = "byhand."
+	n := newBenchNode(b, &cfg, beside.servers)
+	if err := n.topics(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	process, store := newBaselineProcess(n), newBaselineStore(b, n)
+	recording := r.open(b)
+	recording.left = events
+	produce := func(ctx context.Context) error {
+		_, err := recording.produce(ctx, n.kafka, toTheEnd)
+		return err
+	}
+	return baselineRun{
+		loops: []func(context.Context) error{process.run, store.run, produce}, events: events, limit: 5 * time.Minute,
+		done: func() int64 { return min(process.processed.Load(), store.stored.Load()) },
+	}.run(b)
 }

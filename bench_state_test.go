@@ -14,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/ingest/kafka"
 	"github.com/droplift/droplift/processors"
@@ -104,12 +103,11 @@ func benchState(b *testing.B, bars *bars, r *recording) {
 	runtime.KeepAlive(partition)
 }
 
-func benchRestore(b *testing.B, bars *bars, r *recording) {
+func benchRestore(b *testing.B, bars *bars, r *recording, brokers []string) {
 	values := churnState(b, r)
 	const players = 1_000_000
-	broker := embeddedtest.Kafka(b)
 	cfg := benchConfig(b)
-	n := newBenchNode(b, cfg, &servers{Brokers: broker.Addrs()})
+	n := newBenchNode(b, cfg, &servers{Brokers: brokers})
 	if err := n.topics(b.Context()); err != nil {
 		b.Fatal(err)
 	}
@@ -151,7 +149,7 @@ func benchRestore(b *testing.B, bars *bars, r *recording) {
 	measure := func(name string, cfg *Config) {
 		var took, cores []float64
 		for range 3 {
-			n := newBenchNode(b, cfg, &servers{Brokers: broker.Addrs()})
+			n := newBenchNode(b, cfg, &servers{Brokers: brokers})
 			runtime.GC()
 			watch := startStopwatch()
 			roles := startRoles(b, n, map[string]role{"process": n.processors})
@@ -168,35 +166,17 @@ func benchRestore(b *testing.B, bars *bars, r *recording) {
 
 	writing := *cfg
 	writing.SnapshotInterval = time.Second
-	n = newBenchNode(b, &writing, &servers{Brokers: broker.Addrs()})
+	n = newBenchNode(b, &writing, &servers{Brokers: brokers})
 	roles := startRoles(b, n, map[string]role{"process": n.processors})
 	roles.await("a snapshot of every partition", func() bool {
-		return metricSum(b, n, "droplift_stage_snapshots_written_total") >= float64(cfg.KafkaPartitions)
+		return gathered(b, n, "droplift_stage_snapshots_written_total") >= float64(cfg.KafkaPartitions)
 	})
 	b.Logf("%.0f B of snapshots; a partition was held for %.3f s, and written within %.3f s, on average",
-		metricSum(b, n, "droplift_stage_snapshot_written_bytes_total"),
-		metricSum(b, n, "droplift_stage_snapshot_copy_seconds")/float64(cfg.KafkaPartitions),
-		metricSum(b, n, "droplift_stage_snapshot_seconds")/float64(cfg.KafkaPartitions))
+		gathered(b, n, "droplift_stage_snapshot_written_bytes_total"),
+		gathered(b, n, "droplift_stage_snapshot_copy_seconds")/float64(cfg.KafkaPartitions),
+		gathered(b, n, "droplift_stage_snapshot_seconds")/float64(cfg.KafkaPartitions))
 	roles.stop()
 	measure("restore 1 M players from snapshots, group join included", cfg)
-}
-
-// metricSum adds up a node's series of one name, histograms by their sums.
-func metricSum(b *testing.B, n *node, name string) (sum float64) {
-	b.Helper()
-	families, err := n.ops.registry.Gather()
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, family := range families {
-		if family.GetName() != name {
-			continue
-		}
-		for _, m := range family.GetMetric() {
-			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetHistogram().GetSampleSum()
-		}
-	}
-	return sum
 }
 
 // roles are a node's roles while a benchmark runs them.

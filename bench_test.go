@@ -15,6 +15,9 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/droplift/droplift/deploy/apachekafka"
+	"github.com/droplift/droplift/deploy/apachekafka/apachekafkatest"
+	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/ingest/simulate"
 )
@@ -28,6 +31,7 @@ func BenchmarkBars(b *testing.B) {
 	}
 	measured := &bars{}
 	played := &recording{dir: b.TempDir()}
+	const command = "go test -run '^$' -bench '^BenchmarkBars$%s' -benchtime 1x ."
 	for _, part := range []struct {
 		name string
 		run  func(*testing.B, *bars, *recording)
@@ -35,15 +39,27 @@ func BenchmarkBars(b *testing.B) {
 		{"decode", benchDecode},
 		{"simulate", benchSimulate},
 		{"state", benchState},
+	} {
+		b.Run(part.name, func(b *testing.B) {
+			measured.command, measured.server = fmt.Sprintf(command, "/^"+part.name+"$"), ""
+			part.run(b, measured, played)
+		})
+	}
+	for _, part := range []struct {
+		name string
+		run  func(*testing.B, *bars, *recording, []string)
+	}{
 		{"restore", benchRestore},
 		{"process", benchProcess},
 		{"store", benchStore},
 		{"everything", benchEverything},
 	} {
-		b.Run(part.name, func(b *testing.B) {
-			measured.command = fmt.Sprintf("go test -run '^$' -bench '^BenchmarkBars$/^%s$' -benchtime 1x .", part.name)
-			part.run(b, measured, played)
-		})
+		for _, server := range benchServers {
+			b.Run(part.name+"/"+server.name, func(b *testing.B) {
+				measured.command, measured.server = fmt.Sprintf(command, "/^"+part.name+"$/^"+server.name+"$"), server.name
+				part.run(b, measured, played, server.start(b))
+			})
+		}
 	}
 	if len(measured.rows) == 0 {
 		return // everything was filtered out or skipped
@@ -54,18 +70,33 @@ func BenchmarkBars(b *testing.B) {
 	}
 }
 
+// benchServers are the Kafkas that every part which needs one is measured on. Their start returns the brokers, or skips
+// the part with the reason.
+var benchServers = []struct {
+	name  string
+	start func(testing.TB) []string
+}{
+	{"embedded", func(t testing.TB) []string { return embeddedtest.Kafka(t).Addrs() }},
+	{"apache", func(t testing.TB) []string {
+		return apachekafkatest.Start(t, func(cfg *apachekafka.Config) { cfg.JVM = nil }).Addrs() // optimised: a bench is long
+	}},
+}
+
 // bars collects what was measured.
 type bars struct {
 	rows    []barRow
 	command string
+	server  string
 }
 
 // barRow is one measured number. Baseline, where there is one, was measured in the same run, in the same unit; Ratio is
 // Value over Baseline, and 0 without one.
 type barRow struct {
-	Name  string  `json:"name"`
-	Value float64 `json:"value"`
-	Unit  string  `json:"unit"`
+	Name string `json:"name"`
+	// Server is the Kafka that it was measured on, empty without one.
+	Server string  `json:"server"`
+	Value  float64 `json:"value"`
+	Unit   string  `json:"unit"`
 	// Bar is what Value, or with Of "ratio" Ratio, must not be below or, with Limit "at most", above.
 	Bar      float64 `json:"bar"`
 	Limit    string  `json:"limit"`
@@ -73,7 +104,7 @@ type barRow struct {
 	Baseline float64 `json:"baseline"`
 	Ratio    float64 `json:"ratio"`
 	Pass     bool    `json:"pass"`
-	// Cores is how many processors the run had on average, ClickHouse's process included: on a machine that others use
+	// Cores is how many processors the run had on average, the servers' processes included: on a machine that others use
 	// too it tells a slow program from a starved one. 0 where it was not measured.
 	Cores float64 `json:"cores"`
 	// Runs is how many runs Value is the median of.
@@ -90,7 +121,7 @@ const (
 func (s *bars) add(row barRow) {
 	row.Of = cmp.Or(row.Of, "value")
 	row.Runs = max(row.Runs, 1)
-	row.Command = s.command
+	row.Command, row.Server = s.command, s.server
 	judged := row.Value
 	if row.Baseline != 0 {
 		row.Ratio = row.Value / row.Baseline
@@ -102,7 +133,7 @@ func (s *bars) add(row barRow) {
 	if row.Limit == atMost {
 		row.Pass = judged <= row.Bar
 	}
-	if i := slices.IndexFunc(s.rows, func(r barRow) bool { return r.Name == row.Name }); i >= 0 {
+	if i := slices.IndexFunc(s.rows, func(r barRow) bool { return r.Name == row.Name && r.Server == row.Server }); i >= 0 {
 		s.rows[i] = row
 		return
 	}
@@ -113,10 +144,10 @@ func (s *bars) print() {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.SetTitle("Bars on %d processors (%s/%s), load %s", runtime.GOMAXPROCS(0), runtime.GOOS, runtime.GOARCH, loadAverage())
-	t.AppendHeader(table.Row{"what", "value", "unit", "bar", "baseline", "ratio", "cores", "pass"})
+	t.AppendHeader(table.Row{"what", "Kafka", "value", "unit", "bar", "baseline", "ratio", "cores", "pass"})
 	t.SetColumnConfigs([]table.ColumnConfig{
-		{Number: 2, Align: text.AlignRight}, {Number: 4, Align: text.AlignRight}, {Number: 5, Align: text.AlignRight},
-		{Number: 6, Align: text.AlignRight}, {Number: 7, Align: text.AlignRight},
+		{Number: 3, Align: text.AlignRight}, {Number: 5, Align: text.AlignRight}, {Number: 6, Align: text.AlignRight},
+		{Number: 7, Align: text.AlignRight}, {Number: 8, Align: text.AlignRight},
 	})
 	for _, r := range s.rows {
 		limit := map[string]string{atLeast: "≥ ", atMost: "≤ "}[r.Limit] + figure(r.Bar)
@@ -130,7 +161,7 @@ func (s *bars) print() {
 		if r.Cores != 0 {
 			cores = fmt.Sprintf("%.1f", r.Cores)
 		}
-		t.AppendRow(table.Row{r.Name, figure(r.Value), r.Unit, limit, baseline, ratio, cores, map[bool]string{true: "yes", false: "NO"}[r.Pass]})
+		t.AppendRow(table.Row{r.Name, r.Server, figure(r.Value), r.Unit, limit, baseline, ratio, cores, map[bool]string{true: "yes", false: "NO"}[r.Pass]})
 	}
 	fmt.Println("\n" + t.Render())
 	var command string

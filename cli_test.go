@@ -44,9 +44,9 @@ func TestConfigCheckReportsEveryProblem(t *testing.T) {
 	}{
 		{
 			name: "kinds of problems",
-			file: "data-dirr: ./x\nlog-level: loud\nout-of-orderness: 0s\nkafka:\n  partitions: many\n  addr: nowhere\n  tls-key: key.pem\nsink_batch_age: soon\npprof-addr: 0.0.0.0:6060\n",
+			file: "data-dirr: ./x\ninstance: a b\nsession-timeout: 10s\nlog-level: loud\nout-of-orderness: 0s\nkafka:\n  partitions: many\n  addr: nowhere\n  tls-key: key.pem\nsink_batch_age: soon\npprof-addr: 0.0.0.0:6060\n",
 			want: []string{`"data-dirr" is unknown`, "--log-level must be one of", "--out-of-orderness: 0s is not positive", "--kafka-partitions: ",
-				`--kafka-addr: "nowhere" is not HOST:PORT`, "--kafka-tls-cert: and --kafka-tls-key go together", "--sink-batch-age: ", "is not a loopback address"},
+				`--kafka-addr: "nowhere" is not HOST:PORT`, "--kafka-tls-cert: and --kafka-tls-key go together", "--sink-batch-age: ", "is not a loopback address", `--instance: "a b" is not`, "--process-transaction-timeout: 20s is not under --session-timeout 10s"},
 		},
 		{
 			name: "environment",
@@ -54,6 +54,7 @@ func TestConfigCheckReportsEveryProblem(t *testing.T) {
 			env:  []string{"DROPLIFT_KAFKA_PARTITIONS=many", "DROPLIFT_SINK_BATCH_ROWS=0"},
 			want: []string{"--log-level must be one of", `--kafka-addr: "nowhere"`, "DROPLIFT_KAFKA_PARTITIONS: ", "--sink-batch-rows: 0 is not positive"},
 		},
+		{name: "a static member of a consumer group", file: "instance: edge-1\nkafka:\n  group-protocol: consumer\n", want: []string{"--instance: needs --kafka-group-protocol classic"}},
 		{name: "no YAML", file: "a: [1\nb: 2\n", want: []string{"configuration "}},
 		{name: "secrets in a URL", file: "clickhouse-url: http://me:secret@127.0.0.1:8123\n", want: []string{"--clickhouse-url: holds a password"}},
 	} {

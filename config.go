@@ -40,6 +40,11 @@ type Config struct {
 	KafkaTLSCert      string   `group:"kafka" help:"Client certificate (PEM)." placeholder:"FILE"`
 	KafkaTLSKey       string   `group:"kafka" help:"Client key (PEM)." placeholder:"FILE"`
 
+	KafkaGroupProtocol string `group:"kafka" help:"Who distributes partitions in the sink's consumer group: ${enum}. consumer lets brokers of Kafka 4.0 and later do it (KIP-848), by their own session timeout and without --instance. The processors' group is always classic: only there can its transactions be fenced." enum:"classic,consumer" default:"classic"`
+
+	Instance       string        `group:"kafka" help:"Name of this process, which no other has and which it has again after a restart: restarted within --session-timeout it gets its partitions back and nobody else's move. In return a clean stop does not leave its consumer groups: what it had waits for it that long, unprocessed. Without a name a stop leaves at once." placeholder:"NAME"`
+	SessionTimeout time.Duration `group:"kafka" help:"How long a silent process keeps its partitions before its consumer groups give them to others." default:"45s"`
+
 	ClickhouseURL                  string `name:"clickhouse-url" group:"clickhouse" aliases:"clickhouse" help:"URL of a real ClickHouse (http://HOST:8123). Empty starts the embedded one." placeholder:"URL"`
 	ClickhouseAddr                 string `name:"clickhouse-addr" group:"clickhouse" help:"Address of the embedded ClickHouse's HTTP interface." default:"127.0.0.1:8123"`
 	ClickhouseDatabase             string `name:"clickhouse-database" group:"clickhouse" help:"Database of Droplift's tables." default:"droplift"`
@@ -49,11 +54,12 @@ type Config struct {
 	ClickhouseReadonlyPasswordFile string `name:"clickhouse-readonly-password-file" group:"clickhouse" help:"File that holds its password (or set DROPLIFT_CLICKHOUSE_READONLY_PASSWORD)." placeholder:"FILE"`
 
 	MetricsAddr string `group:"operations" help:"Address of /metrics, /healthz and /readyz; empty turns them off." default:"127.0.0.1:9464"`
+	MemoryLimit string `group:"operations" help:"Memory of this process, such as 2GiB: near it the processors slow down, then stop fetching, instead of being killed. auto is GOMEMLIMIT, or 90 % of the container's limit; none is no limit. The embedded ClickHouse is a process of its own." default:"auto" placeholder:"SIZE"`
 	PprofAddr   string `group:"operations" help:"Address of /debug/pprof; loopback only; empty turns it off." default:"127.0.0.1:6060"`
 
 	ProcessGroup          string        `group:"processing" help:"Consumer group of the processors." default:"droplift-process"`
 	ProcessCommitInterval time.Duration `group:"processing" help:"How often a transaction commits." default:"100ms"`
-	ProcessTxnTimeout     time.Duration `name:"process-transaction-timeout" group:"processing" help:"When the broker aborts the transaction of a process that is gone; until then readers wait behind it." default:"20s"`
+	ProcessTxnTimeout     time.Duration `name:"process-transaction-timeout" group:"processing" help:"When the broker aborts the transaction of a process that is gone; until then readers wait behind it. 0 means half of --session-timeout, at most 20s." default:"0s"`
 	OutOfOrderness        time.Duration `group:"processing" help:"How far events may be out of order before the watermark passes them." default:"10s"`
 	AllowedLateness       time.Duration `group:"processing" help:"How long late events still correct published numbers." default:"10m"`
 	IdleAfter             time.Duration `group:"processing" help:"An input without records or lag for this long does not hold the watermark." default:"30s"`
@@ -117,12 +123,29 @@ func (c *Config) Validate() error {
 			bad(flag, "%s is not positive", d)
 		}
 	}
+	if c.Instance != "" {
+		if err := kafka.CheckInstance(c.Instance); err != nil {
+			bad("instance", "%v", err)
+		}
+	}
+	if c.Instance != "" && c.KafkaGroupProtocol == string(kafka.GroupConsumer) {
+		bad("instance", "needs --kafka-group-protocol classic")
+	}
+	positive("session-timeout", c.SessionTimeout)
+	if c.ProcessTxnTimeout >= c.SessionTimeout {
+		bad("process-transaction-timeout", "%s is not under --session-timeout %s", c.ProcessTxnTimeout, c.SessionTimeout)
+	}
 	positive("process-commit-interval", c.ProcessCommitInterval)
-	positive("process-transaction-timeout", c.ProcessTxnTimeout)
+	if c.ProcessTxnTimeout < 0 || c.SessionTimeout > 0 && c.ProcessTxnTimeout >= c.SessionTimeout {
+		bad("process-transaction-timeout", "%s is not between 0s and --session-timeout (%s)", c.ProcessTxnTimeout, c.SessionTimeout)
+	}
 	positive("out-of-orderness", c.OutOfOrderness)
 	positive("allowed-lateness", c.AllowedLateness)
 	positive("idle-after", c.IdleAfter)
 	positive("snapshot-interval", c.SnapshotInterval)
+	if _, err := c.memoryLimit(); err != nil {
+		bad("memory-limit", "%v", err)
+	}
 	positive("sink-batch-age", c.SinkBatchAge)
 	if c.SinkBatchRows < 1 {
 		bad("sink-batch-rows", "%d is not positive", c.SinkBatchRows)

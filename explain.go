@@ -50,7 +50,7 @@ const (
 	keptUpSeconds = 5
 	// occupied is the share of an interval from which on restoring or rebalancing is what the loop does, and not what it did.
 	occupied = 0.3
-	// retrying is the share of backing off from which on errors, and no throughput, are the story: half is lost at most.
+	// retrying is the share of backing off, or of waiting for memory, from which on that, and no throughput, is the story: half is lost at most.
 	retrying = 0.25
 	// fullMemory is the share of GOMEMLIMIT over which the collector takes the processors from the work.
 	fullMemory = 0.95
@@ -84,11 +84,13 @@ func explain(s symptoms) verdict {
 	case s.Away != "":
 		return verdict{down, s.Away}
 	case share["restore"] >= occupied:
-		return verdict{restoring, "reading the change-log takes " + percentage(share["restore"]) + " of the time"}
+		return verdict{restoring, "reading state back takes " + percentage(share["restore"]) + " of the time"}
 	case share["rebalance"] >= occupied:
 		return verdict{rebalancing, "joining the group takes " + percentage(share["rebalance"]) + " of the time"}
 	case share["backoff"] >= retrying:
 		return verdict{failing, "waiting to try again takes " + percentage(share["backoff"]) + " of the time; the log names the errors"}
+	case share["memory"] >= retrying:
+		return verdict{shortOfMemory, "waiting for memory takes " + percentage(share["memory"]) + " of the time; raise --memory-limit or share the partitions among more processes"}
 	case lag == 0:
 		return verdict{keepingUp, busiest(share)}
 	case lag <= s.Rate*keptUpSeconds:

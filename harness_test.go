@@ -177,6 +177,24 @@ func (p *pipeline) metrics() string {
 	return body
 }
 
+// gathered is the sum of a node's series of one metric, histograms by their sums.
+func gathered(t testing.TB, n *node, name string) (sum float64) {
+	t.Helper()
+	families, err := n.ops.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetHistogram().GetSampleSum()
+		}
+	}
+	return sum
+}
+
 // needLibrary skips a test that cannot run without ClickHouse's library, unless it is required.
 func needLibrary(t testing.TB) {
 	t.Helper()

@@ -27,17 +27,19 @@ type CLI struct {
 	File    string           `name:"config-file" short:"c" help:"YAML configuration file." env:"DROPLIFT_CONFIG_FILE" placeholder:"FILE"`
 	Version kong.VersionFlag `help:"Print the version and exit." env:"-"`
 
-	Up       UpCmd       `cmd:"" help:"Run the whole pipeline: embedded servers unless real ones are named, processors and sink."`
-	Demo     DemoCmd     `cmd:"" help:"Run the pipeline and play a simulated drop on it, then report."`
-	Process  ProcessCmd  `cmd:"" help:"Run the processors alone, against a real Kafka."`
-	Sink     SinkCmd     `cmd:"" help:"Run the ClickHouse sink alone, against a real Kafka and ClickHouse."`
-	Simulate SimulateCmd `cmd:"" help:"Generate a seeded drop into Kafka, with its true effects in a file."`
-	Replay   ReplayCmd   `cmd:"" help:"Turn real files into events through a mapping."`
-	Migrate  MigrateCmd  `cmd:"" help:"Create or upgrade the ClickHouse tables."`
-	Query    QueryCmd    `cmd:"" help:"Ask ClickHouse: a named query or SQL."`
-	Report   ReportCmd   `cmd:"" help:"Print a drop's report."`
-	Status   StatusCmd   `cmd:"" help:"Show how the running processes do, and why they are behind."`
-	Settings SettingsCmd `cmd:"" name:"config" help:"Check or show the configuration."`
+	Up         UpCmd         `cmd:"" help:"Run the whole pipeline: embedded servers unless real ones are named, processors and sink."`
+	Demo       DemoCmd       `cmd:"" help:"Run the pipeline and play a simulated drop on it, then report."`
+	Process    ProcessCmd    `cmd:"" help:"Run the processors alone, against a real Kafka."`
+	Sink       SinkCmd       `cmd:"" help:"Run the ClickHouse sink alone, against a real Kafka and ClickHouse."`
+	Simulate   SimulateCmd   `cmd:"" help:"Generate a seeded drop into Kafka, with its true effects in a file."`
+	Replay     ReplayCmd     `cmd:"" help:"Turn real files into events through a mapping."`
+	Deadletter DeadLetterCmd `cmd:"" help:"List, show and replay the records that could not be counted."`
+	Audit      AuditCmd      `cmd:"" help:"Compare Kafka with ClickHouse, offset by offset."`
+	Migrate    MigrateCmd    `cmd:"" help:"Create or upgrade the ClickHouse tables."`
+	Query      QueryCmd      `cmd:"" help:"Ask ClickHouse: a named query or SQL."`
+	Report     ReportCmd     `cmd:"" help:"Print a drop's report."`
+	Status     StatusCmd     `cmd:"" help:"Show how the running processes do, and why they are behind."`
+	Settings   SettingsCmd   `cmd:"" name:"config" help:"Check or show the configuration."`
 }
 
 // newParser parses arguments and the environment.
@@ -70,7 +72,7 @@ func main() {
 }
 
 // run is main without the exit, so that it can be called by tests, which may adjust the parsed configuration.
-// Errors are one clear line each and exit code 1.
+// Errors are one clear line each and exit code 1, or an exitError's.
 func run(args []string, adjust ...func(*Config)) int {
 	var cli CLI
 	var options []kong.Option
@@ -112,6 +114,11 @@ func run(args []string, adjust ...func(*Config)) int {
 	command.BindTo(ctx, (*context.Context)(nil))
 	command.Bind(&cli.Config)
 	if err := command.Run(); err != nil {
+		var exit *exitError
+		if errors.As(err, &exit) {
+			fail(err)
+			return exit.code
+		}
 		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 			return 0
 		}
@@ -119,6 +126,15 @@ func run(args []string, adjust ...func(*Config)) int {
 	}
 	return 0
 }
+
+// exitError ends the process with a code of its own, also when it was interrupted.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
 
 func fail(err error) int {
 	for _, line := range strings.Split(err.Error(), "\n") {

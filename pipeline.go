@@ -45,23 +45,33 @@ func (c *Config) ensureTopics(ctx context.Context, conf kafka.Config, log *slog.
 	return err
 }
 
-// newStage makes the processors' stage: churn and velocity over one decode of each record.
-func (c *Config) newStage(conf kafka.Config, catalogue processors.Catalogue, ops *operations, log *slog.Logger) (*kafka.Stage, error) {
-	partitionConfig := processors.Config{
+// partitionConfig is how the processors judge records.
+func (c *Config) partitionConfig() processors.Config {
+	return processors.Config{
 		OutOfOrderness:  c.OutOfOrderness.Milliseconds(),
 		AllowedLateness: c.AllowedLateness.Milliseconds(),
 		IdleAfter:       c.IdleAfter.Milliseconds(),
 		Inputs:          stageInputs,
 	}
+}
+
+// newStage makes the processors' stage: churn and velocity over one decode of each record. instance is this process's own.
+func (n *node) newStage(instance string, catalogue processors.Catalogue) (*kafka.Stage, error) {
+	c := n.cfg
+	partitionConfig := c.partitionConfig()
 	if err := partitionConfig.Validate(); err != nil {
 		return nil, err
 	}
-	velocityConfig := velocity.Config{Logger: log}
+	velocityConfig := velocity.Config{Logger: n.log}
 	if err := velocityConfig.Validate(); err != nil {
 		return nil, err
 	}
-	metrics := newTaskMetrics(ops.registry)
-	return kafka.NewStage(conf, kafka.StageConfig{
+	memory, err := c.memoryGuard(n.ops, n.log)
+	if err != nil {
+		return nil, err
+	}
+	metrics := newTaskMetrics(n.ops.registry)
+	return kafka.NewStage(n.kafka, kafka.StageConfig{
 		Group:  c.ProcessGroup,
 		Inputs: stageInputs,
 		NewTask: func(partition int32) kafka.Task {
@@ -72,11 +82,14 @@ func (c *Config) newStage(conf kafka.Config, catalogue processors.Catalogue, ops
 			rules := []processors.Rule{churn.New(churn.Config{}), v}
 			return metrics.observe(partition, processors.NewPartition(partition, partitionConfig, catalogue, rules), v)
 		},
-		Instance:           c.instance(),
+		Instance:           instance,
+		Static:             c.Instance != "",
 		CommitInterval:     c.ProcessCommitInterval,
 		TransactionTimeout: c.ProcessTxnTimeout,
+		SessionTimeout:     c.SessionTimeout,
 		Snapshots:          c.snapshots(),
-		Logger:             log,
+		Memory:             memory,
+		Logger:             n.log,
 	})
 }
 

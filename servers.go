@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -92,8 +91,9 @@ func (c *Config) clickhousePasswords() (full, readonly string, err error) {
 // kafkaConfig is the client's view of the brokers.
 func (c *Config) kafkaConfig(brokers []string, ops *operations, log *slog.Logger) (kafka.Config, error) {
 	out := kafka.Config{
-		Brokers:     brokers,
-		TopicPrefix: c.KafkaTopicPrefix,
+		Brokers:       brokers,
+		TopicPrefix:   c.KafkaTopicPrefix,
+		GroupProtocol: kafka.GroupProtocol(c.KafkaGroupProtocol),
 		TLS: kafka.TLS{
 			Enabled:  c.KafkaTLS,
 			CAFile:   c.KafkaTLSCA,
@@ -133,18 +133,4 @@ func (c *Config) clickhouseOrLocal() string {
 		return c.ClickhouseURL
 	}
 	return "http://" + c.ClickhouseAddr
-}
-
-// instance tells this data directory's process from others of its group, the same after a restart, so that
-// its unfinished transaction ends at once.
-func (c *Config) instance() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	dir, err := filepath.Abs(c.DataDir)
-	if err != nil {
-		dir = c.DataDir
-	}
-	return host + ":" + dir
 }

@@ -106,6 +106,9 @@ func newNode(cfg *Config, log *slog.Logger, ops *operations, servers *servers) (
 	if err != nil {
 		return nil, err
 	}
+	if err := cfg.limitMemory(log); err != nil {
+		return nil, err
+	}
 	return &node{cfg: cfg, log: log, ops: ops, servers: servers, kafka: conf}, nil
 }
 
@@ -174,9 +177,13 @@ func (n *node) processors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stage, err := n.cfg.newStage(n.kafka, catalogue, n.ops, n.log)
+	instance, release, err := n.cfg.claimInstance()
 	if err != nil {
 		return err
+	}
+	stage, err := n.newStage(instance, catalogue)
+	if err != nil {
+		return errors.Join(err, release())
 	}
 	n.ops.check("catalogue", catalogue.Ready)
 	n.ops.check("process", stage.Ready)
@@ -187,7 +194,7 @@ func (n *node) processors(ctx context.Context) error {
 	go func() { followed <- catalogue.Run(following) }()
 	err = stage.Run(ctx)
 	stop()
-	return errors.Join(err, <-followed)
+	return errors.Join(err, <-followed, release())
 }
 
 // sink is the role that stores every topic in ClickHouse.
@@ -227,7 +234,9 @@ func (n *node) sink(ctx context.Context) error {
 			l, err := sink.Loader(kind.Topic(), partition)
 			return loader{l}, err
 		},
-		Logger: n.log,
+		Instance:       n.cfg.Instance,
+		SessionTimeout: n.cfg.SessionTimeout,
+		Logger:         n.log,
 	})
 	if err != nil {
 		return err

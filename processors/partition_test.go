@@ -418,7 +418,7 @@ func TestRestoreNamesWhatIsWrong(t *testing.T) {
 		{"_/ids/checkout/5/0", "\x01", `does not read "checkout"`},
 		{"_/ids/player/5/0", "\x02", "version 2"},
 		{"_/ids/player/5", "\x01", "not a number"},
-		{"_/progress", "\x07", "unknown version"},
+		{"_/progress", "\x07", "version 7: a newer droplift wrote it"},
 		{"_/progress", "\x01\x02", "cut short"},
 		{"_/progress", "\x01\x02\x02\x05other\x02\x02", `input "other"`},
 	} {

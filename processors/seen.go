@@ -174,18 +174,19 @@ func (s *seen) restore(key string, value []byte) error {
 		}
 		return nil
 	}
-	if len(value)%16 != 1 {
-		return fmt.Errorf("event IDs of %d bytes are not a whole number of them", len(value))
+	_, ids, err := Version(value, blockVersion)
+	if err != nil {
+		return fmt.Errorf("event IDs: %w", err)
 	}
-	if value[0] != blockVersion {
-		return fmt.Errorf("event IDs in version %d, this program reads version %d", value[0], blockVersion)
+	if len(ids)%16 != 0 {
+		return fmt.Errorf("event IDs of %d bytes are not a whole number of them", len(ids))
 	}
 	if b == nil {
 		b = &bucket{minute: minute}
 		s.buckets[minute] = b
 	}
 	b.blocks = max(b.blocks, block+1)
-	for ids := value[1:]; len(ids) > 0; ids = ids[16:] {
+	for ; len(ids) > 0; ids = ids[16:] {
 		if b.ids.add(uuid.UUID(ids[:16])) {
 			s.count++
 		}

@@ -28,7 +28,7 @@ type Staged interface {
 
 // Codec encodes a state for the change-log. Decode gets a zero or reused state,
 // must set every field and must not keep data. Data comes from an earlier
-// version of the program, perhaps: start with a version byte.
+// version of the program, perhaps: start with a version byte, see Version.
 type Codec[S any] interface {
 	Append(dst []byte, s *S) []byte
 	Decode(data []byte, s *S) error

@@ -122,10 +122,11 @@ func (p *progress) append(dst []byte, inputs []event.Kind) []byte {
 }
 
 func (p *progress) restore(value []byte, inputs []event.Kind) error {
-	if len(value) == 0 || value[0] != progressVersion {
-		return fmt.Errorf("watermarks in an unknown version, this program reads version %d", progressVersion)
+	_, rest, err := Version(value, progressVersion)
+	if err != nil {
+		return fmt.Errorf("watermarks: %w", err)
 	}
-	rest, short := value[1:], false
+	short := false
 	number := func() int64 {
 		v, n := binary.Varint(rest)
 		if n <= 0 {

@@ -113,6 +113,11 @@ type connection struct {
 	thread int         // its id; 0 where unknown
 	handle uintptr     // chdb_connection *, as chdb_connect returned it
 	conn   uintptr     // chdb_connection
+
+	// database is the one its statements run in; epoch is the pool's when that
+	// was last checked.
+	database string
+	epoch    uint64
 }
 
 var errConnect = errors.New("the ClickHouse engine refused to start; its reason is in the log above")

@@ -193,6 +193,29 @@ func TestHTTPInterface(t *testing.T) {
 		wg.Wait()
 	})
 
+	t.Run("settings of inserts", func(t *testing.T) {
+		c.query("CREATE TABLE settled (a UInt8, b UInt8) ENGINE = MergeTree ORDER BY a SETTINGS non_replicated_deduplication_window = 10")
+		for range 2 {
+			c.query("INSERT INTO settled -- a comment\nFORMAT CSV\n1;1\n", "format_csv_delimiter", ";", "insert_deduplication_token", "it's \\ one")
+		}
+		// What the statement says itself goes before the request's settings.
+		c.query("INSERT INTO settled SETTINGS format_csv_delimiter = '|' FORMAT CSV\n2|2\n", "format_csv_delimiter", ";", "insert_deduplication_token", "two")
+		c.want("1\t1\n2\t2\n", "SELECT * FROM settled ORDER BY a")
+		c.want(",\t\n", "SELECT getSetting('format_csv_delimiter'), getSetting('insert_deduplication_token')")
+		if a := c.post("INSERT INTO settled FORMAT CSV\n3,3\n", "no_such_setting", "1"); a.header.Get("X-ClickHouse-Exception-Code") != "115" {
+			t.Errorf("unknown setting: %+v", a)
+		}
+	})
+
+	t.Run("a database that was dropped", func(t *testing.T) {
+		c.query("CREATE DATABASE passing")
+		c.want("passing\n", "SELECT currentDatabase()", "database", "passing")
+		c.query("DROP DATABASE passing")
+		if a := c.post("SELECT 1", "database", "passing"); a.header.Get("X-ClickHouse-Exception-Code") != "81" {
+			t.Errorf("it is still there: %+v", a)
+		}
+	})
+
 	t.Run("sessions", func(t *testing.T) {
 		c.query("CREATE TEMPORARY TABLE mine (a Int8)", "session_id", "s1")
 		c.query("INSERT INTO mine VALUES (5)", "session_id", "s1")

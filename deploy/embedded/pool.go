@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -19,8 +20,13 @@ const (
 // setting is one SET for the length of a request or session.
 type setting struct{ name, value string }
 
+// homeDatabase is where a connection begins.
+const homeDatabase = "default"
+
 // pool hands out engine connections. At most size requests run at once; more
-// of them wait. Connections come back clean or not at all.
+// of them wait. Connections come back clean or not at all, but for the database
+// they are in: every statement costs the engine about a millisecond of
+// processor time, so that one is changed only for a request that needs another.
 type pool struct {
 	lib  *library
 	args []string
@@ -31,7 +37,8 @@ type pool struct {
 	killing sync.Mutex  // guards control
 
 	mu     sync.Mutex
-	idle   map[role][]*connection
+	idle   map[role][]*connection // the last one was used last
+	epoch  uint64                 // counts statements that may have removed a database
 	closed bool
 }
 
@@ -55,16 +62,57 @@ func (p *pool) enter(ctx context.Context) error {
 
 func (p *pool) leave() { <-p.slots }
 
-// get returns a clean connection of the role.
-func (p *pool) get(r role) (*connection, error) {
-	p.mu.Lock()
-	if list := p.idle[r]; len(list) > 0 {
-		c := list[len(list)-1]
-		p.idle[r] = list[:len(list)-1]
-		p.mu.Unlock()
+// get returns a clean connection of the role in the database.
+func (p *pool) get(r role, database string) (*connection, error) {
+	c, epoch := p.take(r, database)
+	if c == nil {
+		var err error
+		if c, err = p.open(r); err != nil {
+			return nil, err
+		}
+		c.database, c.epoch = homeDatabase, epoch
+	}
+	if c.database == database && (c.epoch == epoch || database == homeDatabase) {
 		return c, nil
 	}
+	if err := c.exec("USE " + quoteName(database)); err != nil {
+		c.close()
+		return nil, err
+	}
+	c.database, c.epoch = database, epoch
+	return c, nil
+}
+
+// take removes an idle connection, one in the database if there is any.
+func (p *pool) take(r role, database string) (c *connection, epoch uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := p.idle[r]
+	if len(list) == 0 {
+		return nil, p.epoch
+	}
+	at := len(list) - 1
+	for i, c := range slices.Backward(list) {
+		if c.database == database {
+			at = i
+			break
+		}
+	}
+	c = list[at]
+	p.idle[r] = slices.Delete(list, at, at+1)
+	return c, p.epoch
+}
+
+// databasesChanged makes every connection find out again whether its database
+// is there.
+func (p *pool) databasesChanged() {
+	p.mu.Lock()
+	p.epoch++
 	p.mu.Unlock()
+}
+
+// open makes a connection of the role.
+func (p *pool) open(r role) (*connection, error) {
 	c, err := p.lib.open(p.args)
 	if err != nil {
 		return nil, err
@@ -89,7 +137,8 @@ func (p *pool) get(r role) (*connection, error) {
 	return c, nil
 }
 
-// put takes back a connection that get returned and that is clean again.
+// put takes back a connection that get returned and that is clean again,
+// whatever database it is in.
 func (p *pool) put(r role, c *connection) {
 	p.mu.Lock()
 	if !p.closed && len(p.idle[r]) < cap(p.slots) {
@@ -142,18 +191,15 @@ func (c *connection) exec(sql string) error {
 }
 
 // setStatement renders one SET of all settings.
-func setStatement(settings []setting) string {
-	var b strings.Builder
-	b.WriteString("SET ")
+func setStatement(settings []setting) string { return "SET " + assignments(settings) }
+
+// assignments renders settings as SET and the SETTINGS clause take them.
+func assignments(settings []setting) string {
+	parts := make([]string, len(settings))
 	for i, s := range settings {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(s.name)
-		b.WriteString(" = ")
-		b.WriteString(quoteString(s.value))
+		parts[i] = s.name + " = " + quoteString(s.value)
 	}
-	return b.String()
+	return strings.Join(parts, ", ")
 }
 
 // resetStatement undoes setStatement on a connection of the pool. DEFAULT is

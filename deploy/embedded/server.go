@@ -208,7 +208,7 @@ func (s *server) run(ctx context.Context, reply *response, in input) (err error)
 		conn = held.conn
 		defer func() { s.sessions.release(req.session, held, req.sessionTimeout, usable) }()
 	} else {
-		if conn, err = s.pool.get(req.role); err != nil {
+		if conn, err = s.pool.get(req.role, first(req.database, homeDatabase)); err != nil {
 			return err
 		}
 		defer func() {
@@ -218,6 +218,12 @@ func (s *server) run(ctx context.Context, reply *response, in input) (err error)
 				conn.close()
 			}
 		}()
+	}
+	if in.insert != nil && !in.insert.settings && len(req.settings) > 0 {
+		// An insert can carry them itself, which saves setting and resetting
+		// them on the connection: two statements beside one that is often small.
+		in.text += "\nSETTINGS " + assignments(req.settings)
+		req.settings = nil
 	}
 	restore, err := s.prepare(conn, req)
 	if err != nil {
@@ -253,6 +259,8 @@ func (s *server) execute(ctx context.Context, conn *connection, reply *response,
 	}
 	if class == classReadOnly {
 		defer s.killOnDisconnect(ctx, conn)()
+	} else if shape.verb == "DROP" || shape.verb == "DETACH" || shape.verb == "RENAME" {
+		defer s.pool.databasesChanged()
 	}
 	format := first(shape.format, req.format)
 	if isHello(in.text) {
@@ -287,7 +295,7 @@ func allow(req *request, class statementClass, statements int, shape queryShape)
 	return nil
 }
 
-// prepare applies database, settings and external tables. restore undoes them
+// prepare applies settings, external tables and a session's database. restore undoes them
 // and reports whether the connection is as it was before.
 func (s *server) prepare(conn *connection, req *request) (restore func() bool, err error) {
 	var undo []string
@@ -299,12 +307,9 @@ func (s *server) prepare(conn *connection, req *request) (restore func() bool, e
 		}
 		return true
 	}
-	if req.database != "" && (req.session != "" || req.database != "default") {
+	if req.session != "" && req.database != "" {
 		if err := conn.exec("USE " + quoteName(req.database)); err != nil {
 			return nil, err
-		}
-		if req.session == "" {
-			undo = append(undo, "USE default")
 		}
 	}
 	for _, table := range req.external {

@@ -57,7 +57,7 @@ func (s *sessions) take(key string, r role, mustExist bool) (*session, error) {
 	if evicted != nil {
 		evicted.close()
 	}
-	conn, err := s.pool.get(r)
+	conn, err := s.pool.get(r, homeDatabase)
 	if err != nil {
 		s.mu.Lock()
 		delete(s.open, key)

@@ -153,6 +153,8 @@ type insertHead struct {
 	sql    string // the statement without FORMAT clause and data
 	format string // as written; empty when the text names none
 	data   int    // offset of the first byte of data in the text
+	// settings means that the statement has a SETTINGS clause of its own.
+	settings bool
 	// complete means FORMAT or VALUES was seen, so that what follows in the
 	// text is data; otherwise the text ended first.
 	complete bool
@@ -183,9 +185,11 @@ func splitInsert(sql string) (head insertHead, ok bool) {
 		t := l.next()
 		switch {
 		case t.kind == tokenEnd:
-			return insertHead{sql: sql, data: len(sql)}, true
+			head.sql, head.data = sql, len(sql)
+			return head, true
 		case l.is(t, ";"):
-			return insertHead{sql: sql[:t.start], data: len(sql)}, true
+			head.sql, head.data = sql[:t.start], len(sql)
+			return head, true
 		case l.is(t, "SELECT"), l.is(t, "WITH"), l.is(t, "WATCH"), l.is(t, "FROM"):
 			return head, false
 		case l.is(t, "("):
@@ -194,14 +198,18 @@ func splitInsert(sql string) (head insertHead, ok bool) {
 				return head, false
 			}
 			l.skipGroup()
+		case l.is(t, "SETTINGS"):
+			head.settings = true
 		case l.is(t, "VALUES"):
-			return insertHead{sql: sql[:t.start], format: "Values", data: t.end, complete: true}, true
+			head.sql, head.format, head.data, head.complete = sql[:t.start], "Values", t.end, true
+			return head, true
 		case l.is(t, "FORMAT"):
 			name := l.next()
 			if name.kind != tokenWord && name.kind != tokenQuoted {
 				return head, false
 			}
-			return insertHead{sql: sql[:t.start], format: l.name(name), data: dataStart(sql, name.end), complete: true}, true
+			head.sql, head.format, head.data, head.complete = sql[:t.start], l.name(name), dataStart(sql, name.end), true
+			return head, true
 		}
 	}
 }

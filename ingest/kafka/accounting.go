@@ -19,18 +19,21 @@ const (
 	onIdle activity = iota
 	// onFetch waits for records that the log is known to hold.
 	onFetch
-	// onProcess works on records in tasks: Process, Flush, Changes, Commit and Rollback, with what surrounds them.
+	// onProcess works on records in tasks: Process, Flush, Changes, Commit and Rollback, with what surrounds them, copying
+	// tasks for snapshots included.
 	onProcess
 	// onProduce sends a transaction's outputs and change-log and waits for the brokers' answers.
 	onProduce
 	// onCommit ends a transaction, by commit or abort, and finds out what came of it.
 	onCommit
-	// onRestore reads tasks back from the change-log.
+	// onRestore reads tasks back, from snapshots and the change-log.
 	onRestore
-	// onRebalance joins a group, waits for its assignment and takes it up, the change-log apart.
+	// onRebalance joins a group, waits for its assignment and takes it up, restoring apart.
 	onRebalance
 	// onBackoff waits after a failure before it tries again, on either side.
 	onBackoff
+	// onMemory waits for the process's memory to fall.
+	onMemory
 	// onDecode hands records to the Loader.
 	onDecode
 	// onPlan commits offsets: a batch's plan, or what is released.
@@ -45,11 +48,11 @@ const (
 
 var activityNames = [activities]string{
 	onIdle: "idle", onFetch: "fetch", onProcess: "process", onProduce: "produce", onCommit: "commit", onRestore: "restore",
-	onRebalance: "rebalance", onBackoff: "backoff", onDecode: "decode", onPlan: "plan", onInsert: "insert", onSlot: "slot",
+	onRebalance: "rebalance", onBackoff: "backoff", onMemory: "memory", onDecode: "decode", onPlan: "plan", onInsert: "insert", onSlot: "slot",
 }
 
 var (
-	stageActivities = []activity{onIdle, onFetch, onProcess, onProduce, onCommit, onRestore, onRebalance, onBackoff}
+	stageActivities = []activity{onIdle, onFetch, onProcess, onProduce, onCommit, onRestore, onRebalance, onBackoff, onMemory}
 	feedActivities  = []activity{onIdle, onFetch, onDecode, onPlan, onInsert, onSlot, onRebalance, onBackoff}
 )
 

@@ -89,13 +89,9 @@ func (a *Admin) Lag(ctx context.Context, groups ...string) ([]Lag, error) {
 // LagOn is how far a group is behind on every partition of topics, in order. Where it never committed, it has everything to do.
 func (a *Admin) LagOn(ctx context.Context, group string, topics ...string) ([]Lag, error) {
 	// Commits are read before the ends: records that come in between count as lag, not as done.
-	known, err := a.Lag(ctx, group)
+	committed, err := a.committed(ctx, group)
 	if err != nil {
 		return nil, err
-	}
-	committed := map[topicPartition]Lag{}
-	for _, l := range known {
-		committed[topicPartition{l.Topic, l.Partition}] = l
 	}
 	ends, err := a.EndOffsets(ctx, topics...)
 	if err != nil {
@@ -104,8 +100,11 @@ func (a *Admin) LagOn(ctx context.Context, group string, topics ...string) ([]La
 	var lags []Lag
 	for topic, partitions := range ends {
 		for p, end := range partitions {
-			l := committed[topicPartition{topic, p}]
-			lags = append(lags, Lag{Group: group, Topic: topic, Partition: p, Committed: max(0, l.Committed), End: end, Metadata: l.Metadata})
+			l := Lag{Group: group, Topic: topic, Partition: p, End: end}
+			if o, ok := committed.Lookup(topic, p); ok {
+				l.Committed, l.Metadata = max(0, o.At), o.Metadata
+			}
+			lags = append(lags, l)
 		}
 	}
 	sortLags(lags)

@@ -51,14 +51,14 @@ func testEnsureTopics(t *testing.T, k server) {
 	}
 	for name, want := range map[string]int{
 		eu("player"): 3, eu("latency"): 3, eu("checkout"): 3, eu("subtitle"): 2, eu("drop"): 1, eu("features"): 3,
-		eu("velocity"): 3, eu("dead-letter"): 3, eu("late"): 3, eu("changelog-churn"): 3,
+		eu("velocity"): 3, eu("dead-letter"): 3, eu("late"): 3, eu("redelivered"): 1, eu("changelog-churn"): 3,
 	} {
 		if got := len(listed[name].Partitions); got != want {
 			t.Errorf("%s has %d partitions, want %d", name, got, want)
 		}
 	}
 	ours := slices.DeleteFunc(listed.Names(), func(name string) bool { return !strings.HasPrefix(name, cfg.TopicPrefix) })
-	if len(ours) != 10 {
+	if len(ours) != 11 {
 		t.Errorf("%d topics: %v", len(ours), ours)
 	}
 	configs, err := adm.adm.DescribeTopicConfigs(t.Context(), eu("changelog-churn"), eu("player"))
@@ -98,10 +98,14 @@ func testEnsureTopics(t *testing.T, k server) {
 	}
 }
 
-// Processes that start at once all find the topics, and can use them at once.
 func testEnsureTopicsTogether(t *testing.T, k server) {
 	cfg := k.config(t).Config
-	topics := Topics{Groups: []string{groupOf(cfg)}}
+	ensureTogether(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+}
+
+// ensureTogether is processes that start at once: all find the topics, and can use them at once.
+func ensureTogether(t testing.TB, cfg Config, topics Topics) {
+	t.Helper()
 	var group sync.WaitGroup
 	for i := range 6 {
 		group.Go(func() {
@@ -333,7 +337,7 @@ func TestConfigValidate(t *testing.T) {
 		want []string
 	}{
 		"empty":  {Config{}, []string{"brokers: none given"}},
-		"broken": {Config{Brokers: []string{"nohost"}, TopicPrefix: "a b", Compression: "rar", SASL: SASL{Mechanism: "KERBEROS"}}, []string{`"nohost" is not host:port`, "topic prefix", "compression", "KERBEROS"}},
+		"broken": {Config{Brokers: []string{"nohost"}, TopicPrefix: "a b", Compression: "rar", GroupProtocol: "share", SASL: SASL{Mechanism: "KERBEROS"}}, []string{`"nohost" is not host:port`, "topic prefix", "compression", `group protocol: "share"`, "KERBEROS"}},
 		"sasl":   {Config{Brokers: []string{"a:1"}, SASL: SASL{Mechanism: "PLAIN"}}, []string{"needs a user", "needs a password"}},
 		"stray":  {Config{Brokers: []string{"a:1"}, SASL: SASL{User: "u"}, TLS: TLS{CAFile: "x"}}, []string{"no mechanism", "tls is not enabled"}},
 		"oauth":  {Config{Brokers: []string{"a:1"}, SASL: SASL{Mechanism: "OAUTHBEARER"}}, []string{"needs a token"}},

@@ -34,6 +34,9 @@ type Config struct {
 	TopicPrefix string
 	SASL        SASL
 	TLS         TLS
+	// GroupProtocol of feeds. Default GroupClassic. A Stage is always classic:
+	// its transactions could not be fenced under the other, see there.
+	GroupProtocol GroupProtocol
 	// Compression of produced batches: none, gzip, snappy, lz4 or zstd. Default snappy.
 	Compression string
 	// Logger gets client warnings, and client details at debug level. Default: discard.
@@ -100,6 +103,9 @@ var compressions = map[string]kgo.CompressionCodec{
 	"zstd":   kgo.ZstdCompression(),
 }
 
+// topicCharacters are those that names of topics and of members may have.
+const topicCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+
 // Validate reports every problem at once.
 func (c Config) Validate() error {
 	var errs []error
@@ -112,11 +118,16 @@ func (c Config) Validate() error {
 			bad("brokers: %q is not host:port", b)
 		}
 	}
-	if strings.Trim(c.TopicPrefix, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
+	if strings.Trim(c.TopicPrefix, topicCharacters) != "" {
 		bad("topic prefix: %q holds characters that topic names may not", c.TopicPrefix)
 	}
 	if _, ok := compressions[c.Compression]; !ok {
 		bad("compression: %q is none of none, gzip, snappy, lz4, zstd", c.Compression)
+	}
+	switch c.GroupProtocol {
+	case "", GroupClassic, GroupConsumer:
+	default:
+		bad("group protocol: %q is neither %s nor %s", c.GroupProtocol, GroupClassic, GroupConsumer)
 	}
 	switch s := c.SASL; s.Mechanism {
 	case "":

@@ -31,14 +31,42 @@ var conformance = []struct {
 	{"StageCountsOnce", testStageCountsOnce},
 	{"StageRestores", testStageRestores},
 	{"StageRestoresCompacted", testStageRestoresCompacted},
+	{"StageRestoresFromSnapshots", testStageRestoresFromSnapshots},
 	{"StageRebalances", testStageRebalances},
 	{"StageMovesOnlyWhatItMust", testStageMovesOnlyWhatItMust},
+	{"StageRestartsInPlace", testStageRestartsInPlace},
+	{"StageOfOneNameAtATime", testStageOfOneNameAtATime},
 	{"StageUnknownOutcome", testStageUnknownOutcome},
 	{"StageWaitsForTheLastOwner", testStageWaitsForTheLastOwner},
 	{"StageTellsLostRecords", testStageTellsLostRecords},
 	{"StageFencesZombies", testStageFencesZombies},
 	{"StageIdleFlush", testStageIdleFlush},
 	{"StageUnderChaos", testStageUnderChaos},
+	{"StageUnderChaosWithSnapshots", testStageUnderChaosWithSnapshots},
+	{"FeedLoadsOnce", testFeedLoadsOnce},
+	{"FeedDrains", testFeedDrains},
+	{"FeedRepeatsThePlan", testFeedRepeatsThePlan},
+	{"FeedFencesZombies", testFeedFencesZombies},
+	{"FeedKeepsWhatItDrains", testFeedKeepsWhatItDrains},
+	{"FeedRestartsInPlace", testFeedRestartsInPlace},
+	{"FeedOfOneNameAtATime", testFeedOfOneNameAtATime},
+	{"FeedTransactionalTopic", testFeedTransactionalTopic},
+	{"FeedUnderChaos", testFeedUnderChaos},
+	{"RedeliveryTwice", testRedeliveryTwice},
+	{"RedeliveryOfARedelivered", testRedeliveryOfARedelivered},
+	{"RedeliveryFenced", testRedeliveryFenced},
+	{"RedeliveryEndsWhatIsOpen", testRedeliveryEndsWhatIsOpen},
+	{"FeedRepeatsEveryPlannedBatch", testFeedRepeatsEveryPlannedBatch},
+	{"FeedDeadLettersPoison", testFeedDeadLettersPoison},
+	{"FeedDeadLettersUndecodable", testFeedDeadLettersUndecodable},
+	{"FeedStopsAtRefusedDeadLetters", testFeedStopsAtRefusedDeadLetters},
+}
+
+// underConsumerProtocol are those that hold in groups that the brokers balance, too.
+var underConsumerProtocol = []struct {
+	name string
+	test func(t *testing.T, k server)
+}{
 	{"FeedLoadsOnce", testFeedLoadsOnce},
 	{"FeedDrains", testFeedDrains},
 	{"FeedRepeatsThePlan", testFeedRepeatsThePlan},
@@ -46,10 +74,15 @@ var conformance = []struct {
 	{"FeedKeepsWhatItDrains", testFeedKeepsWhatItDrains},
 	{"FeedTransactionalTopic", testFeedTransactionalTopic},
 	{"FeedUnderChaos", testFeedUnderChaos},
-	{"FeedRepeatsEveryPlannedBatch", testFeedRepeatsEveryPlannedBatch},
-	{"FeedDeadLettersPoison", testFeedDeadLettersPoison},
-	{"FeedDeadLettersUndecodable", testFeedDeadLettersUndecodable},
-	{"FeedStopsAtRefusedDeadLetters", testFeedStopsAtRefusedDeadLetters},
+}
+
+// consumerProtocol is a server whose groups the brokers balance.
+type consumerProtocol struct{ server }
+
+func (k consumerProtocol) config(t testing.TB) cluster {
+	c := k.server.config(t)
+	c.GroupProtocol = GroupConsumer
+	return c
 }
 
 func TestEmbeddedKafkaConforms(t *testing.T) {
@@ -57,6 +90,12 @@ func TestEmbeddedKafkaConforms(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			c.test(t, embeddedKafka{})
+		})
+	}
+	for _, c := range underConsumerProtocol {
+		t.Run("ConsumerProtocol"+c.name, func(t *testing.T) {
+			t.Parallel()
+			c.test(t, consumerProtocol{embeddedKafka{}})
 		})
 	}
 }
@@ -67,6 +106,12 @@ func TestApacheKafkaConforms(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			c.test(t, k)
+		})
+	}
+	for _, c := range underConsumerProtocol {
+		t.Run("ConsumerProtocol"+c.name, func(t *testing.T) {
+			t.Parallel()
+			c.test(t, consumerProtocol{k})
 		})
 	}
 }

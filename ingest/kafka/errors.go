@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // class is the closed list of what an error means for a loop. It is a metric label.
@@ -64,7 +62,9 @@ func classify(err error) class {
 		return fenced
 	case errors.Is(err, kerr.RebalanceInProgress),
 		errors.Is(err, kerr.IllegalGeneration),
-		errors.Is(err, kerr.UnknownMemberID):
+		errors.Is(err, kerr.UnknownMemberID),
+		errors.Is(err, kerr.StaleMemberEpoch),
+		errors.Is(err, kerr.FencedMemberEpoch):
 		return rebalanced
 	case errors.Is(err, errUnknownOutcome), errors.Is(err, context.DeadlineExceeded):
 		return unknown
@@ -104,20 +104,4 @@ func graceful(ctx context.Context, d time.Duration) (context.Context, context.Ca
 		}
 	})
 	return hard, func() { stop(); cancel() }
-}
-
-// leaveTimeout is how long leaving a group may take: a join that is under way
-// is answered only when all other members have joined.
-const leaveTimeout = 5 * time.Second
-
-// leave takes the client out of its group so that the others need not wait for
-// the session timeout. When the broker does not answer, die ends the client's
-// requests, without which closing it would wait for them.
-func leave(ctx context.Context, cl *kgo.Client, die context.CancelFunc, log *slog.Logger) {
-	leaving, cancel := context.WithTimeout(ctx, leaveTimeout)
-	defer cancel()
-	if err := cl.LeaveGroupContext(leaving); err != nil {
-		log.Warn("the group was not left; it will notice at the session timeout", "error", err)
-		die()
-	}
 }

@@ -55,6 +55,11 @@ type FeedConfig struct {
 	Kinds []event.Kind
 	// NewLoader is called when a topic-partition is assigned; its error is permanent.
 	NewLoader func(kind event.Kind, partition int32) (Loader, error)
+	// Instance, a name by CheckInstance, makes this process a static member. Restarted under it within SessionTimeout it gets its partitions back
+	// and nobody else's move. In return Run does not leave the group when it stops: what the member had waits for
+	// it, unwritten, until then. A process that loses its name to another ends with an error. Default: a new member at every start.
+	// It needs GroupClassic.
+	Instance string
 	// InFlight is how many batches of one topic-partition may be on their way into the store. Default 2. What bounds
 	// memory is 1 + InFlight batches a topic-partition, of which Ahead counts the most that come together.
 	InFlight int
@@ -65,13 +70,13 @@ type FeedConfig struct {
 	// BacklogAge is how long a batch may wait to fill, whatever its Loader says of its age, while the log holds more
 	// records for it. Default 2 s.
 	BacklogAge time.Duration
-	// RevokeTimeout is how long writes in flight may go on when its partition is taken away. Default 15 s; under SessionTimeout.
+	// RevokeTimeout is how long writes in flight may go on when its partition is taken away. Default 15 s, or half of SessionTimeout if that is less; under SessionTimeout.
 	RevokeTimeout time.Duration
 	// ShutdownTimeout is how long Run may take to write what is buffered and leave the group. Default 15 s.
 	ShutdownTimeout time.Duration
 	// LagInterval is how often end offsets are asked for. Default 5 s.
 	LagInterval time.Duration
-	// SessionTimeout is when the group gives a silent member's partitions away. Default 45 s.
+	// SessionTimeout is when the group gives a silent member's partitions away, if its protocol is classic. Default 45 s.
 	SessionTimeout time.Duration
 	// Registerer gets the feed's metrics. Default: Config.Registerer.
 	Registerer prometheus.Registerer
@@ -87,10 +92,10 @@ func (c FeedConfig) withDefaults(cfg Config) FeedConfig {
 	c.Ahead = orDefault(c.Ahead, 4)
 	c.MaxBufferedBytes = orDefault(c.MaxBufferedBytes, 8<<20)
 	c.BacklogAge = orDefault(c.BacklogAge, 2*time.Second)
-	c.RevokeTimeout = orDefault(c.RevokeTimeout, 15*time.Second)
+	c.SessionTimeout = orDefault(c.SessionTimeout, 45*time.Second)
+	c.RevokeTimeout = orDefault(c.RevokeTimeout, min(15*time.Second, c.SessionTimeout/2))
 	c.ShutdownTimeout = orDefault(c.ShutdownTimeout, 15*time.Second)
 	c.LagInterval = orDefault(c.LagInterval, 5*time.Second)
-	c.SessionTimeout = orDefault(c.SessionTimeout, 45*time.Second)
 	if c.Registerer == nil {
 		c.Registerer = cfg.Registerer
 	}
@@ -133,7 +138,12 @@ func (c FeedConfig) Validate() error {
 	if c.BacklogAge < 0 || c.RevokeTimeout < 0 || c.ShutdownTimeout < 0 || c.LagInterval < 0 || c.SessionTimeout < 0 {
 		bad("a time is negative")
 	}
-	if r, s := orDefault(c.RevokeTimeout, 15*time.Second), orDefault(c.SessionTimeout, 45*time.Second); r >= s {
+	if c.Instance != "" {
+		if err := CheckInstance(c.Instance); err != nil {
+			bad("instance %w", err)
+		}
+	}
+	if r, s := c.RevokeTimeout, orDefault(c.SessionTimeout, 45*time.Second); r >= s {
 		bad("revoke timeout %v is not under session timeout %v", r, s)
 	}
 	return errors.Join(errs...)
@@ -184,6 +194,9 @@ func NewFeed(conf Config, cfg FeedConfig) (*Feed, error) {
 	if err := errors.Join(conf.Validate(), cfg.Validate()); err != nil {
 		return nil, err
 	}
+	if cfg.Instance != "" && conf.GroupProtocol == GroupConsumer {
+		return nil, fmt.Errorf("feed %q: instance %q needs the classic group protocol", cfg.Group, cfg.Instance)
+	}
 	cfg = cfg.withDefaults(conf)
 	conf.Logger = cfg.Logger
 	f := &Feed{conf: conf, cfg: cfg, log: cfg.Logger, kinds: map[string]event.Kind{}, partitions: map[topicPartition]*feedPartition{}, waiting: "not started", ahead: make(chan struct{}, cfg.Ahead)}
@@ -210,13 +223,8 @@ func (f *Feed) Run(ctx context.Context) error {
 	living, die := context.WithCancel(context.WithoutCancel(ctx))
 	defer die()
 	f.mu.Lock() // the first assignment may arrive at once, and needs what is set below
-	cl, err := f.conf.newClient("feed-"+f.cfg.Group,
-		kgo.ConsumerGroup(f.conf.GroupID(f.cfg.Group)),
+	cl, err := f.conf.newClient("feed-"+f.cfg.Group, append(append(f.membership().options(), f.balancing()...),
 		kgo.ConsumeTopics(topics...),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
-		kgo.SessionTimeout(f.cfg.SessionTimeout),
-		kgo.HeartbeatInterval(max(f.cfg.SessionTimeout/15, 100*time.Millisecond)),
-		kgo.RebalanceTimeout(f.cfg.SessionTimeout),
 		kgo.WithContext(living),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // lag zero means zero, also behind a transaction's marker
@@ -231,7 +239,7 @@ func (f *Feed) Run(ctx context.Context) error {
 		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, p map[string][]int32) { f.assigned(cl, p) }),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { f.revoked(p, f.cfg.RevokeTimeout) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { f.revoked(p, 0) }),
-	)
+	)...)
 	if err != nil {
 		f.mu.Unlock()
 		return err
@@ -258,6 +266,20 @@ func (f *Feed) Run(ctx context.Context) error {
 	return f.failed
 }
 
+// balancing is who distributes partitions, and how: each on its own, staying where it is if it can, and the others not
+// interrupted.
+//
+// What a Feed rests on holds under both protocols: a partition goes to another member only after revoked has returned, and a
+// member that its group has given up has lost everything, in the client's eyes too, before it is a member again. So whoever
+// may stamp a commit with the newest member epoch still owns what it commits.
+func (f *Feed) balancing() []kgo.Opt {
+	if f.conf.GroupProtocol == GroupConsumer {
+		// The client takes its sticky balancer for the wish to be balanced by the brokers' uniform assignor.
+		return []kgo.Opt{kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer())}
+	}
+	return []kgo.Opt{kgo.Balancers(kgo.CooperativeStickyBalancer())}
+}
+
 // poll hands records over until ctx is done. It never blocks on a partition, so
 // that the member stays in the group however slow the store is.
 func (f *Feed) poll(ctx context.Context) {
@@ -270,6 +292,10 @@ func (f *Feed) poll(ctx context.Context) {
 				continue
 			}
 			failed = true
+			if err := f.membership().ended(fe.Err); err != nil {
+				f.permanent(err)
+				continue
+			}
 			f.log.Warn("fetch failed; retrying", "topic", fe.Topic, "partition", fe.Partition, "error", fe.Err)
 		}
 		f.mu.Lock()

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -96,6 +95,7 @@ func (p *feedPartition) tryCommit(c commit, again bool) error {
 	}
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Group, req.MemberID, req.Generation = p.group(), member, generation
+	req.InstanceID = p.feed.membership().instanceID()
 	topic := kmsg.NewOffsetCommitRequestTopic()
 	topic.Topic, topic.TopicID = p.tp.topic, p.topicID
 	partition := kmsg.NewOffsetCommitRequestTopicPartition()
@@ -221,6 +221,7 @@ func (p *feedPartition) commitInTransaction(cl *kgo.Client, transaction string, 
 	req := kmsg.NewPtrTxnOffsetCommitRequest()
 	req.TransactionalID, req.Group, req.ProducerID, req.ProducerEpoch = transaction, p.group(), id, epoch
 	req.MemberID, req.Generation = member, generation
+	req.InstanceID = p.feed.membership().instanceID()
 	topic := kmsg.NewTxnOffsetCommitRequestTopic()
 	topic.Topic, topic.TopicID = p.tp.topic, p.topicID
 	partition := kmsg.NewTxnOffsetCommitRequestTopicPartition()
@@ -239,18 +240,13 @@ func (p *feedPartition) commitInTransaction(cl *kgo.Client, transaction string, 
 
 // fetchCommit is what the group knows, once no open transaction is about to change it; offset −1 if nothing.
 func (p *feedPartition) fetchCommit() (commit, error) {
-	all, err := p.feed.adm.FetchOffsets(kadm.RequireStable(p.ctx), p.group())
+	all, err := groupOffsets(p.ctx, p.feed.cl, p.group(), p.tp.topic)
 	if err != nil {
 		return commit{}, err
 	}
-	o, ok := all.Lookup(p.tp.topic, p.tp.partition)
-	switch {
-	case !ok:
-		return commit{offset: -1}, nil
-	case o.Err != nil:
-		return commit{}, o.Err
-	case o.At < 0:
-		return commit{offset: -1}, nil
+	o, known := all[p.tp]
+	if !known {
+		return commit{}, fmt.Errorf("kafka: %s is assigned, but not known yet", p.tp)
 	}
 	return commit{o.At, o.Metadata}, nil
 }

@@ -326,6 +326,18 @@ func testFeedLoadsOnce(t *testing.T, k server) {
 	if err := m.feed.Ready(); err != nil {
 		t.Error("not ready:", err)
 	}
+	adm, err := NewAdmin(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer adm.Close()
+	balanced, err := adm.adm.ListGroupsByType(t.Context(), []string{string(GroupConsumer)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, byBrokers := balanced[cfg.GroupID(loadersOf(cfg))]; byBrokers != (cfg.GroupProtocol == GroupConsumer) {
+		t.Errorf("the group is balanced by the brokers: %v", byBrokers)
+	}
 	if err := m.stop(t); err != nil {
 		t.Error(err)
 	}

@@ -90,8 +90,12 @@ func Scan(ctx context.Context, cfg Config, sc ScanConfig, each func(partition in
 		ranges[p] = offsets{from: span.From, to: span.To}
 	}
 	kind := cfg.Kind(sc.Topic)
+	var failed error // the partitions that were fetched together with the one that failed still come
 	return readRanges(ctx, cfg, reading{topic: sc.Topic, ranges: ranges, workers: 1, uncommitted: sc.Uncommitted, each: func(p int32, r *kgo.Record) error {
-		return each(p, recordOf(kind, r))
+		if failed == nil {
+			failed = each(p, recordOf(kind, r))
+		}
+		return failed
 	}})
 }
 

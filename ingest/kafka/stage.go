@@ -52,6 +52,10 @@ type StageConfig struct {
 	// unfinished transaction to be ended at once instead of at TransactionTimeout. Two
 	// processes with one instance fence each other. Default: random.
 	Instance string
+	// Static makes Instance, which must then be a name by CheckInstance, the group's name for this member too. Restarted within SessionTimeout it gets
+	// its partitions back and nobody else's move. In return Run does not leave the group when it stops: what the
+	// member had waits for it, unprocessed, until then. A process that loses its name to another ends with an error.
+	Static bool
 	// CommitInterval is how long a transaction gathers records. Default 100 ms.
 	CommitInterval time.Duration
 	// FlushInterval is how often a task without records is flushed. Default 1 s.
@@ -62,12 +66,14 @@ type StageConfig struct {
 	LagInterval time.Duration
 	// ShutdownTimeout is how long Run may take to end the transaction at hand and leave the group. Default 10 s.
 	ShutdownTimeout time.Duration
-	// TransactionTimeout is when the broker aborts a transaction whose owner is gone. Default 20 s; under SessionTimeout.
+	// TransactionTimeout is when the broker aborts a transaction whose owner is gone. Default 20 s, or half of SessionTimeout if that is less; under SessionTimeout.
 	TransactionTimeout time.Duration
 	// SessionTimeout is when the group gives a silent member's partitions away. Default 45 s.
 	SessionTimeout time.Duration
 	// Snapshots of the tasks' state, for fast restores. Default: none.
 	Snapshots SnapshotConfig
+	// Memory slows the stage down near the process's limit. Default: nobody watches.
+	Memory *MemoryGuard
 	// Clock is for rate limits and idleness, never for results. Default time.Now.
 	Clock func() time.Time
 	// Registerer gets the stage's metrics. Default: Config.Registerer.
@@ -83,8 +89,8 @@ func (c StageConfig) withDefaults(cfg Config) StageConfig {
 	c.MaxRecords = orDefault(c.MaxRecords, 50_000)
 	c.LagInterval = orDefault(c.LagInterval, 5*time.Second)
 	c.ShutdownTimeout = orDefault(c.ShutdownTimeout, 10*time.Second)
-	c.TransactionTimeout = orDefault(c.TransactionTimeout, 20*time.Second)
 	c.SessionTimeout = orDefault(c.SessionTimeout, 45*time.Second)
+	c.TransactionTimeout = orDefault(c.TransactionTimeout, min(20*time.Second, c.SessionTimeout/2))
 	c.Snapshots.Interval = orDefault(c.Snapshots.Interval, time.Minute)
 	if c.Clock == nil {
 		c.Clock = time.Now
@@ -141,13 +147,18 @@ func (c StageConfig) Validate() error {
 			bad("%s %v is negative", d.name, d.value)
 		}
 	}
+	if c.Static {
+		if err := CheckInstance(c.Instance); err != nil {
+			bad("instance %w", err)
+		}
+	}
 	if c.MaxRecords < 0 {
 		bad("max records %d is negative", c.MaxRecords)
 	}
 	if err := c.Snapshots.Validate(); err != nil {
 		bad("%w", err)
 	}
-	if t, s := orDefault(c.TransactionTimeout, 20*time.Second), orDefault(c.SessionTimeout, 45*time.Second); t >= s {
+	if t, s := c.TransactionTimeout, orDefault(c.SessionTimeout, 45*time.Second); t >= s {
 		bad("transaction timeout %v is not under session timeout %v", t, s)
 	}
 	return errors.Join(errs...)
@@ -155,6 +166,15 @@ func (c StageConfig) Validate() error {
 
 // Stage runs Tasks exactly once: a transaction holds a batch of records'
 // outputs, change-log entries and offsets, or nothing of it.
+//
+// Its group is classic, whatever Config.GroupProtocol says. There a generation has one assignment, so that the stamp of an
+// offset commit tells whether it is this member's work (see fence). Under GroupConsumer it does not:
+//
+//   - A member's epoch rises when others come and go, without a call to it when it keeps what it had.
+//   - Of several revocations before the end of a transaction the client's transactional session passes on the first only,
+//     so that a member may not know that a partition has gone; and from a member whose epoch is current the
+//     brokers take offsets of any partition, its own or not (Apache Kafka 4.3).
+//   - No assignor of the brokers both gives the same partition of all inputs to one member and moves only what it must.
 type Stage struct {
 	conf    Config
 	cfg     StageConfig
@@ -236,10 +256,12 @@ func (s *Stage) Ready() error {
 	if waiting != "" {
 		return fmt.Errorf("stage %s: %s", s.cfg.Group, waiting)
 	}
+	err := s.cfg.Memory.ready()
 	if m != nil {
-		if err := m.reachable(); err != nil {
-			return fmt.Errorf("stage %s: %w", s.cfg.Group, err)
-		}
+		err = errors.Join(m.reachable(), err)
+	}
+	if err != nil {
+		return fmt.Errorf("stage %s: %w", s.cfg.Group, err)
 	}
 	return nil
 }
@@ -248,7 +270,14 @@ func (s *Stage) setWaiting(what string) {
 	s.mu.Lock()
 	s.waiting = what
 	s.mu.Unlock()
-	if what == "" {
+	s.showReady()
+}
+
+// showReady sets the metric to what Ready says, brokers apart.
+func (s *Stage) showReady() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting == "" && s.cfg.Memory.ready() == nil {
 		s.metrics.ready.Set(1)
 	} else {
 		s.metrics.ready.Set(0)

@@ -106,10 +106,11 @@ func (ss *session) prepare(ctx context.Context, numbers []int32) (fresh []*owned
 	for _, n := range numbers {
 		positions := make([]int64, len(ss.topics))
 		for i, topic := range ss.topics {
-			positions[i] = -1
-			if o, ok := committed.Lookup(topic, n); ok {
-				positions[i] = o.At
+			o, known := committed[topicPartition{topic, n}]
+			if !known {
+				return nil, fmt.Errorf("kafka: partition %d of %s is assigned, but not known yet", n, topic)
 			}
+			positions[i] = o.At
 		}
 		t := ss.tasks[n]
 		if t != nil && !slices.EqualFunc(t.inputs, positions, func(in input, at int64) bool { return in.committed == at }) {

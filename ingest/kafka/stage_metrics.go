@@ -83,7 +83,7 @@ func newStageMetrics(group string, reg prometheus.Registerer) (*stageMetrics, er
 		age: r.histograms("record_age_seconds", "Age by Kafka timestamp, at its commit, of the oldest record that a transaction holds of an input partition.",
 			ageBuckets, "input"),
 		time: newTimeLedger(&r, "Where the time of the stage's loop went: "+
-			"idle or fetch (waiting for records without or with lag), process, produce, commit, restore, rebalance, backoff (after a failure).", false, stageActivities),
+			"idle or fetch (waiting for records without or with lag), process, produce, commit, restore, rebalance, backoff (after a failure), memory (waiting for it to fall).", false, stageActivities),
 
 		snapshots:        r.counter("snapshots_written_total", "Snapshots of a task's state written."),
 		snapshotFailures: r.counter("snapshot_failures_total", "Snapshots that could not be written."),

@@ -37,10 +37,13 @@ type session struct {
 	owned  assignment
 	tasks  map[int32]*owned
 	stray  bool   // records came for a partition without a task
+	ended  error  // why this member cannot be part of its group any more
 	serial uint64 // of transactions
 	marker string // of the transaction at hand
 	moved  atomic.Bool
 	retry  backoff
+	// pressure is the process's memory's, as of the last gather.
+	pressure pressure
 }
 
 // assignment is what the group gave this member in one generation.
@@ -68,6 +71,9 @@ func (s *Stage) session(ctx, hard context.Context) error {
 			}
 		}
 		n := ss.gather(ctx)
+		if ss.ended != nil {
+			return ss.ended
+		}
 		if err := ss.finish(ctx, hard, n); err != nil {
 			return err
 		}
@@ -119,13 +125,10 @@ func (ss *session) open(ctx context.Context) (stop func(hard context.Context), e
 		return nil, err
 	}
 	living, die := context.WithCancel(context.WithoutCancel(ctx))
+	opts = append(opts, ss.membership().options()...)
 	ss.gs, err = kgo.NewGroupTransactSession(append(opts,
-		kgo.ConsumerGroup(ss.conf.GroupID(ss.cfg.Group)),
 		kgo.ConsumeTopics(ss.topics...),
 		kgo.Balancers(newTaskBalancer(ss.claim)),
-		kgo.SessionTimeout(ss.cfg.SessionTimeout),
-		kgo.HeartbeatInterval(max(ss.cfg.SessionTimeout/15, 100*time.Millisecond)),
-		kgo.RebalanceTimeout(ss.cfg.SessionTimeout),
 		kgo.WithContext(living),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// Markers are kept so that a partition's position can reach its end: lag zero means zero.
@@ -231,17 +234,32 @@ func (ss *session) superseded() bool {
 }
 
 // gather polls and processes until the transaction is long enough: CommitInterval
-// after its first record, or FlushInterval without any. It returns how many records are in.
+// after its first record, or FlushInterval without any, of which there are none while memory is
+// used up. It returns how many records are in.
 func (ss *session) gather(ctx context.Context) (records int) {
+	if level := ss.cfg.Memory.ask(); level != ss.pressure {
+		ss.pressure = level
+		ss.showReady()
+	}
+	if ss.pressure == stopped {
+		// What the client has fetched already stays there; it fetches no more until that is polled.
+		waiting, cancel := ss.interruptible(ctx, ss.cfg.FlushInterval)
+		defer cancel()
+		ss.time.enter(onMemory)
+		<-waiting.Done()
+		ss.time.enter(onProcess)
+		return 0
+	}
+	limit := ss.pressure.records(ss.cfg.MaxRecords)
 	deadline := time.Now().Add(ss.cfg.FlushInterval)
-	for records < ss.cfg.MaxRecords && ctx.Err() == nil && !ss.superseded() {
+	for records < limit && ctx.Err() == nil && ss.ended == nil && !ss.superseded() {
 		left := time.Until(deadline)
 		if left <= 0 {
 			break
 		}
 		polling, cancel := ss.interruptible(ctx, left)
 		ss.time.enter(ss.polling())
-		fetches := ss.gs.PollRecords(polling, ss.cfg.MaxRecords-records)
+		fetches := ss.gs.PollRecords(polling, limit-records)
 		ss.time.enter(onProcess)
 		cancel()
 		n, failed := ss.take(fetches)
@@ -280,6 +298,9 @@ func (ss *session) take(fetches kgo.Fetches) (records int, failed bool) {
 		}
 		failed = true
 		ss.metrics.fetchErrors.Inc()
+		if ss.ended = ss.membership().ended(fe.Err); ss.ended != nil {
+			return 0, true
+		}
 		ss.log.Warn("fetch failed; retrying", "topic", fe.Topic, "partition", fe.Partition, "error", fe.Err)
 	}
 	now := time.Now()

@@ -218,13 +218,13 @@ func (ss *session) refuse(path string, refused *snapshot.RefusedError) {
 
 // snapshot begins the snapshot of the task that has waited longest for one, if it
 // is due and has changed. It is called between transactions, when nothing is staged. One task at a
-// time: its copy is all the memory that snapshots take.
+// time: its copy is all the memory that snapshots take, and there is none when that is short.
 func (ss *session) snapshot(now time.Time) {
 	if ss.snapshots == nil {
 		return
 	}
 	ss.adoptWritten()
-	if ss.writer.busy() {
+	if ss.writer.busy() || ss.pressure != fullSpeed {
 		return
 	}
 	var next *owned

@@ -549,8 +549,12 @@ func chaos(t *testing.T, c cluster, sc StageConfig) {
 		}
 		if len(members) < 3 {
 			one := sc
+			// Some are new at every start, some come back under a name that nobody has at the moment.
 			if r.IntN(2) == 0 {
-				one.Instance = fmt.Sprint("instance-", r.IntN(2), "-", round)
+				one.Static = r.IntN(2) == 0
+				for n := 0; one.Instance == "" || slices.ContainsFunc(members, func(m *member) bool { return m.stage.cfg.Instance == one.Instance }); n++ {
+					one.Instance = fmt.Sprint("instance-", n)
+				}
 			}
 			members = append(members, startStage(t, cfg, one))
 		}

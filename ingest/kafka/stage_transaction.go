@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -192,30 +191,21 @@ func (ss *session) landed(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for _, partitions := range committed {
-		for _, o := range partitions {
-			if o.Metadata == ss.marker {
-				return true, nil
-			}
+	for _, o := range committed {
+		if o.Metadata == ss.marker {
+			return true, nil
 		}
 	}
 	return false, nil
 }
 
 // groupOffsets are the group's offsets once no open transaction holds any.
-func (ss *session) groupOffsets(ctx context.Context) (kadm.OffsetResponses, error) {
+func (ss *session) groupOffsets(ctx context.Context) (map[topicPartition]groupOffset, error) {
 	pause := backoff{first: 5 * time.Millisecond, limit: 200 * time.Millisecond}
 	for {
-		committed, err := ss.adm.FetchOffsets(kadm.RequireStable(ctx), ss.conf.GroupID(ss.cfg.Group))
-		if err == nil {
-			err = committed.Error()
-		}
-		switch {
-		case err == nil:
-			return committed, nil
-		case errors.Is(err, kerr.UnstableOffsetCommit):
-		default:
-			return nil, fmt.Errorf("kafka: offsets of group %s: %w", ss.cfg.Group, err)
+		committed, err := groupOffsets(ctx, ss.cl, ss.conf.GroupID(ss.cfg.Group), ss.topics...)
+		if !errors.Is(err, errUnstable) {
+			return committed, err
 		}
 		if err := wait(ctx, pause.next()); err != nil {
 			return nil, err

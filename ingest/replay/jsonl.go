@@ -32,26 +32,31 @@ func (j *jsonLines) next(r *row) error {
 	if err != nil {
 		return err
 	}
+	j.parse(ln, r)
+	return nil
+}
+
+// parse fills r from one line; what is wrong with it is the row's problem.
+func (j *jsonLines) parse(ln line, r *row) {
 	*r = row{line: ln.number, raw: ln.text, problem: ln.problem}
 	if r.problem != nil {
-		return nil
+		return
 	}
 	decoder := json.NewDecoder(strings.NewReader(ln.text))
 	decoder.UseNumber() // amounts are read as they were written, never as floats
 	var object map[string]any
 	if err := decoder.Decode(&object); err != nil {
 		r.problem = reject(reasonJSON, "%v", err)
-		return nil
+		return
 	}
 	if _, err := decoder.Token(); err != io.EOF || object == nil {
 		r.problem = reject(reasonJSON, "the line is not one JSON object")
-		return nil
+		return
 	}
 	r.values = make([]string, len(j.steps))
 	for i, steps := range j.steps {
 		r.values[i] = jsonText(follow(object, j.paths[i], steps))
 	}
-	return nil
 }
 
 // follow walks a path of member names and list positions from 0; nil where it leads nowhere.

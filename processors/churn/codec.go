@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"github.com/droplift/droplift/processors"
 )
 
 // stateVersion starts every encoded state.
@@ -179,14 +181,15 @@ func resize[T any](list []T, n int) []T {
 
 // Decode implements processors.Codec.
 func (playerCodec) Decode(data []byte, p *player) error {
-	if len(data) < 2 {
+	_, data, err := processors.Version(data, stateVersion)
+	if err != nil {
+		return fmt.Errorf("churn: %w", err)
+	}
+	if len(data) == 0 {
 		return errors.New("churn: state cut short")
 	}
-	if data[0] != stateVersion {
-		return fmt.Errorf("churn: state in version %d, this program reads version %d", data[0], stateVersion)
-	}
-	flags := data[1]
-	r := reader{data: data[2:]}
+	flags := data[0]
+	r := reader{data: data[1:]}
 	p.final, p.marks.cut = flags&flagFinal != 0, flags&flagCut != 0
 	p.revision = r.uvarint()
 	p.asOf = r.varint()
@@ -301,11 +304,12 @@ func (floorCodec) Decode(data []byte, f *floor) (err error) {
 
 // single reads a state of one number.
 func single(data []byte) (uint64, error) {
-	if len(data) == 0 || data[0] != stateVersion {
-		return 0, fmt.Errorf("churn: state in an unknown version, this program reads version %d", stateVersion)
+	_, data, err := processors.Version(data, stateVersion)
+	if err != nil {
+		return 0, fmt.Errorf("churn: %w", err)
 	}
-	v, n := binary.Uvarint(data[1:])
-	if n <= 0 || n != len(data)-1 {
+	v, n := binary.Uvarint(data)
+	if n <= 0 || n != len(data) {
 		return 0, errors.New("churn: state of another length than it says")
 	}
 	return v, nil

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"github.com/droplift/droplift/processors"
 )
 
 var errMalformed = errors.New("malformed state")
@@ -18,9 +20,10 @@ type reader struct {
 
 func (r *reader) fail() { r.failed, r.data = true, nil }
 
-func (r *reader) version(want byte) {
-	if got := r.byte(); !r.failed && got != want {
-		r.err = fmt.Errorf("state of version %d, known is %d", got, want)
+func (r *reader) version(newest byte) {
+	_, rest, err := processors.Version(r.data, newest)
+	if r.data = rest; err != nil {
+		r.err = err
 		r.fail()
 	}
 }
