@@ -83,25 +83,40 @@ func TestCheckSchema(t *testing.T) {
 		change []string
 		want   []string // one a difference
 	}{
-		{"dropped column", []string{"ALTER TABLE late_events DROP COLUMN late_by_ms"}, []string{"table late_events, column late_by_ms is missing, expected Int64"}},
-		{"renamed column", []string{"ALTER TABLE late_events RENAME COLUMN late_by_ms TO late"}, []string{
+		{"columns dropped, retyped, reordered with another type, computed, unknown", []string{
+			"ALTER TABLE late_events DROP COLUMN late_by_ms",
+			"ALTER TABLE checkout_events MODIFY COLUMN quantity UInt64",
+			"ALTER TABLE latency_events MODIFY COLUMN cpu_ms Float32 FIRST",
+			"ALTER TABLE checkout_events MODIFY COLUMN amount Int64 MATERIALIZED 1",
+			"ALTER TABLE player_events ADD COLUMN platform String",
+		}, []string{
+			"table late_events, column late_by_ms is missing, expected Int64",
+			"table checkout_events, column quantity is UInt64, expected UInt32",
+			"table latency_events, column cpu_ms is Float32, expected Float64",
+			"table checkout_events, column amount is computed (MATERIALIZED)",
+			"table player_events, column platform is unknown, of type String",
+		}},
+		{"column renamed", []string{"ALTER TABLE late_events RENAME COLUMN late_by_ms TO late"}, []string{
 			"table late_events, column late_by_ms is missing, expected Int64", "table late_events, column late is unknown, of type Int64 and without a default"}},
-		{"another type", []string{"ALTER TABLE checkout_events MODIFY COLUMN quantity UInt64"}, []string{"table checkout_events, column quantity is UInt64, expected UInt32"}},
-		{"reordered with another type", []string{"ALTER TABLE checkout_events MODIFY COLUMN quantity UInt64 FIRST"}, []string{"table checkout_events, column quantity is UInt64, expected UInt32"}},
-		{"reordered alone", []string{"ALTER TABLE checkout_events MODIFY COLUMN quantity UInt32 FIRST"}, nil},
-		{"computed column", []string{"ALTER TABLE checkout_events MODIFY COLUMN amount Int64 MATERIALIZED 1"}, []string{"table checkout_events, column amount is computed (MATERIALIZED)"}},
-		{"unknown column", []string{"ALTER TABLE player_events ADD COLUMN platform String"}, []string{"table player_events, column platform is unknown, of type String"}},
-		{"column with a default", []string{"ALTER TABLE player_events ADD COLUMN platform String DEFAULT 'web'"}, nil},
-		{"dropped table", []string{"DROP TABLE features SYNC"}, []string{"table features does not exist"}},
-		{"no deduplication", []string{"ALTER TABLE features MODIFY SETTING non_replicated_deduplication_window = 0"}, []string{"table features does not recognise repeated batches"}},
-		{"other parts", []string{"CREATE TABLE other AS late_events ENGINE = MergeTree PARTITION BY drop_id ORDER BY drop_id SETTINGS non_replicated_deduplication_window = 10", "DROP TABLE late_events SYNC", "RENAME TABLE other TO late_events"},
-			[]string{`table late_events is partitioned by "drop_id", expected kafka_partition`}},
-		{"dropped view", []string{"DROP VIEW purchases_from_checkout_events"}, []string{"materialized view purchases_from_checkout_events does not exist: run droplift migrate --repair-views"}},
-		{"changed view", []string{"ALTER TABLE member_activity_from_player_events MODIFY QUERY SELECT player_id, drop_id, creator_id, max(at) AS first FROM player_events GROUP BY player_id, drop_id, creator_id"},
-			[]string{"materialized view member_activity_from_player_events is not the one of its migration"}},
-		{"view's column lost", []string{"ALTER TABLE purchases DROP COLUMN sku"}, []string{"table purchases, column sku is missing, though purchases_from_checkout_events writes it"}},
-		{"several", []string{"ALTER TABLE checkout_events MODIFY COLUMN quantity UInt64", "DROP VIEW player_drops_from_latency_events", "ALTER TABLE late_events DROP COLUMN late_by_ms"}, []string{
-			"table checkout_events, column quantity", "table late_events, column late_by_ms", "materialized view player_drops_from_latency_events"}},
+		{"tables dropped, without deduplication, of other parts", []string{
+			"DROP TABLE features SYNC",
+			"ALTER TABLE player_events MODIFY SETTING non_replicated_deduplication_window = 0",
+			"CREATE TABLE other AS late_events ENGINE = MergeTree PARTITION BY drop_id ORDER BY drop_id SETTINGS non_replicated_deduplication_window = 10",
+			"DROP TABLE late_events SYNC", "RENAME TABLE other TO late_events",
+		}, []string{
+			"table features does not exist", "table player_events does not recognise repeated batches",
+			`table late_events is partitioned by "drop_id", expected kafka_partition`,
+		}},
+		{"views dropped, changed, without a target column", []string{
+			"DROP VIEW player_drops_from_latency_events",
+			"ALTER TABLE member_activity_from_player_events MODIFY QUERY SELECT player_id, drop_id, creator_id, max(at) AS first FROM player_events GROUP BY player_id, drop_id, creator_id",
+			"ALTER TABLE purchases DROP COLUMN sku",
+		}, []string{
+			"materialized view player_drops_from_latency_events does not exist: run droplift migrate --repair-views",
+			"materialized view member_activity_from_player_events is not the one of its migration",
+			"table purchases, column sku is missing, though purchases_from_checkout_events writes it",
+		}},
+		{"harmless", []string{"ALTER TABLE checkout_events MODIFY COLUMN quantity UInt32 FIRST", "ALTER TABLE player_events ADD COLUMN platform String DEFAULT 'web'"}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := open(t, server)
