@@ -21,7 +21,7 @@ test: lint chdb kafka python ## Every test
 	go test -timeout 40m .
 
 bench: build chdb kafka ## Measure the bars; writes bench.json
-	go test -run '^$$' -bench '^BenchmarkBars$$' -benchtime 1x -timeout 40m .
+	go test -run '^$$' -bench '^BenchmarkBars$$' -benchtime 1x -timeout 60m .
 
 lint: ## Formatting, vet
 	@unformatted=$$(gofmt -l . ); test -z "$$unformatted" || { echo "not gofmt'ed: $$unformatted"; exit 1; }

@@ -18,6 +18,7 @@ type AuditCmd struct {
 	Topic     []string `help:"Topics to audit; default all." placeholder:"TOPIC"`
 	Partition []int32  `help:"Partitions to audit; default all." placeholder:"N"`
 	Quick     bool     `help:"Compare counts alone: finds doubled rows, and says how many offsets have none, but not why."`
+	Views     bool     `help:"Also compare what the materialized views made." default:"true" negatable:""`
 	JSON      bool     `name:"json" help:"Print the whole report as JSON."`
 }
 
@@ -25,14 +26,14 @@ type AuditCmd struct {
 func (c *AuditCmd) Help() string {
 	return "Reads every committed record of Kafka up to the offsets that the sink has released, and every offset that ClickHouse holds, and " +
 		"names the ranges that are missing, doubled or stray (rows of no record). The pipeline may run on meanwhile.\n\n" +
-		"excused   records without a row that a dead letter names, because they do not decode\n" +
-		"pending   records that do not decode, and that the processors have not come to\n" +
-		"gone      rows of records that are not in Kafka any more, which cannot be compared\n" +
-		"in flight rows of the batch that the sink has planned and not released\n\n" +
+		"  excused    records without a row that a dead letter names, because they do not decode\n" +
+		"  pending    records that do not decode, and that the processors have not come to\n" +
+		"  gone       rows of records that are not in Kafka any more, which cannot be compared\n" +
+		"  in flight  rows of the batch that the sink has planned and not released\n\n" +
 		"In drops and velocity rows replace each other: there the newest row of each key is compared. What the materialized " +
 		"views made (purchases, member_activity, player_drops) is compared with a recomputation from their base tables.\n\n" +
 		"The exit code is 0 when nothing was found, 1 with findings, 2 when the audit could not be made.\n\n" +
-		"Example: droplift audit --topic checkout --json"
+		"Example:\n\n  droplift audit --topic checkout --json"
 }
 
 // errFindings ends an audit that found something: exit code 1, everything has been said.
@@ -61,7 +62,7 @@ func (c *AuditCmd) Run(ctx context.Context, cfg *Config) error {
 
 func (c *AuditCmd) audit(ctx context.Context, cfg *Config) (*auditReport, error) {
 	log := cfg.logger(os.Stderr)
-	config := auditConfig{SinkGroup: cfg.SinkGroup, ProcessGroup: cfg.ProcessGroup, Partitions: c.Partition, Quick: c.Quick}
+	config := auditConfig{SinkGroup: cfg.SinkGroup, ProcessGroup: cfg.ProcessGroup, Partitions: c.Partition, Quick: c.Quick, NoViews: !c.Views}
 	for _, topic := range c.Topic {
 		kind := event.KindOf(topic)
 		if !slices.Contains(sinkKinds, kind) {

@@ -109,6 +109,9 @@ func TestAudit(t *testing.T) {
 	if small := p.audit(func(c *auditConfig) { c.Window = 500 }); fmt.Sprint(small) != fmt.Sprint(report) {
 		t.Errorf("window by window:\n%+v\nat once:\n%+v", small, report)
 	}
+	if tables := p.audit(func(c *auditConfig) { c.NoViews = true }); len(tables.Views) != 0 || fmt.Sprint(tables.Partitions) != fmt.Sprint(report.Partitions) {
+		t.Errorf("without views: %+v", tables)
+	}
 	quick := p.audit(func(c *auditConfig) { c.Quick = true })
 	if !quick.clean() || quick.of(t, "player", 0).Rows != report.of(t, "player", 0).Rows {
 		t.Errorf("quick: %+v", quick)
@@ -180,10 +183,14 @@ func BenchmarkAudit(b *testing.B) {
 	p := startPipeline(b, b.TempDir())
 	produceCheckouts(p, 1000)
 	p.settle()
-	for b.Loop() {
-		if report := p.audit(); !report.clean() {
-			b.Fatal(report.findings())
-		}
+	for _, noViews := range []bool{false, true} {
+		b.Run(fmt.Sprintf("no-views=%v", noViews), func(b *testing.B) {
+			for b.Loop() {
+				if report := p.audit(func(c *auditConfig) { c.NoViews = noViews }); !report.clean() {
+					b.Fatal(report.findings())
+				}
+			}
+		})
 	}
 }
 

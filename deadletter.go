@@ -40,8 +40,8 @@ type DeadLetterListCmd struct {
 // Help is shown by --help.
 func (c *DeadLetterListCmd) Help() string {
 	return "Reads the dead-letter topic in Kafka; ClickHouse is not needed. The newest come last.\n\n" +
-		"Example: droplift deadletter list --summary --since 24h\n" +
-		"Example: droplift deadletter list --topic checkout --class amount_precision --limit 20"
+		"Examples:\n\n  droplift deadletter list --summary --since 24h\n" +
+		"  droplift deadletter list --topic checkout --class amount_precision --limit 20"
 }
 
 // listedLetter is one dead letter in a list.
@@ -197,8 +197,8 @@ type DeadLetterShowCmd struct {
 // Help is shown by --help.
 func (c *DeadLetterShowCmd) Help() string {
 	return "Shows what arrived, why it was refused, and what today's processors would make of it.\n\n" +
-		"Example: droplift deadletter show checkout/2/1041\n" +
-		"Example: droplift deadletter show --class wrong_type --limit 3"
+		"Examples:\n\n  droplift deadletter show checkout/2/1041\n" +
+		"  droplift deadletter show --class wrong_type --limit 3"
 }
 
 func (c *DeadLetterShowCmd) Run(ctx context.Context, cfg *Config) error {

@@ -35,8 +35,9 @@ func (c *DeadLetterReplayCmd) Help() string {
 		"The mapping language is that of `droplift replay`: a value is one row, with its members as columns. Map id, if it was good: " +
 		"else the event gets a new one, the same at every attempt.\n\n" +
 		"Records of class unknown_drop and clock are in the raw tables already; replayed, they stand there twice and count once.\n\n" +
-		"Example, after a fix of the decoder: droplift deadletter replay --class wrong_type --dry-run\n" +
-		"Example, after a fix of the data:    droplift deadletter replay --topic checkout --mapping cents.yaml"
+		"After a fix of the decoder, and with a mapping that mends the data:\n\n" +
+		"  droplift deadletter replay --class wrong_type --dry-run\n" +
+		"  droplift deadletter replay --topic checkout --mapping cents.yaml"
 }
 
 // letterOutcome is what becomes of a dead letter in a replay.

@@ -48,7 +48,7 @@ type verdict struct {
 const (
 	// keptUpSeconds of work may lag behind a loop that keeps up: a batch is gathered for up to 2 s, then inserted.
 	keptUpSeconds = 5
-	// occupied is the share of an interval from which on restoring or rebalancing is what the loop does, and not what it did.
+	// occupied is the share of an interval from which on restoring, rebalancing or waiting for memory is what the loop does, and not what it did.
 	occupied = 0.3
 	// retrying is the share of backing off, or of waiting for memory, from which on that, and no throughput, is the story: half is lost at most.
 	retrying = 0.25
@@ -93,6 +93,8 @@ func explain(s symptoms) verdict {
 		return verdict{shortOfMemory, "waiting for memory takes " + percentage(share["memory"]) + " of the time; raise --memory-limit or share the partitions among more processes"}
 	case lag == 0:
 		return verdict{keepingUp, busiest(share)}
+	case share["memory"] >= occupied:
+		return verdict{shortOfMemory, "waiting for memory takes " + percentage(share["memory"]) + " of the time; raise the limit or share the partitions among more processes"}
 	case lag <= s.Rate*keptUpSeconds:
 		return verdict{keepingUp, busiest(share)}
 	case s.Memory >= fullMemory:

@@ -46,6 +46,7 @@ func TestExplain(t *testing.T) {
 		{"errors", symptoms{Rate: 10, Lags: even, Shares: shares("insert", 0.7, "backoff", 0.3)}, failing, "30 %"},
 		{"memory", symptoms{Rate: 10, Lags: even, Shares: shares("process", 1.0), Memory: 0.97}, shortOfMemory, "97 % of GOMEMLIMIT"},
 		{"at the memory limit", symptoms{Lags: even, Shares: shares("memory", 0.9, "process", 0.1)}, shortOfMemory, "90 % of the time; raise --memory-limit"},
+		{"waiting for memory", symptoms{Rate: 10, Lags: even, Shares: shares("memory", 0.6, "process", 0.4)}, shortOfMemory, "memory takes 60 %"},
 		{"memory without lag", symptoms{Lags: []float64{0}, Shares: shares("idle", 1.0), Memory: 0.97}, keepingUp, ""},
 		{"hanging insert", symptoms{Lags: even, Shares: shares("insert", 1.0)}, waitsForWarehouse, "nothing got done; inserts take 100 % of the time"},
 		{"nothing known", symptoms{}, keepingUp, ""},
@@ -64,7 +65,7 @@ func TestExplainAnything(t *testing.T) {
 	const seed = 7
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
-	names := []string{"idle", "fetch", "process", "produce", "commit", "restore", "rebalance", "backoff", "memory", "decode", "plan", "insert", "slot"}
+	names := []string{"idle", "fetch", "process", "produce", "commit", "restore", "rebalance", "backoff", "memory", "decode", "plan", "insert", "slot", "memory"}
 	for range 5000 {
 		s := symptoms{Rate: float64(r.IntN(3)) * r.ExpFloat64() * 1000, Shares: map[string]float64{}, Memory: r.Float64()}
 		left := 1.0

@@ -217,7 +217,7 @@ func (o *observer) start(ctx context.Context) error {
 }
 
 // serverTimeout is how long Kafka or ClickHouse may take to answer one look.
-const serverTimeout = 3 * time.Second
+const serverTimeout = 5 * time.Second
 
 // look asks everybody at once.
 func (o *observer) look(ctx context.Context) installation {

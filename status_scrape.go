@@ -29,7 +29,7 @@ type scrape struct {
 type scraper struct{ http *http.Client }
 
 // scrapeTimeout is how long one process may take to answer.
-const scrapeTimeout = 2 * time.Second
+const scrapeTimeout = 3 * time.Second
 
 func newScraper() *scraper { return &scraper{&http.Client{Timeout: scrapeTimeout}} }
 

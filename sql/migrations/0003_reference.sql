@@ -66,25 +66,3 @@ INSERT INTO fx_rates (date, base, quote, rate, source) VALUES
     ('1970-01-01', 'AUD', 'USD', 0.66, 'demo'),
     ('1970-01-01', 'CHF', 'USD', 1.15, 'demo'),
     ('1970-01-01', 'IDR', 'USD', 0.000062, 'demo');
-
--- The reporting currency, beside every currency.
-CREATE VIEW IF NOT EXISTS reporting_currencies AS
-SELECT c.code AS code, c.exponent AS exponent, r.code AS reporting, r.exponent AS reporting_exponent
-FROM (SELECT 1 AS one, code, exponent FROM currencies FINAL) AS c
-INNER JOIN
-(
-    SELECT 1 AS one, k.code AS code, k.exponent AS exponent
-    FROM (SELECT code, exponent FROM currencies FINAL) AS k
-    INNER JOIN (SELECT argMax(value, changed_at) AS value FROM settings WHERE name = 'reporting_currency') AS s ON s.value = k.code
-) AS r ON r.one = c.one;
-
--- Every rate into the reporting currency, and 1 from it to itself since ever.
-CREATE VIEW IF NOT EXISTS reporting_rates AS
-SELECT f.base AS base, f.date AS date, argMax(f.rate, f.loaded_at) AS rate, argMax(toString(f.source), f.loaded_at) AS source
-FROM fx_rates AS f
-INNER JOIN (SELECT argMax(value, changed_at) AS reporting FROM settings WHERE name = 'reporting_currency') AS s ON s.reporting = f.quote
-WHERE f.base != f.quote
-GROUP BY base, date
-UNION ALL
-SELECT argMax(value, changed_at) AS base, toDate(0) AS date, toDecimal128(1, 18) AS rate, 'identity' AS source
-FROM settings WHERE name = 'reporting_currency';

@@ -41,7 +41,9 @@ ENGINE = ReplacingMergeTree(version)
 ORDER BY (player_id, event_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
--- Rates come in by joins, not by scalar subqueries: the embedded engine cannot run those while it takes an insert in.
+-- Rates come in by joins, not by scalar subqueries: the embedded engine cannot run those while it takes an insert in. What
+-- an insert of a few rows pays for is planning, so there are as few scans and joins as the result allows: one row with the
+-- reporting currency and its exponent, the currencies, and the rates themselves.
 CREATE MATERIALIZED VIEW IF NOT EXISTS purchases_from_checkout_events TO purchases AS
 SELECT
     player_id,
@@ -63,47 +65,62 @@ SELECT
        toInt64(quotient + multiIf(2 * abs(remainder) > denominator, sign(amount),
                                   2 * abs(remainder) = denominator AND quotient % 2 != 0, sign(amount), 0)),
        NULL) AS amount_reporting,
-    reporting AS reporting_currency,
+    if(known, reporting, '') AS reporting_currency,
     if(rated, fx_rate, NULL) AS rate,
     if(rated, fx_source, '') AS rate_source,
-    if(rated, if(fx_source = 'identity', rate_day, fx_date), NULL) AS rate_date,
+    if(rated, fx_date, NULL) AS rate_date,
     kafka_partition,
     kafka_offset,
     bitNot(kafka_offset) AS version
 FROM
 (
     SELECT
-        e.player_id AS player_id, e.event_id AS event_id, e.type AS type, e.checkout_id AS checkout_id,
-        e.drop_id AS drop_id, e.creator_id AS creator_id, e.pop AS pop, e.region AS region, e.sku AS sku,
-        e.quantity AS quantity, e.split_version AS split_version,
-        e.effective_time AS effective_time, e.original_time AS original_time,
-        e.amount AS amount, e.currency AS currency, e.rate_day AS rate_day,
-        e.kafka_partition AS kafka_partition, e.kafka_offset AS kafka_offset, e.reporting AS reporting,
-        r.rate AS fx_rate, r.source AS fx_source, r.date AS fx_date,
-        r.rate > 0 AND e.original_time > toDateTime64(0, 3, 'UTC') AS rated,
+        e.*,
+        e.currency = e.reporting AS same,
+        if(same, toDecimal128(1, 18), r.rate) AS fx_rate,
+        if(same, 'identity', toString(r.source)) AS fx_source,
+        if(same, e.rate_day, r.date) AS fx_date,
+        fx_rate > 0 AND e.original_time > toDateTime64(0, 3, 'UTC') AS rated,
         -- amount · rate · 10^(e_r − e_t) as one exact fraction: rate has 18 decimals.
-        toInt256(e.amount) * toInt256(toDecimal256(r.rate, 18) * 1000000000000000000) AS numerator,
-        toInt256(exp10(18 + e.exponent - e.reporting_exponent)) AS denominator,
+        toInt256(e.amount) * toInt256(toDecimal256(fx_rate, 18) * 1000000000000000000) AS numerator,
+        toInt256(exp10(18 + e.shift)) AS denominator,
         intDiv(numerator, denominator) AS quotient,
         numerator - quotient * denominator AS remainder
     FROM
     (
-        SELECT k.*, c.exponent AS exponent, c.reporting AS reporting, c.reporting_exponent AS reporting_exponent
-        FROM
+        SELECT
+            k.player_id AS player_id, k.id AS event_id, k.type AS type, k.checkout_id AS checkout_id, k.drop_id AS drop_id,
+            k.creator_id AS creator_id, k.pop AS pop, k.region AS region, k.sku AS sku, k.quantity AS quantity,
+            k.split_version AS split_version,
+            k.at AS effective_time,
+            if(k.type = 'completed', k.at, k.original_time) AS original_time,
+            if(k.type = 'completed', k.amount, -k.amount) AS amount,
+            k.currency AS currency, toDate(if(k.type = 'completed', k.at, k.original_time)) AS rate_day,
+            k.kafka_partition AS kafka_partition, k.kafka_offset AS kafka_offset,
+            t.reporting AS reporting,
+            c.listed AND t.listed AS known,
+            if(known, c.exponent - t.reporting_exponent, 0) AS shift
+        FROM checkout_events AS k
+        CROSS JOIN
         (
             SELECT
-                player_id, id AS event_id, type, checkout_id, drop_id, creator_id, pop, region, sku, quantity, split_version,
-                at AS effective_time,
-                if(type = 'completed', at, original_time) AS original_time,
-                if(type = 'completed', amount, -amount) AS amount,
-                currency, toDate(if(type = 'completed', at, original_time)) AS rate_day,
-                kafka_partition, kafka_offset
-            FROM checkout_events
-            WHERE type IN ('completed', 'refunded', 'chargeback') AND NOT synthetic AND NOT quarantined
-        ) AS k
-        LEFT JOIN reporting_currencies AS c ON c.code = k.currency
+                argMaxIf(value, changed_at, name = 'reporting_currency') AS reporting,
+                mapFromArrays(groupArrayIf(code, code != ''), groupArrayIf(exponent, code != '')) AS exponents,
+                mapContains(exponents, reporting) AS listed,
+                exponents[reporting] AS reporting_exponent
+            FROM
+            (
+                SELECT name, value, changed_at, '' AS code, toUInt8(0) AS exponent FROM settings
+                UNION ALL
+                SELECT '' AS name, '' AS value, toDateTime64(0, 3, 'UTC') AS changed_at, toString(code) AS code, exponent
+                FROM currencies FINAL
+            )
+        ) AS t
+        LEFT JOIN (SELECT code, exponent, true AS listed FROM currencies FINAL) AS c ON c.code = k.currency
+        WHERE k.type IN ('completed', 'refunded', 'chargeback') AND NOT k.synthetic AND NOT k.quarantined
     ) AS e
-    ASOF LEFT JOIN reporting_rates AS r ON e.currency = r.base AND e.rate_day >= r.date
+    ASOF LEFT JOIN (SELECT base, quote, date, rate, source FROM fx_rates FINAL) AS r
+    ON e.currency = r.base AND e.reporting = r.quote AND e.rate_day >= r.date
 );
 
 -- Who is a member since when: the first effective time of each player, drop and creator. Qualifying: every player and
