@@ -44,9 +44,9 @@ func TestConfigCheckReportsEveryProblem(t *testing.T) {
 	}{
 		{
 			name: "kinds of problems",
-			file: "data-dirr: ./x\ninstance: a b\nsession-timeout: 10s\nlog-level: loud\nout-of-orderness: 0s\nkafka:\n  partitions: many\n  addr: nowhere\n  tls-key: key.pem\nsink_batch_age: soon\npprof-addr: 0.0.0.0:6060\n",
+			file: "data-dirr: ./x\ninstance: a b\nsession-timeout: 10s\nprocess-transaction-timeout: 20s\nlog-level: loud\nout-of-orderness: 0s\nkafka:\n  partitions: many\n  addr: nowhere\n  tls-key: key.pem\nsink_batch_age: soon\npprof-addr: 0.0.0.0:6060\n",
 			want: []string{`"data-dirr" is unknown`, "--log-level must be one of", "--out-of-orderness: 0s is not positive", "--kafka-partitions: ",
-				`--kafka-addr: "nowhere" is not HOST:PORT`, "--kafka-tls-cert: and --kafka-tls-key go together", "--sink-batch-age: ", "is not a loopback address", `--instance: "a b" is not`, "--process-transaction-timeout: 20s is not under --session-timeout 10s"},
+				`--kafka-addr: "nowhere" is not HOST:PORT`, "--kafka-tls-cert: and --kafka-tls-key go together", "--sink-batch-age: ", "is not a loopback address", `--instance: "a b" is not`, "--process-transaction-timeout: 20s is not between 0s and --session-timeout (10s)"},
 		},
 		{
 			name: "environment",

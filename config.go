@@ -132,9 +132,6 @@ func (c *Config) Validate() error {
 		bad("instance", "needs --kafka-group-protocol classic")
 	}
 	positive("session-timeout", c.SessionTimeout)
-	if c.ProcessTxnTimeout >= c.SessionTimeout {
-		bad("process-transaction-timeout", "%s is not under --session-timeout %s", c.ProcessTxnTimeout, c.SessionTimeout)
-	}
 	positive("process-commit-interval", c.ProcessCommitInterval)
 	if c.ProcessTxnTimeout < 0 || c.SessionTimeout > 0 && c.ProcessTxnTimeout >= c.SessionTimeout {
 		bad("process-transaction-timeout", "%s is not between 0s and --session-timeout (%s)", c.ProcessTxnTimeout, c.SessionTimeout)

@@ -74,6 +74,8 @@ var underConsumerProtocol = []struct {
 	{"FeedKeepsWhatItDrains", testFeedKeepsWhatItDrains},
 	{"FeedTransactionalTopic", testFeedTransactionalTopic},
 	{"FeedUnderChaos", testFeedUnderChaos},
+	{"FeedRepeatsEveryPlannedBatch", testFeedRepeatsEveryPlannedBatch},
+	{"FeedDeadLettersPoison", testFeedDeadLettersPoison},
 }
 
 // consumerProtocol is a server whose groups the brokers balance.
