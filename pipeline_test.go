@@ -282,7 +282,7 @@ func checkBooks(t *testing.T, d *tables, truth simulate.Truth) {
 		" UNION ALL SELECT 'checkout', id FROM checkout_events UNION ALL SELECT 'subtitle', id FROM subtitle_events)"
 	compare("rows per topic", d.sums(t, "SELECT topic, count() FROM "+rawTables+" GROUP BY topic"), stored)
 	compare("distinct events per topic", d.sums(t, "SELECT topic, uniqExact(id) FROM "+rawTables+" GROUP BY topic"), distinct)
-	compare("dead letters", d.sums(t, "SELECT topic, class, count() FROM dead_letters GROUP BY topic, class"), dead)
+	compare("dead letters", d.sums(t, "SELECT topic, class, count() FROM dead_letters WHERE topic != 'velocity' GROUP BY topic, class"), dead)
 	compare("late events", d.sums(t, "SELECT topic, count() FROM late_events GROUP BY topic"), late)
 	if doubled := d.rows(t, "SELECT topic, partition, offset FROM dead_letters GROUP BY topic, partition, offset HAVING count() > 1"); len(doubled) > 0 {
 		t.Errorf("dead letters stored twice: %v", doubled)

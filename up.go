@@ -146,22 +146,16 @@ func (n *node) topics(ctx context.Context) error {
 	if n.ensured {
 		return nil
 	}
-	admin, err := kafka.NewAdmin(n.kafka)
-	if err != nil {
-		return err
+	ensure := func() (struct{}, error) {
+		err := n.cfg.ensureTopics(ctx, n.kafka, n.log)
+		if err != nil && !kafka.Away(err) {
+			err = backoff.Permanent(err)
+		}
+		return struct{}{}, err
 	}
-	defer admin.Close()
-	ping := func() (struct{}, error) {
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		defer cancel()
-		return struct{}{}, admin.Ping(ctx)
-	}
-	if _, err := backoff.Retry(ctx, ping, backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
+	_, err := backoff.Retry(ctx, ensure, backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
 		n.log.Warn("Kafka is away; trying again", "in", wait.Round(time.Millisecond), "error", err)
-	})); err != nil {
-		return err
-	}
-	err = n.cfg.ensureTopics(ctx, n.kafka, n.log)
+	}))
 	n.ensured = err == nil
 	return err
 }
@@ -209,10 +203,7 @@ func (n *node) sink(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	if _, err := client.Migrate(ctx); err != nil {
-		return err
-	}
-	if err := client.CheckSchema(ctx); err != nil {
+	if err := client.Prepare(ctx); err != nil {
 		return err
 	}
 	threads, err := client.ServerThreads(ctx)

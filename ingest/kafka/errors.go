@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -70,6 +72,12 @@ func classify(err error) class {
 		return unknown
 	}
 	return retryable
+}
+
+// Away says whether an error tells of brokers that do not answer, or not yet: the same request may work later.
+func Away(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) || kerr.IsRetriable(err)
 }
 
 // backoff is capped exponential waiting with full jitter in its upper half.

@@ -46,6 +46,16 @@ func (c *Client) Migrate(ctx context.Context) ([]sql.Migration, error) {
 	return c.migrate(ctx, migrations)
 }
 
+// Prepare migrates and checks the schema, and tries again for as long as ClickHouse is away.
+func (c *Client) Prepare(ctx context.Context) error {
+	return c.retry(ctx, "prepare the tables", nil, func() error {
+		if _, err := c.Migrate(ctx); err != nil {
+			return err
+		}
+		return c.CheckSchema(ctx)
+	})
+}
+
 func (c *Client) migrate(ctx context.Context, migrations []sql.Migration) ([]sql.Migration, error) {
 	if err := c.bare.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+c.cfg.Database); err != nil {
 		return nil, fmt.Errorf("create database %s: %w", c.cfg.Database, explain(err))
