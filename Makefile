@@ -5,8 +5,9 @@ CACHE    := .cache
 PYTHON   := $(CACHE)/python/bin/python
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 ARGS     :=
+CRASH_POINTS := 2000
 
-.PHONY: build demo test bench lint generate chdb kafka python clean
+.PHONY: build demo test chaos bench lint generate chdb kafka python clean
 
 build: ## Build bin/droplift
 	@go build -ldflags '-X main.version=$(VERSION)' -o $(BIN) .
@@ -19,6 +20,9 @@ demo: build chdb ## Play a drop from end to end on this machine (ARGS=--exit end
 test: lint chdb kafka python ## Every test
 	DROPLIFT_PYTHON="$$(ls $(abspath $(PYTHON)) 2>/dev/null)" go test -race -timeout 40m $$(go list ./... | grep -v '/droplift$$')
 	go test -timeout 40m .
+
+chaos: chdb kafka ## 2,000 crash points instead of 200 (about an hour; CRASH_POINTS=n, DROPLIFT_TEST_SEED=n)
+	DROPLIFT_REQUIRE=kafka,clickhouse DROPLIFT_CRASH_POINTS=$(CRASH_POINTS) go test -v -timeout 6h -run '^TestCrashPoints$$' .
 
 bench: build chdb kafka ## Measure the bars; writes bench.json
 	go test -run '^$$' -bench '^BenchmarkBars$$' -benchtime 1x -timeout 60m .
