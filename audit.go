@@ -373,7 +373,11 @@ func (a *auditor) compareNewest(ctx context.Context, parts []*auditPart) error {
 			part.leftOut++ // a catalogue entry that does not decode has no dead letter: it stays in the topic
 			return nil
 		case refused != nil:
-			part.missing = append(part.missing, auditRange{r.Offset, r.Offset, 1})
+			if named, _ := part.excused.at(r.Offset, r.Offset+1); named {
+				part.leftOut++
+			} else {
+				part.missing = append(part.missing, auditRange{r.Offset, r.Offset, 1})
+			}
 			return nil
 		}
 		n := due[key]

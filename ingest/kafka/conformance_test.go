@@ -45,6 +45,7 @@ var conformance = []struct {
 	{"StageUnderChaosWithSnapshots", testStageUnderChaosWithSnapshots},
 	{"FeedLoadsOnce", testFeedLoadsOnce},
 	{"FeedDrains", testFeedDrains},
+	{"StageNamesHangingTransactions", testStageNamesHangingTransactions},
 	{"FeedRepeatsThePlan", testFeedRepeatsThePlan},
 	{"FeedFencesZombies", testFeedFencesZombies},
 	{"FeedKeepsWhatItDrains", testFeedKeepsWhatItDrains},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -159,6 +160,9 @@ func (ss *session) restore(ctx context.Context, tasks []*owned) error {
 	for _, n := range numbers {
 		entries[n] = new(int64)
 	}
+	waiting, read := context.WithCancel(ctx)
+	var naming sync.WaitGroup
+	naming.Go(func() { ss.nameOpenTransactions(waiting, changelog, numbers) })
 	err = readRanges(ctx, ss.conf, reading{topic: changelog, ranges: ranges, workers: workers(), each: func(p int32, r *kgo.Record) error {
 		*entries[p]++ // one goroutine a partition
 		if err := byNumber[p].task.Restore(string(r.Key), r.Value); err != nil {
@@ -166,6 +170,8 @@ func (ss *session) restore(ctx context.Context, tasks []*owned) error {
 		}
 		return nil
 	}})
+	read()
+	naming.Wait()
 	if err != nil {
 		return err
 	}

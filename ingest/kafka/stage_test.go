@@ -723,3 +723,37 @@ func (b bloated) Flush(now int64, up []bool) []event.Message {
 	}
 	return out
 }
+
+// A restore behind a transaction that nobody ends says which one it is, and goes on when it has ended.
+func testStageNamesHangingTransactions(t *testing.T, k server) {
+	cfg := k.config(t).Config
+	ensure(t, cfg, Topics{Partitions: 1, Groups: []string{groupOf(cfg)}})
+	produce(t, cfg, event.KindPlayer, 0, 100, 10)
+	sc := tallies(cfg)
+	sc.SessionTimeout = 2 * time.Second
+	m := startStage(t, cfg, sc)
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	m.stop(t)
+
+	other, err := cfg.newClient("other", kgo.TransactionalID(cfg.TopicPrefix+"other"), kgo.TransactionTimeout(time.Minute), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := other.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.ProduceSync(t.Context(), &kgo.Record{Topic: cfg.Changelog(groupOf(cfg)), Key: []byte("x")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	m = startStage(t, cfg, sc)
+	eventually(t, 30*time.Second, "the stage says what it waits for", func() bool {
+		err := m.stage.Ready()
+		return err != nil && strings.Contains(err.Error(), "a transaction of producer") && strings.Contains(err.Error(), "has not ended")
+	})
+	if err := other.EndTransaction(t.Context(), kgo.TryAbort); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 30*time.Second, "the restore goes on", func() bool { return m.stage.Ready() == nil })
+	m.stop(t)
+}

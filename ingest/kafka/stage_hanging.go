@@ -1,0 +1,46 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+// nameOpenTransactions says which transaction keeps a restore waiting, once that has taken longer than any transaction
+// of this group may: SessionTimeout, which TransactionTimeout is under.
+//
+// Brokers can lose track of a transaction, and then nobody ends it. Apache Kafka 4.3 does so when one times out while the only
+// replica of its partitions is starting: the coordinator finds no leader, takes the partitions for deleted, and
+// counts the transaction as ended without its markers. Which way to end it only a person can tell, with
+// Kafka's own tool; reading on would be a guess about what is committed.
+func (ss *session) nameOpenTransactions(ctx context.Context, topic string, partitions []int32) {
+	if wait(ctx, ss.cfg.SessionTimeout) != nil {
+		return
+	}
+	described, err := ss.adm.DescribeProducers(ctx, kadm.TopicsSet{topic: setOf(partitions)})
+	if err != nil {
+		if ctx.Err() == nil {
+			ss.log.Warn("the restore waits for a transaction to end, and the brokers do not say which", "topic", topic, "error", err)
+		}
+		return
+	}
+	described.EachProducer(func(p kadm.DescribedProducer) {
+		if p.CurrentTxnStartOffset < 0 || !slices.Contains(partitions, p.Partition) || ctx.Err() != nil {
+			return
+		}
+		ss.setWaiting(fmt.Sprintf("restoring: a transaction of producer %d on %s/%d, open since offset %d, has not ended", p.ProducerID, topic, p.Partition, p.CurrentTxnStartOffset))
+		ss.log.Error("the restore waits for a transaction that has not ended in its time; if the brokers have lost track of it, "+
+			"look at it with kafka-transactions.sh describe-producers, and end it with kafka-transactions.sh abort",
+			"topic", topic, "partition", p.Partition, "producer_id", p.ProducerID, "producer_epoch", p.ProducerEpoch, "start_offset", p.CurrentTxnStartOffset)
+	})
+}
+
+func setOf(partitions []int32) map[int32]struct{} {
+	set := make(map[int32]struct{}, len(partitions))
+	for _, p := range partitions {
+		set[p] = struct{}{}
+	}
+	return set
+}
