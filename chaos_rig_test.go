@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ type rig struct {
 	dir        string
 	broker     *apachekafka.Cluster
 	engine     *embedded.ClickHouse
-	kafkaWire  *proxy
+	kafkaWires []*proxy // one a broker
 	engineWire *proxy
 	steps      *stepHolder
 	disk       *smallDisk // the engine's; nil where none can be mounted
@@ -55,18 +56,21 @@ const (
 	rigPatience = time.Minute
 )
 
-func newRig(t *testing.T) *rig {
+// newRig starts the servers, with one broker or three.
+func newRig(t *testing.T, brokers int) *rig {
 	t.Helper()
 	needLibrary(t)
 	r := &rig{t: t, dir: t.TempDir(), instance: "rig", pprof: freeAddr(t), clients: map[world]*clickhouse.Client{}}
-	r.broker = apachekafkatest.Start(t)
+	r.broker = apachekafkatest.Start(t, func(cfg *apachekafka.Config) { cfg.Brokers = brokers })
 	r.disk = mountSmallDisk(t, filepath.Join(r.dir, "disk"), 1<<30)
 	r.engine = embeddedtest.ClickHouse(t, func(cfg *embedded.ClickHouseConfig) {
 		if r.disk != nil {
 			cfg.DataDir = filepath.Join(r.disk.dir, "clickhouse")
 		}
 	})
-	r.kafkaWire = newProxy(t, r.broker.Addrs()[0])
+	for _, addr := range r.broker.Addrs() {
+		r.kafkaWires = append(r.kafkaWires, newProxy(t, addr))
+	}
 	r.engineWire = newProxy(t, r.engine.Addr())
 	r.steps = newStepHolder(t)
 	return r
@@ -89,11 +93,12 @@ func (r *rig) flags(w world, brokers, engine string) []string {
 func (r *rig) start(w world) {
 	r.t.Helper()
 	r.generation++
-	flags := r.flags(w, r.broker.Addrs()[0], "http://"+r.engineWire.addr())
-	if r.patient {
-		flags = append(flags, "--process-transaction-timeout", "30s", "--session-timeout", "40s")
+	flags := r.flags(w, strings.Join(r.broker.Addrs(), ","), "http://"+r.engineWire.addr())
+	var wires []string
+	for i, addr := range r.broker.Addrs() {
+		wires = append(wires, addr, r.kafkaWires[i].addr())
 	}
-	r.process = droplift([]string{stepsSocket + "=" + r.steps.path, kafkaProxy + "=" + r.kafkaWire.addr()},
+	r.process = droplift([]string{stepsSocket + "=" + r.steps.path, kafkaProxies + "=" + strings.Join(wires, ",")},
 		append(append([]string{"up"}, flags...), "--instance", r.instance, "--pprof-addr", r.pprof)...)
 	if err := r.process.Start(); err != nil {
 		r.t.Fatal(err)
@@ -105,6 +110,18 @@ func (r *rig) start(w world) {
 			r.t.Logf("process %d said:\n%s", generation, p.stderr.String())
 		}
 	})
+}
+
+func (r *rig) cutKafka() {
+	for _, wire := range r.kafkaWires {
+		wire.cut()
+	}
+}
+
+func (r *rig) mendKafka() {
+	for _, wire := range r.kafkaWires {
+		wire.mend()
+	}
 }
 
 // kill ends the process at once.
@@ -154,7 +171,7 @@ func (r *rig) client(w world) *clickhouse.Client {
 // audit compares Kafka with ClickHouse as they are now, the views too if asked to. It asks again while a server that was broken comes back.
 func (r *rig) audit(w world, views bool) (report *auditReport) {
 	r.t.Helper()
-	cfg := parseConfig(r.t, r.flags(w, r.broker.Addrs()[0], r.engine.URL())...)
+	cfg := parseConfig(r.t, r.flags(w, strings.Join(r.broker.Addrs(), ","), r.engine.URL())...)
 	client := r.client(w)
 	eventually(r.t, rigPatience, func() (err error) {
 		report, err = audit(r.t.Context(), r.conf(w), client, auditConfig{SinkGroup: cfg.SinkGroup, ProcessGroup: cfg.ProcessGroup, NoViews: !views})
@@ -171,7 +188,7 @@ func (r *rig) prepare(w world) {
 		r.t.Fatal(err)
 	}
 	defer adm.Close()
-	cfg := parseConfig(r.t, r.flags(w, r.broker.Addrs()[0], r.engine.URL())...)
+	cfg := parseConfig(r.t, r.flags(w, strings.Join(r.broker.Addrs(), ","), r.engine.URL())...)
 	if _, err := adm.EnsureTopics(r.t.Context(), cfg.topics()); err != nil {
 		r.t.Fatal(err)
 	}
@@ -188,7 +205,7 @@ func (r *rig) watch(w world) *watch {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(adm.Close)
-	return &watch{cfg: parseConfig(r.t, r.flags(w, r.broker.Addrs()[0], r.engine.URL())...), kafka: r.conf(w), admin: adm}
+	return &watch{cfg: parseConfig(r.t, r.flags(w, strings.Join(r.broker.Addrs(), ","), r.engine.URL())...), kafka: r.conf(w), admin: adm}
 }
 
 // drain returns when everything in the log is processed and stored.
@@ -245,7 +262,7 @@ func (r *rig) playInPeace(w world, scenario simulate.Scenario, letters int) (tru
 	for range letters {
 		calm.spoil(r.t)
 	}
-	process := startDroplift(r.t, nil, append([]string{"up"}, r.flags(w, r.broker.Addrs()[0], r.engine.URL())...)...)
+	process := startDroplift(r.t, nil, append([]string{"up"}, r.flags(w, strings.Join(r.broker.Addrs(), ","), r.engine.URL())...)...)
 	r.drain(w)
 	process.Process.Signal(os.Interrupt)
 	if code := process.end(r.t); code != 0 {

@@ -17,7 +17,7 @@ import (
 // be what they were.
 func TestFaultsLeaveNothingBehind(t *testing.T) {
 	seed := pipelineSeed(t)
-	r := newRig(t)
+	r := newRig(t, 1)
 	w := world{"long-", "long"}
 	r.prepare(w)
 	traffic := r.traffic(w, simulate.Tiny(seed))

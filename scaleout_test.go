@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -15,7 +16,7 @@ import (
 // sinks, which join, leave and are killed (-9) all the while: the tables must be the same, and right.
 func TestScaleOut(t *testing.T) {
 	seed := pipelineSeed(t)
-	r := newRig(t)
+	r := newRig(t, 1)
 	scenario := simulate.Tiny(seed)
 	alone := world{"alone-", "alone"}
 	truth, total := r.playInPeace(alone, scenario, 0)
@@ -78,7 +79,7 @@ func (c *crew) join(place int) {
 	if place >= len(c.members)/2 {
 		role = "sink"
 	}
-	c.members[place] = startDroplift(c.t, nil, append([]string{role}, c.rig.flags(c.world, c.rig.broker.Addrs()[0], c.rig.engine.URL())...)...)
+	c.members[place] = startDroplift(c.t, nil, append([]string{role}, c.rig.flags(c.world, strings.Join(c.rig.broker.Addrs(), ","), c.rig.engine.URL())...)...)
 	c.joined++
 }
 

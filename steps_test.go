@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,13 +18,13 @@ import (
 // A process under test asks at every step of the loops whether it may go on, over a socket. The test
 // that owns the socket can so hold it at a chosen step and break something meanwhile.
 const (
-	stepsSocket = "DROPLIFT_TEST_STEPS"       // socket to ask
-	kafkaProxy  = "DROPLIFT_TEST_KAFKA_PROXY" // address that stands for every broker
+	stepsSocket  = "DROPLIFT_TEST_STEPS"         // socket to ask
+	kafkaProxies = "DROPLIFT_TEST_KAFKA_PROXIES" // a broker's address, its proxy's, the next broker's and so on, separated by commas
 )
 
 // adjustForTests puts the hooks that the environment asks for into a process under test.
 func adjustForTests(cfg *Config) {
-	socket, via := os.Getenv(stepsSocket), os.Getenv(kafkaProxy)
+	socket, via := os.Getenv(stepsSocket), strings.Split(os.Getenv(kafkaProxies), ",")
 	if socket == "" {
 		return
 	}
@@ -141,9 +142,13 @@ func (h *stepHolder) release() {
 	}
 }
 
-// dialVia connects to one address, whatever broker is asked for.
-func dialVia(address string) func(ctx context.Context, network, host string) (net.Conn, error) {
-	return func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, address)
+// dialVia connects to the proxy of the broker that is asked for.
+func dialVia(proxies []string) func(ctx context.Context, network, host string) (net.Conn, error) {
+	return func(ctx context.Context, network, host string) (net.Conn, error) {
+		i := slices.Index(proxies, host)
+		if i < 0 || i%2 == 1 {
+			return nil, fmt.Errorf("no proxy stands before %s: %q", host, proxies)
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, proxies[i+1])
 	}
 }

@@ -11,10 +11,10 @@ import (
 // nameOpenTransactions says which transaction keeps a restore waiting, once that has taken longer than any transaction
 // of this group may: SessionTimeout, which TransactionTimeout is under.
 //
-// Brokers can lose track of a transaction, and then nobody ends it. Apache Kafka 4.3 does so when one times out while the only
-// replica of its partitions is starting: the coordinator finds no leader, takes the partitions for deleted, and
-// counts the transaction as ended without its markers. Which way to end it only a person can tell, with
-// Kafka's own tool; reading on would be a guess about what is committed.
+// Brokers can lose track of a transaction, and then nobody ends it. Apache Kafka 4.3 does so when the only replica of its
+// partitions is killed while it is open or being ended: the broker that comes back finds no leader for them yet, takes them for deleted, and
+// counts the transaction as committed or aborted without having written its markers. Which of the two was meant
+// only a person can find out, and end it with Kafka's own tool; reading on would be a guess. Replicated partitions do not have this.
 func (ss *session) nameOpenTransactions(ctx context.Context, topic string, partitions []int32) {
 	if wait(ctx, ss.cfg.SessionTimeout) != nil {
 		return
