@@ -22,7 +22,7 @@ test: lint chdb kafka python ## Every test
 	go test -timeout 40m .
 
 chaos: chdb kafka ## 2,000 crash points instead of 200 (about an hour; CRASH_POINTS=n, DROPLIFT_TEST_SEED=n)
-	DROPLIFT_REQUIRE=kafka,clickhouse DROPLIFT_CRASH_POINTS=$(CRASH_POINTS) go test -v -timeout 6h -run '^TestCrashPoints$$' .
+	DROPLIFT_REQUIRE=kafka,clickhouse DROPLIFT_CRASH_POINTS=$(CRASH_POINTS) go test -v -timeout 6h -run '^Test(Broker)?CrashPoints$$' .
 
 bench: build chdb kafka ## Measure the bars; writes bench.json
 	go test -run '^$$' -bench '^BenchmarkBars$$' -benchtime 1x -timeout 60m .
