@@ -83,7 +83,7 @@ func TestStageTimeAddsUp(t *testing.T) {
 	t.Parallel()
 	_, cfg := newCluster(t)
 	ensure(t, cfg, Topics{Partitions: 2, Groups: []string{"tally"}})
-	sc := tallies(cfg)
+	sc := tallies()
 	sc.Group = "tally"
 	inTask, gate := make(chan struct{}, 1), make(chan struct{})
 	var once sync.Once
@@ -201,7 +201,7 @@ func TestFeedTimeAddsUp(t *testing.T) {
 		}
 		next <- struct{}{}
 	}
-	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, testLoaders, event.KindPlayer) })
 	eventually(t, 20*time.Second, "the worker is idle again", func() bool {
 		return before.compare(t, scrapeAccounts(t, ledger, "player"), 1)["idle"] > 0
 	})

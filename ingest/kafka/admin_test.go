@@ -100,7 +100,7 @@ func testEnsureTopics(t *testing.T, k server) {
 
 func testEnsureTopicsTogether(t *testing.T, k server) {
 	cfg := k.config(t).Config
-	ensureTogether(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensureTogether(t, cfg, Topics{Groups: []string{testGroup}})
 }
 
 // ensureTogether is processes that start at once: all find the topics, and can use them at once.

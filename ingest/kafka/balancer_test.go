@@ -175,10 +175,10 @@ func TestTasksOfMembersWithDifferentInputs(t *testing.T) {
 // A member that joins takes what it must from the others; nobody else restores anything.
 func testStageMovesOnlyWhatItMust(t *testing.T, k server) {
 	cfg := k.config(t).Config
-	ensure(t, cfg, Topics{Partitions: 6, Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Partitions: 6, Groups: []string{testGroup}})
 	const total, keys = 1200, 37
 	produce(t, cfg, event.KindPlayer, 0, total/2, keys)
-	sc := tallies(cfg)
+	sc := tallies()
 	sc.SessionTimeout = 20 * time.Second // nobody is thrown out here
 	var members []*member
 	for i := range 3 {
@@ -190,7 +190,7 @@ func testStageMovesOnlyWhatItMust(t *testing.T, k server) {
 		members = append(members, m)
 	}
 	produce(t, cfg, event.KindPlayer, total/2, total, keys)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	for i, want := range []float64{6, 3, 2} {
 		if got := metric(t, members[i].stage.metrics.restores); got != want {
 			t.Errorf("member %d restored %v tasks; want %v", i, got, want)
@@ -199,5 +199,5 @@ func testStageMovesOnlyWhatItMust(t *testing.T, k server) {
 	for _, m := range members {
 		m.stop(t)
 	}
-	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
+	checkExactlyOnce(t, cfg, testGroup, total, keys)
 }

@@ -50,7 +50,7 @@ func benchCluster(b *testing.B) Config {
 	}
 	b.Cleanup(c.Close)
 	cfg := Config{Brokers: c.ListenAddrs(), Compression: "none"}
-	ensure(b, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(b, cfg, Topics{Groups: []string{testGroup}})
 	return cfg
 }
 
@@ -88,7 +88,7 @@ func BenchmarkStage(b *testing.B) {
 	cfg := benchCluster(b)
 	fill(b, cfg, b.N)
 	var done atomic.Int64
-	s, err := NewStage(cfg, StageConfig{Group: groupOf(cfg), Inputs: []event.Kind{event.KindPlayer, event.KindLatency, event.KindCheckout},
+	s, err := NewStage(cfg, StageConfig{Group: testGroup, Inputs: []event.Kind{event.KindPlayer, event.KindLatency, event.KindCheckout},
 		NewTask: func(int32) Task { return &sampler{done: &done} }})
 	if err != nil {
 		b.Fatal(err)
@@ -134,7 +134,7 @@ func BenchmarkFeed(b *testing.B) {
 	cfg := benchCluster(b)
 	fill(b, cfg, b.N)
 	var done atomic.Int64
-	f, err := NewFeed(cfg, FeedConfig{Group: loadersOf(cfg), Kinds: []event.Kind{event.KindPlayer},
+	f, err := NewFeed(cfg, FeedConfig{Group: testLoaders, Kinds: []event.Kind{event.KindPlayer},
 		NewLoader: func(event.Kind, int32) (Loader, error) { return &sink{done: &done}, nil }})
 	if err != nil {
 		b.Fatal(err)
@@ -162,7 +162,7 @@ func BenchmarkRestore(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	p.topics[event.KindPlayer] = cfg.Changelog(groupOf(cfg)) // keys and values of the right size in the right topic
+	p.topics[event.KindPlayer] = cfg.Changelog(testGroup) // keys and values of the right size in the right topic
 	for i := range b.N {
 		if err := p.Produce(b.Context(), event.Message{Kind: event.KindPlayer, Key: fmt.Appendf(nil, "player-%08d", i), Value: benchValue}); err != nil {
 			b.Fatal(err)
@@ -177,7 +177,7 @@ func BenchmarkRestore(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer adm.Close()
-	st, err := NewStage(cfg, StageConfig{Group: groupOf(cfg), Inputs: []event.Kind{event.KindPlayer}, NewTask: func(int32) Task { return nil }})
+	st, err := NewStage(cfg, StageConfig{Group: testGroup, Inputs: []event.Kind{event.KindPlayer}, NewTask: func(int32) Task { return nil }})
 	if err != nil {
 		b.Fatal(err)
 	}

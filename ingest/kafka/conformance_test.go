@@ -215,6 +215,8 @@ func (cfg Config) compactApache(t testing.TB, topic string) {
 	})
 }
 
-// groupOf names a test's group of stages, loadersOf that of feeds; the prefix keeps the tests apart.
-func groupOf(Config) string   { return "count" }
-func loadersOf(Config) string { return "load" }
+// The groups of the tests' stages and feeds; the prefix keeps the tests apart.
+const (
+	testGroup   = "count"
+	testLoaders = "load"
+)

@@ -258,7 +258,7 @@ func (c *crate) Close() {}
 
 func shelves(cfg Config, w *warehouse, limit int) FeedConfig {
 	return FeedConfig{
-		Group: loadersOf(cfg),
+		Group: testLoaders,
 		Kinds: []event.Kind{event.KindPlayer, event.KindCheckout},
 		NewLoader: func(k event.Kind, p int32) (Loader, error) {
 			return &shelf{w: w, tp: topicPartition{cfg.Topic(k), p}, limit: limit}, nil
@@ -321,7 +321,7 @@ func testFeedLoadsOnce(t *testing.T, k server) {
 	m := startFeed(t, cfg, fc)
 	produce(t, cfg, event.KindCheckout, 0, 500, 37)
 	eventually(t, 20*time.Second, "everything released", func() bool {
-		return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer, event.KindCheckout)
+		return groupDone(t, cfg, testLoaders, event.KindPlayer, event.KindCheckout)
 	})
 	if err := m.feed.Ready(); err != nil {
 		t.Error("not ready:", err)
@@ -335,7 +335,7 @@ func testFeedLoadsOnce(t *testing.T, k server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, byBrokers := balanced[cfg.GroupID(loadersOf(cfg))]; byBrokers != (cfg.GroupProtocol == GroupConsumer) {
+	if _, byBrokers := balanced[cfg.GroupID(testLoaders)]; byBrokers != (cfg.GroupProtocol == GroupConsumer) {
 		t.Errorf("the group is balanced by the brokers: %v", byBrokers)
 	}
 	if err := m.stop(t); err != nil {
@@ -370,7 +370,7 @@ func testFeedDrains(t *testing.T, k server) {
 		t.Error(err)
 	}
 	w.check(t, cfg, event.KindPlayer)
-	if !groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) {
+	if !groupDone(t, cfg, testLoaders, event.KindPlayer) {
 		t.Error("what was written is not released")
 	}
 }
@@ -421,7 +421,7 @@ func testFeedRepeatsThePlan(t *testing.T, k server) {
 				t.Fatal(err)
 			}
 			defer adm.Close()
-			lags, err := adm.Lag(t.Context(), loadersOf(cfg))
+			lags, err := adm.Lag(t.Context(), testLoaders)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -430,7 +430,7 @@ func testFeedRepeatsThePlan(t *testing.T, k server) {
 				t.Fatalf("the journal says %+v", lags)
 			}
 			next := startFeed(t, cfg, shelves(cfg, w, 7))
-			eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
+			eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, testLoaders, event.KindPlayer) })
 			if err := next.stop(t); err != nil {
 				t.Error(err)
 			}
@@ -471,7 +471,7 @@ func testFeedRepeatsEveryPlannedBatch(t *testing.T, k server) {
 		t.Fatal(err)
 	}
 	defer adm.Close()
-	lags, err := adm.Lag(t.Context(), loadersOf(cfg))
+	lags, err := adm.Lag(t.Context(), testLoaders)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -482,7 +482,7 @@ func testFeedRepeatsEveryPlannedBatch(t *testing.T, k server) {
 	next := shelves(cfg, w, 7)
 	next.InFlight = 2
 	heir := startFeed(t, cfg, next)
-	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, testLoaders, event.KindPlayer) })
 	if err := heir.stop(t); err != nil {
 		t.Error(err)
 	}
@@ -533,7 +533,7 @@ func testFeedDeadLettersPoison(t *testing.T, k server) {
 				}
 				m = startFeed(t, cfg, fc)
 			}
-			eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
+			eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, testLoaders, event.KindPlayer) })
 			if err := m.stop(t); err != nil {
 				t.Error(err)
 			}
@@ -557,7 +557,7 @@ func TestFeedDeadLettersOnceWhenTheBrokerIsVague(t *testing.T) {
 				c.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: vague, Count: 1})
 			}
 			m := startFeed(t, cfg, shelves(cfg, w, 30))
-			eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
+			eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, testLoaders, event.KindPlayer) })
 			if err := m.stop(t); err != nil {
 				t.Error(err)
 			}
@@ -596,7 +596,7 @@ func testFeedDeadLettersUndecodable(t *testing.T, k server) {
 		return &picky{shelf: &shelf{w: w, tp: topicPartition{cfg.Topic(k), p}, limit: 5}}, nil
 	}
 	m := startFeed(t, cfg, fc)
-	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer, event.KindFeatures) })
+	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, testLoaders, event.KindPlayer, event.KindFeatures) })
 	if err := m.stop(t); err != nil {
 		t.Error(err)
 	}
@@ -667,14 +667,14 @@ func TestFeedBackPressure(t *testing.T) {
 	})
 	_, before := m.feed.cl.GroupMetadata()
 	produce(t, cfg, event.KindCheckout, 0, 500, 10)
-	eventually(t, 20*time.Second, "the other partition goes on", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindCheckout) })
+	eventually(t, 20*time.Second, "the other partition goes on", func() bool { return groupDone(t, cfg, testLoaders, event.KindCheckout) })
 	began := time.Now()
 	eventually(t, 20*time.Second, "two session timeouts have passed", func() bool { return time.Since(began) > 2*fc.SessionTimeout })
 	if _, after := m.feed.cl.GroupMetadata(); after != before {
 		t.Errorf("the member fell out of its group: generation %d, was %d", after, before)
 	}
 	close(gate)
-	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, testLoaders, event.KindPlayer) })
 	if err := m.stop(t); err != nil {
 		t.Error(err)
 	}
@@ -704,15 +704,15 @@ func testFeedFencesZombies(t *testing.T, k server) {
 	<-inWrite
 	zombie.net.cut()
 	heir := startFeed(t, cfg, shelves(cfg, w, 30))
-	eventually(t, 30*time.Second, "the heir has done everything", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
+	eventually(t, 30*time.Second, "the heir has done everything", func() bool { return groupDone(t, cfg, testLoaders, event.KindPlayer) })
 	zombie.net.heal()
 	close(gate)
 	eventually(t, 30*time.Second, "the zombie is back", func() bool { return zombie.feed.Ready() == nil && heir.feed.Ready() == nil })
-	if !groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) {
+	if !groupDone(t, cfg, testLoaders, event.KindPlayer) {
 		t.Error("offsets went back")
 	}
 	produce(t, cfg, event.KindPlayer, 200, 300, 10)
-	eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
+	eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, testLoaders, event.KindPlayer) })
 	_ = zombie.stop(t)
 	_ = heir.stop(t)
 	w.check(t, cfg, event.KindPlayer)
@@ -764,7 +764,7 @@ func testFeedKeepsWhatItDrains(t *testing.T, k server) {
 	if err := leaver.stop(t); err != nil {
 		t.Error(err)
 	}
-	eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
+	eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, testLoaders, event.KindPlayer) })
 	for _, h := range heirs {
 		if err := h.stop(t); err != nil {
 			t.Error(err)
@@ -790,7 +790,7 @@ func TestFeedCommitCarriesGeneration(t *testing.T) {
 	h := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.RebalanceInProgress, Count: 3})
 	produce(t, cfg, event.KindPlayer, 0, 100, 10)
 	m := startFeed(t, cfg, shelves(cfg, w, 10))
-	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, testLoaders, event.KindPlayer) })
 	if err := m.stop(t); err != nil {
 		t.Error(err)
 	}
@@ -829,7 +829,7 @@ func testFeedTransactionalTopic(t *testing.T, k server) {
 	}
 	w := newWarehouse()
 	m := startFeed(t, cfg, shelves(cfg, w, 7))
-	eventually(t, 20*time.Second, "lag is zero", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "lag is zero", func() bool { return groupDone(t, cfg, testLoaders, event.KindPlayer) })
 	if err := m.stop(t); err != nil {
 		t.Error(err)
 	}
@@ -908,7 +908,7 @@ func testFeedUnderChaos(t *testing.T, k server) {
 	}
 	last := startFeed(t, cfg, fc(r.Uint64()))
 	eventually(t, 60*time.Second, "everything released", func() bool {
-		return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer, event.KindCheckout)
+		return groupDone(t, cfg, testLoaders, event.KindPlayer, event.KindCheckout)
 	})
 	if err := last.stop(t); err != nil {
 		t.Error(err)

@@ -70,10 +70,10 @@ func deleteMember(t testing.TB, cfg Config, group, name string) {
 // only who restarts restores.
 func testStageRestartsInPlace(t *testing.T, k server) {
 	cfg := k.config(t).Config
-	ensure(t, cfg, Topics{Partitions: 6, Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Partitions: 6, Groups: []string{testGroup}})
 	const total, keys = 1200, 37
 	start := func(name string) *member {
-		sc := tallies(cfg)
+		sc := tallies()
 		sc.Instance, sc.Static = name, true
 		sc.SessionTimeout = 30 * time.Second // a restart takes less
 		sc.Registerer = prometheus.NewRegistry()
@@ -87,7 +87,7 @@ func testStageRestartsInPlace(t *testing.T, k server) {
 			return m.Ready() == nil && metric(t, m.metrics.ownedTasks) == float64(6/(i+1))
 		})
 	}
-	before := assignments(t, cfg, groupOf(cfg))
+	before := assignments(t, cfg, testGroup)
 	for i, name := range staticMembers {
 		restored := map[string]float64{}
 		for other, m := range members {
@@ -98,8 +98,8 @@ func testStageRestartsInPlace(t *testing.T, k server) {
 		members[name] = start(name)
 		restored[name] = 2
 		eventually(t, 30*time.Second, "the member is back", func() bool { return members[name].stage.Ready() == nil })
-		eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
-		if after := assignments(t, cfg, groupOf(cfg)); !maps.EqualFunc(after, before, slices.Equal) {
+		eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
+		if after := assignments(t, cfg, testGroup); !maps.EqualFunc(after, before, slices.Equal) {
 			t.Errorf("after the restart of %s the group has %v; had %v", name, after, before)
 		}
 		for other, m := range members {
@@ -111,7 +111,7 @@ func testStageRestartsInPlace(t *testing.T, k server) {
 	// Without a restart the others get its partitions, at the latest at the session timeout.
 	gone := staticMembers[0]
 	members[gone].stop(t)
-	deleteMember(t, cfg, groupOf(cfg), gone)
+	deleteMember(t, cfg, testGroup, gone)
 	for _, name := range staticMembers[1:] {
 		eventually(t, 30*time.Second, "the others have taken over", func() bool {
 			m := members[name].stage
@@ -119,18 +119,18 @@ func testStageRestartsInPlace(t *testing.T, k server) {
 		})
 		members[name].stop(t)
 	}
-	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
+	checkExactlyOnce(t, cfg, testGroup, total, keys)
 }
 
 // A second process under a name that is taken makes the first one end, with an error that names the fix.
 func testStageOfOneNameAtATime(t *testing.T, k server) {
 	cfg := k.config(t).Config
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
-	sc := tallies(cfg)
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+	sc := tallies()
 	sc.Instance, sc.Static = "edge", true
 	produce(t, cfg, event.KindPlayer, 0, 100, 10)
 	first := startStage(t, cfg, sc)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	second := startStage(t, cfg, sc)
 	select {
 	case err := <-first.done:
@@ -142,9 +142,9 @@ func testStageOfOneNameAtATime(t *testing.T, k server) {
 		t.Fatal("both go on")
 	}
 	produce(t, cfg, event.KindPlayer, 100, 200, 10)
-	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	second.stop(t)
-	checkExactlyOnce(t, cfg, groupOf(cfg), 200, 10)
+	checkExactlyOnce(t, cfg, testGroup, 200, 10)
 }
 
 func testFeedRestartsInPlace(t *testing.T, k server) {
@@ -176,7 +176,7 @@ func testFeedRestartsInPlace(t *testing.T, k server) {
 	}
 	// Three partitions of two kinds for three members.
 	balanced := func() bool {
-		has := assignments(t, cfg, loadersOf(cfg))
+		has := assignments(t, cfg, testLoaders)
 		for _, name := range staticMembers {
 			if len(has[name]) != 2 || members[name].feed.Ready() != nil {
 				return false
@@ -186,8 +186,8 @@ func testFeedRestartsInPlace(t *testing.T, k server) {
 	}
 	eventually(t, 30*time.Second, "everybody has a share", balanced)
 	produce(t, cfg, event.KindPlayer, 0, 100, 37)
-	eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
-	before := assignments(t, cfg, loadersOf(cfg))
+	eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, testLoaders, event.KindPlayer) })
+	before := assignments(t, cfg, testLoaders)
 	for i, name := range staticMembers {
 		begun := map[string]int64{}
 		for other, m := range members {
@@ -199,9 +199,9 @@ func testFeedRestartsInPlace(t *testing.T, k server) {
 		produce(t, cfg, event.KindCheckout, i*total/3, (i+1)*total/3, 37)
 		members[name] = start(name)
 		begun[name] = 2
-		eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindCheckout) })
+		eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, testLoaders, event.KindCheckout) })
 		eventually(t, 30*time.Second, "the member is back", func() bool { return members[name].begun.Load() == 2 })
-		if after := assignments(t, cfg, loadersOf(cfg)); !maps.EqualFunc(after, before, slices.Equal) {
+		if after := assignments(t, cfg, testLoaders); !maps.EqualFunc(after, before, slices.Equal) {
 			t.Errorf("after the restart of %s the group has %v; had %v", name, after, before)
 		}
 		for other, m := range members {
@@ -229,7 +229,7 @@ func testFeedOfOneNameAtATime(t *testing.T, k server) {
 	fc.Instance = "edge"
 	produce(t, cfg, event.KindPlayer, 0, 100, 10)
 	first := startFeed(t, cfg, fc)
-	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything released", func() bool { return groupDone(t, cfg, testLoaders, event.KindPlayer) })
 	second := startFeed(t, cfg, fc)
 	select {
 	case err := <-first.done:
@@ -241,7 +241,7 @@ func testFeedOfOneNameAtATime(t *testing.T, k server) {
 		t.Fatal("both go on")
 	}
 	produce(t, cfg, event.KindPlayer, 100, 200, 10)
-	eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, loadersOf(cfg), event.KindPlayer) })
+	eventually(t, 30*time.Second, "everything released", func() bool { return groupDone(t, cfg, testLoaders, event.KindPlayer) })
 	if err := second.stop(t); err != nil {
 		t.Error(err)
 	}
@@ -251,7 +251,7 @@ func testFeedOfOneNameAtATime(t *testing.T, k server) {
 func TestStaticMembersHaveNames(t *testing.T) {
 	cfg := Config{Brokers: []string{"localhost:1"}}
 	for name, good := range map[string]bool{"edge-1": true, "a_b.c": true, "": false, ".": false, "..": false, "a b": false, "ä": false, strings.Repeat("x", 250): false} {
-		sc := tallies(cfg)
+		sc := tallies()
 		sc.Instance, sc.Static = name, true
 		if err := sc.Validate(); (err == nil) != good {
 			t.Errorf("stage %q: %v", name, err)

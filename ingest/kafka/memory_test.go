@@ -75,10 +75,10 @@ func atLimit(t *testing.T, cfg Config, percent *atomic.Int64, sc StageConfig) *m
 func TestStageStopsAtTheMemoryLimit(t *testing.T) {
 	t.Parallel()
 	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	const total, keys = 3000, 17
 	var percent, processed, idle atomic.Int64
-	sc := tallies(cfg)
+	sc := tallies()
 	sc.NewTask = func(int32) Task {
 		task := newTally()
 		task.processed = &processed
@@ -88,7 +88,7 @@ func TestStageStopsAtTheMemoryLimit(t *testing.T) {
 	m := atLimit(t, cfg, &percent, sc)
 	guard := m.stage.cfg.Memory
 	produce(t, cfg, event.KindPlayer, 0, total/3, keys)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 
 	percent.Store(95)
 	eventually(t, 20*time.Second, "it says that it has stopped", func() bool {
@@ -118,28 +118,28 @@ func TestStageStopsAtTheMemoryLimit(t *testing.T) {
 
 	percent.Store(50)
 	produce(t, cfg, event.KindPlayer, 2*total/3, total, keys)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	if err := m.stage.Ready(); err != nil {
 		t.Error(err)
 	}
 	m.stop(t)
-	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
+	checkExactlyOnce(t, cfg, testGroup, total, keys)
 }
 
 // An instance at its limit hands partitions to a new one, and can be stopped.
 func TestStageAtTheMemoryLimitMoves(t *testing.T) {
 	t.Parallel()
 	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	const total, keys = 2000, 101
 	var full, roomy atomic.Int64
-	a := atLimit(t, cfg, &full, tallies(cfg))
+	a := atLimit(t, cfg, &full, tallies())
 	produce(t, cfg, event.KindPlayer, 0, total/2, keys)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	full.Store(99)
 	eventually(t, 20*time.Second, "it has stopped", func() bool { return a.stage.Ready() != nil })
 	produce(t, cfg, event.KindPlayer, total/2, total, keys)
-	b := atLimit(t, cfg, &roomy, tallies(cfg))
+	b := atLimit(t, cfg, &roomy, tallies())
 	eventually(t, 20*time.Second, "the new instance has done its part", func() bool {
 		return b.stage.Ready() == nil && metric(t, b.stage.metrics.in.WithLabelValues("player", "accepted")) > 0
 	})
@@ -147,21 +147,21 @@ func TestStageAtTheMemoryLimitMoves(t *testing.T) {
 		t.Error("the full instance goes on")
 	}
 	a.stop(t)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	b.stop(t)
-	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
+	checkExactlyOnce(t, cfg, testGroup, total, keys)
 }
 
 // Between 80 and 90 % transactions are smaller.
 func TestStageSlowsDownNearTheMemoryLimit(t *testing.T) {
 	t.Parallel()
 	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Partitions: 1, Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Partitions: 1, Groups: []string{testGroup}})
 	const total, keys, most = 1000, 17, 80
 	produce(t, cfg, event.KindPlayer, 0, total, keys)
 	var percent, inTransaction, largest atomic.Int64
 	percent.Store(82)
-	sc := tallies(cfg)
+	sc := tallies()
 	sc.MaxRecords, sc.CommitInterval = most, time.Second
 	sc.NewTask = func(int32) Task {
 		task := newTally()
@@ -169,7 +169,7 @@ func TestStageSlowsDownNearTheMemoryLimit(t *testing.T) {
 		return &flushed{task, func() { inTransaction.Store(0) }}
 	}
 	m := atLimit(t, cfg, &percent, sc)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	if n := largest.Load(); n != most/slowedShare {
 		t.Errorf("transactions of up to %d records, want %d", n, most/slowedShare)
 	}
@@ -177,18 +177,18 @@ func TestStageSlowsDownNearTheMemoryLimit(t *testing.T) {
 		t.Error("slow is not ready:", err)
 	}
 	m.stop(t)
-	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
+	checkExactlyOnce(t, cfg, testGroup, total, keys)
 }
 
 // A copy of a task takes memory for a while, so there is none while that is short.
 func TestStageMakesNoSnapshotsNearTheMemoryLimit(t *testing.T) {
 	t.Parallel()
 	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	dir := t.TempDir()
 	var percent, idle atomic.Int64
 	percent.Store(82)
-	sc := snapshotting(tallies(cfg), dir)
+	sc := snapshotting(tallies(), dir)
 	sc.NewTask = func(int32) Task {
 		task := newTally()
 		task.idle = func(*tally) []event.Message { idle.Add(1); return nil }
@@ -196,7 +196,7 @@ func TestStageMakesNoSnapshotsNearTheMemoryLimit(t *testing.T) {
 	}
 	m := atLimit(t, cfg, &percent, sc)
 	produce(t, cfg, event.KindPlayer, 0, 500, 17)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	until := idle.Load() + 12
 	eventually(t, 20*time.Second, "idle flushes", func() bool { return idle.Load() >= until })
 	if found := newestSnapshots(t, dir); len(found) > 0 {

@@ -20,7 +20,7 @@ func TestBrokerThatDiesLosesNothing(t *testing.T) {
 	t.Parallel()
 	servers := apachekafkatest.Start(t, func(c *apachekafka.Config) { c.Brokers = 3 })
 	cfg := Config{Brokers: servers.Addrs(), Logger: testLogger(t)}
-	ensureTogether(t, cfg, Topics{Replication: 3, Groups: []string{groupOf(cfg)}})
+	ensureTogether(t, cfg, Topics{Replication: 3, Groups: []string{testGroup}})
 	adm, err := NewAdmin(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +43,7 @@ func TestBrokerThatDiesLosesNothing(t *testing.T) {
 		return len(topics) > 0
 	}
 
-	sc := tallies(cfg)
+	sc := tallies()
 	sc.SessionTimeout, sc.TransactionTimeout = 10*time.Second, 5*time.Second
 	stages := []*member{startStage(t, cfg, sc), startStage(t, cfg, sc)}
 	w := newWarehouse()
@@ -78,7 +78,7 @@ func TestBrokerThatDiesLosesNothing(t *testing.T) {
 	}
 	eventually(t, time.Minute, "everything is replicated", replicated)
 	more("work before a broker is killed")
-	coordinator := adm.adm.FindGroupCoordinators(t.Context(), cfg.GroupID(groupOf(cfg)))[cfg.GroupID(groupOf(cfg))]
+	coordinator := adm.adm.FindGroupCoordinators(t.Context(), cfg.GroupID(testGroup))[cfg.GroupID(testGroup)]
 	if coordinator.Err != nil {
 		t.Fatal(coordinator.Err)
 	}
@@ -93,7 +93,7 @@ func TestBrokerThatDiesLosesNothing(t *testing.T) {
 	close(killed)
 	producing.Wait()
 	eventually(t, time.Minute, "everything committed and released", func() bool {
-		return groupDone(t, cfg, groupOf(cfg), event.KindPlayer, event.KindCheckout) && groupDone(t, cfg, loadersOf(cfg), event.KindPlayer, event.KindCheckout)
+		return groupDone(t, cfg, testGroup, event.KindPlayer, event.KindCheckout) && groupDone(t, cfg, testLoaders, event.KindPlayer, event.KindCheckout)
 	})
 	for _, m := range stages {
 		m.stop(t)
@@ -103,7 +103,7 @@ func TestBrokerThatDiesLosesNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	checkExactlyOnce(t, cfg, groupOf(cfg), int(total.Load()), keys)
+	checkExactlyOnce(t, cfg, testGroup, int(total.Load()), keys)
 	w.check(t, cfg, event.KindPlayer, event.KindCheckout)
 	t.Logf("%d records, %d batches repeated", total.Load(), w.repeats)
 }

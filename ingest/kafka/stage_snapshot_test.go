@@ -53,7 +53,7 @@ func newestSnapshots(t testing.TB, dir string) map[int32]*snapshot.File {
 func awaitSnapshots(t testing.TB, cfg Config, dir string) {
 	t.Helper()
 	last := map[int32]int64{}
-	for p, rs := range contents(t, cfg, cfg.Changelog(groupOf(cfg))) {
+	for p, rs := range contents(t, cfg, cfg.Changelog(testGroup)) {
 		last[p] = rs[len(rs)-1].Offset
 	}
 	eventually(t, 20*time.Second, "snapshots hold everything", func() bool {
@@ -86,14 +86,14 @@ func refusals(t testing.TB, m *member) map[snapshot.Cause]float64 {
 func testStageRestoresFromSnapshots(t *testing.T, k server) {
 	c := k.config(t)
 	cfg := c.Config
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	dir := t.TempDir()
-	sc := snapshotting(tallies(cfg), dir)
+	sc := snapshotting(tallies(), dir)
 	const keys = 37
 	for run := range 3 {
 		produce(t, cfg, event.KindPlayer, run*500, (run+1)*500, keys)
 		m := startStage(t, cfg, sc)
-		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 		awaitSnapshots(t, cfg, dir)
 		m.stop(t)
 		if run > 0 {
@@ -108,7 +108,7 @@ func testStageRestoresFromSnapshots(t *testing.T, k server) {
 			t.Errorf("run %d: refused %v", run, got)
 		}
 		if run == 1 { // the first run may have written every key once only
-			c.compact(t, cfg.Changelog(groupOf(cfg)))
+			c.compact(t, cfg.Changelog(testGroup))
 		}
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*", "*", "*"))
@@ -120,34 +120,34 @@ func testStageRestoresFromSnapshots(t *testing.T, k server) {
 	sc.Snapshots.Interval = time.Hour
 	produce(t, cfg, event.KindPlayer, 1500, 1600, keys)
 	m := startStage(t, cfg, sc)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	m.stop(t)
 	produce(t, cfg, event.KindPlayer, 1600, 1700, keys)
 	m = startStage(t, cfg, sc)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	m.stop(t)
 	if from, tail := restoredFrom(t, m, fromSnapshot), restoredFrom(t, m, fromChangelog); from != keys || tail == 0 {
 		t.Errorf("%v entries came from snapshots, %v from the change-log", from, tail)
 	}
-	checkState(t, cfg, groupOf(cfg), 1700, keys)
+	checkState(t, cfg, testGroup, 1700, keys)
 }
 
 // Nothing changes in an idle stage, so nothing is written.
 func TestStageWritesNoSnapshotTwice(t *testing.T) {
 	t.Parallel()
 	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Partitions: 1, Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Partitions: 1, Groups: []string{testGroup}})
 	produce(t, cfg, event.KindPlayer, 0, 100, 10)
 	dir := t.TempDir()
 	var flushes atomic.Int64
-	sc := snapshotting(tallies(cfg), dir)
+	sc := snapshotting(tallies(), dir)
 	sc.NewTask = func(int32) Task {
 		task := newTally()
 		task.idle = func(*tally) []event.Message { flushes.Add(1); return nil }
 		return task
 	}
 	m := startStage(t, cfg, sc)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	awaitSnapshots(t, cfg, dir)
 	eventually(t, 20*time.Second, "the last one is counted", func() bool { return !m.stage.writer.busy() })
 	written, until := metric(t, m.stage.metrics.snapshots), flushes.Load()+5
@@ -169,13 +169,13 @@ func TestStageWritesNoSnapshotTwice(t *testing.T) {
 func TestStageMovesWithSnapshots(t *testing.T) {
 	t.Parallel()
 	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	dir := t.TempDir()
-	sc := snapshotting(tallies(cfg), dir)
+	sc := snapshotting(tallies(), dir)
 	const total, keys = 2000, 101
 	produce(t, cfg, event.KindPlayer, 0, total/2, keys)
 	a := startStage(t, cfg, sc)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	awaitSnapshots(t, cfg, dir)
 	b := startStage(t, cfg, sc)
 	eventually(t, 20*time.Second, "second member ready", func() bool { return b.stage.Ready() == nil })
@@ -184,15 +184,15 @@ func TestStageMovesWithSnapshots(t *testing.T) {
 	}
 	a.stop(t)
 	produce(t, cfg, event.KindPlayer, total/2, total, keys)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	b.stop(t)
-	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
+	checkExactlyOnce(t, cfg, testGroup, total, keys)
 }
 
 func testStageUnderChaosWithSnapshots(t *testing.T, k server) {
 	dir := t.TempDir()
 	c := k.config(t)
-	chaos(t, c, snapshotting(tallies(c.Config), dir))
+	chaos(t, c, snapshotting(tallies(), dir))
 	if len(newestSnapshots(t, dir)) == 0 {
 		t.Error("no snapshot was written")
 	}
@@ -202,7 +202,7 @@ func testStageUnderChaosWithSnapshots(t *testing.T, k server) {
 func TestStageDoesNotWaitForTheDisk(t *testing.T) {
 	t.Parallel()
 	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	hang := make(chan struct{})
 	var hung atomic.Int64
 	cfg.OnStep = func(s Step) {
@@ -211,37 +211,37 @@ func TestStageDoesNotWaitForTheDisk(t *testing.T) {
 			<-hang
 		}
 	}
-	m := startStage(t, cfg, snapshotting(tallies(cfg), t.TempDir()))
+	m := startStage(t, cfg, snapshotting(tallies(), t.TempDir()))
 	produce(t, cfg, event.KindPlayer, 0, 500, 17)
 	eventually(t, 20*time.Second, "the disk hangs", func() bool { return hung.Load() == 1 })
 	for i := 500; i < 1000; i += 100 {
 		produce(t, cfg, event.KindPlayer, i, i+100, 17)
-		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	}
 	if n := hung.Load(); n != 1 {
 		t.Errorf("%d snapshots at once", n)
 	}
 	close(hang)
 	m.stop(t)
-	checkExactlyOnce(t, cfg, groupOf(cfg), 1000, 17)
+	checkExactlyOnce(t, cfg, testGroup, 1000, 17)
 }
 
 func TestStageGoesOnWithoutADirectory(t *testing.T) {
 	t.Parallel()
 	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for run := range 2 {
-		m := startStage(t, cfg, snapshotting(tallies(cfg), file))
+		m := startStage(t, cfg, snapshotting(tallies(), file))
 		produce(t, cfg, event.KindPlayer, run*500, (run+1)*500, 17)
-		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 		eventually(t, 20*time.Second, "the failure is counted", func() bool { return metric(t, m.stage.metrics.snapshotFailures) > 0 })
 		m.stop(t)
 	}
-	checkExactlyOnce(t, cfg, groupOf(cfg), 1000, 17)
+	checkExactlyOnce(t, cfg, testGroup, 1000, 17)
 }
 
 // A snapshot that cannot be used is as good as none: the state comes from the change-log.
@@ -316,12 +316,12 @@ func TestStageRefusesSnapshots(t *testing.T) {
 		t.Run(string(c.cause), func(t *testing.T) {
 			t.Parallel()
 			_, cfg := newCluster(t)
-			ensure(t, cfg, Topics{Partitions: 1, Groups: []string{groupOf(cfg)}})
+			ensure(t, cfg, Topics{Partitions: 1, Groups: []string{testGroup}})
 			dir := t.TempDir()
-			sc := snapshotting(tallies(cfg), dir)
+			sc := snapshotting(tallies(), dir)
 			produce(t, cfg, event.KindPlayer, 0, 500, 17)
 			m := startStage(t, cfg, sc)
-			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 			awaitSnapshots(t, cfg, dir)
 			m.stop(t)
 			f := newestSnapshots(t, dir)[0]
@@ -342,7 +342,7 @@ func TestStageRefusesSnapshots(t *testing.T) {
 			sc.Clock = c.clock
 			sc.Snapshots.Interval = time.Hour
 			m = startStage(t, cfg, sc)
-			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 			m.stop(t)
 			if got, want := refusals(t, m), map[snapshot.Cause]float64{c.cause: 1}; !maps.Equal(got, want) {
 				t.Errorf("refused %v, want %v", got, want)
@@ -354,7 +354,7 @@ func TestStageRefusesSnapshots(t *testing.T) {
 			if err != nil || (len(left) == 0) != c.gone {
 				t.Errorf("left are %v, %v", left, err)
 			}
-			checkExactlyOnce(t, cfg, groupOf(cfg), 600, 17)
+			checkExactlyOnce(t, cfg, testGroup, 600, 17)
 		})
 	}
 }
@@ -363,14 +363,14 @@ func TestStageRefusesSnapshots(t *testing.T) {
 func TestStageStopsAtASnapshotItCannotRead(t *testing.T) {
 	t.Parallel()
 	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	dir := t.TempDir()
 	produce(t, cfg, event.KindPlayer, 0, 100, 10)
-	m := startStage(t, cfg, snapshotting(tallies(cfg), dir))
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	m := startStage(t, cfg, snapshotting(tallies(), dir))
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	awaitSnapshots(t, cfg, dir)
 	m.stop(t)
-	sc := snapshotting(tallies(cfg), dir)
+	sc := snapshotting(tallies(), dir)
 	sc.NewTask = func(int32) Task { return unreadable{newTally()} }
 	s, err := NewStage(cfg, sc)
 	if err != nil {
@@ -386,10 +386,10 @@ func TestStageStopsAtASnapshotItCannotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer adm.Close()
-	if _, err := adm.adm.DeleteGroups(t.Context(), groupOf(cfg)); err != nil {
+	if _, err := adm.adm.DeleteGroups(t.Context(), testGroup); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = NewStage(cfg, snapshotting(tallies(cfg), dir)); err != nil {
+	if s, err = NewStage(cfg, snapshotting(tallies(), dir)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Run(t.Context()); classify(err) != permanent || !strings.Contains(err.Error(), "no offsets") {
@@ -405,7 +405,7 @@ func TestStageUsesALateSnapshot(t *testing.T) {
 		t.Run(fmt.Sprint("heir writes=", heirWrites), func(t *testing.T) {
 			t.Parallel()
 			_, cfg := newCluster(t)
-			ensure(t, cfg, Topics{Partitions: 1, Groups: []string{groupOf(cfg)}})
+			ensure(t, cfg, Topics{Partitions: 1, Groups: []string{testGroup}})
 			const total, keys = 900, 17
 			dir := t.TempDir()
 			late := make(chan struct{})
@@ -419,19 +419,19 @@ func TestStageUsesALateSnapshot(t *testing.T) {
 					published.Store(true)
 				}
 			}
-			zombie := startStage(t, old, snapshotting(tallies(cfg), dir))
+			zombie := startStage(t, old, snapshotting(tallies(), dir))
 			produce(t, cfg, event.KindPlayer, 0, total/3, keys)
-			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 			eventually(t, 20*time.Second, "a snapshot is on its way", held.Load)
 			zombie.net.cut()
 
-			sc := snapshotting(tallies(cfg), dir)
+			sc := snapshotting(tallies(), dir)
 			if !heirWrites {
 				sc.Snapshots.Interval = time.Hour
 			}
 			heir := startStage(t, cfg, sc)
 			produce(t, cfg, event.KindPlayer, total/3, 2*total/3, keys)
-			eventually(t, 30*time.Second, "the heir has done everything", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+			eventually(t, 30*time.Second, "the heir has done everything", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 			if heirWrites {
 				awaitSnapshots(t, cfg, dir)
 			}
@@ -441,13 +441,13 @@ func TestStageUsesALateSnapshot(t *testing.T) {
 			zombie.crash()
 
 			produce(t, cfg, event.KindPlayer, 2*total/3, total, keys)
-			m := startStage(t, cfg, snapshotting(tallies(cfg), dir))
-			eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+			m := startStage(t, cfg, snapshotting(tallies(), dir))
+			eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 			m.stop(t)
 			if from, tail := restoredFrom(t, m, fromSnapshot), restoredFrom(t, m, fromChangelog); from != keys || (tail == 0) != heirWrites {
 				t.Errorf("%v entries came from snapshots, %v from the change-log", from, tail)
 			}
-			checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
+			checkExactlyOnce(t, cfg, testGroup, total, keys)
 		})
 	}
 }
@@ -512,11 +512,11 @@ func TestStageDoesNotRaiseTheDead(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			cluster, cfg := newCluster(t)
-			ensure(t, cfg, Topics{Partitions: 1, Groups: []string{groupOf(cfg)}})
+			ensure(t, cfg, Topics{Partitions: 1, Groups: []string{testGroup}})
 			dir := t.TempDir()
 			var mu sync.Mutex
 			var task *roster
-			sc := snapshotting(StageConfig{Group: groupOf(cfg), Inputs: []event.Kind{event.KindPlayer}, NewTask: func(int32) Task {
+			sc := snapshotting(StageConfig{Group: testGroup, Inputs: []event.Kind{event.KindPlayer}, NewTask: func(int32) Task {
 				mu.Lock()
 				defer mu.Unlock()
 				task = newRoster()
@@ -531,7 +531,7 @@ func TestStageDoesNotRaiseTheDead(t *testing.T) {
 				if err := errors.Join(p.Produce(t.Context(), event.Message{Kind: event.KindPlayer, Key: []byte(key), Value: []byte(value)}), p.Flush(t.Context())); err != nil {
 					t.Fatal(err)
 				}
-				eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+				eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 			}
 			m := startStage(t, cfg, sc)
 			say("a", "here")
@@ -550,7 +550,7 @@ func TestStageDoesNotRaiseTheDead(t *testing.T) {
 			}
 			defer adm.Close()
 			configure := func(retention string) {
-				responses, err := adm.adm.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "delete.retention.ms", Value: &retention}}, cfg.Changelog(groupOf(cfg)))
+				responses, err := adm.adm.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "delete.retention.ms", Value: &retention}}, cfg.Changelog(testGroup))
 				if err != nil || responses[0].Err != nil {
 					t.Fatal(err, responses)
 				}

@@ -22,9 +22,9 @@ import (
 	"github.com/droplift/droplift/ingest/event"
 )
 
-func tallies(cfg Config) StageConfig {
+func tallies() StageConfig {
 	return StageConfig{
-		Group:   groupOf(cfg),
+		Group:   testGroup,
 		Inputs:  []event.Kind{event.KindPlayer, event.KindCheckout},
 		NewTask: func(int32) Task { return newTally() },
 	}
@@ -32,21 +32,21 @@ func tallies(cfg Config) StageConfig {
 
 func testStageCountsOnce(t *testing.T, k server) {
 	cfg := k.config(t).Config
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	produce(t, cfg, event.KindPlayer, 0, 500, 37)
 	reg := prometheus.NewRegistry()
-	sc := tallies(cfg)
+	sc := tallies()
 	sc.Registerer = reg
 	m := startStage(t, cfg, sc)
 	produce(t, cfg, event.KindCheckout, 500, 1000, 37)
 	eventually(t, 20*time.Second, "everything committed", func() bool {
-		return groupDone(t, cfg, groupOf(cfg), event.KindPlayer, event.KindCheckout)
+		return groupDone(t, cfg, testGroup, event.KindPlayer, event.KindCheckout)
 	})
 	if err := m.stage.Ready(); err != nil {
 		t.Error("not ready:", err)
 	}
 	m.stop(t)
-	checkExactlyOnce(t, cfg, groupOf(cfg), 1000, 37)
+	checkExactlyOnce(t, cfg, testGroup, 1000, 37)
 	if n := metric(t, m.stage.metrics.in.WithLabelValues(cfg.Topic(event.KindPlayer), "accepted")); n != 500 {
 		t.Errorf("metric: %v player records accepted", n)
 	}
@@ -55,7 +55,7 @@ func testStageCountsOnce(t *testing.T, k server) {
 	}
 
 	// Outputs of a task are in its partition: a player's records stay together.
-	for _, topic := range []string{cfg.Topic(event.KindFeatures), cfg.Topic(event.KindVelocity), cfg.Changelog(groupOf(cfg))} {
+	for _, topic := range []string{cfg.Topic(event.KindFeatures), cfg.Topic(event.KindVelocity), cfg.Changelog(testGroup)} {
 		homes := map[string]int32{}
 		for p, rs := range contents(t, cfg, cfg.Topic(event.KindPlayer)) {
 			for _, r := range rs {
@@ -82,8 +82,8 @@ func TestInstallationsShareACluster(t *testing.T) {
 	for i := range installations {
 		conf := &installations[i]
 		conf.TopicPrefix = fmt.Sprintf("%c.", 'a'+i)
-		ensure(t, *conf, Topics{Groups: []string{groupOf(*conf)}})
-		sc := tallies(*conf)
+		ensure(t, *conf, Topics{Groups: []string{testGroup}})
+		sc := tallies()
 		sc.Instance = "same"
 		members = append(members, startStage(t, *conf, sc))
 	}
@@ -91,9 +91,9 @@ func TestInstallationsShareACluster(t *testing.T) {
 		produce(t, conf, event.KindPlayer, 0, 200*(i+1), 37)
 	}
 	for i, conf := range installations {
-		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, conf, groupOf(conf), event.KindPlayer) })
+		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, conf, testGroup, event.KindPlayer) })
 		members[i].stop(t)
-		checkExactlyOnce(t, conf, groupOf(conf), 200*(i+1), 37)
+		checkExactlyOnce(t, conf, testGroup, 200*(i+1), 37)
 	}
 	adm, err := NewAdmin(cfg)
 	if err != nil {
@@ -111,20 +111,20 @@ func TestInstallationsShareACluster(t *testing.T) {
 
 func testStageRestores(t *testing.T, k server) {
 	cfg := k.config(t).Config
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	for run := range 3 {
 		produce(t, cfg, event.KindPlayer, run*200, (run+1)*200, 20)
-		m := startStage(t, cfg, tallies(cfg))
-		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+		m := startStage(t, cfg, tallies())
+		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 		m.stop(t)
 	}
-	checkExactlyOnce(t, cfg, groupOf(cfg), 600, 20)
+	checkExactlyOnce(t, cfg, testGroup, 600, 20)
 }
 
 // A member that comes and goes makes partitions move; what stays keeps its memory.
 func testStageRebalances(t *testing.T, k server) {
 	cfg := k.config(t).Config
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	const total, keys = 6000, 101
 	var produced sync.WaitGroup
 	produced.Go(func() {
@@ -132,22 +132,22 @@ func testStageRebalances(t *testing.T, k server) {
 			produce(t, cfg, event.KindPlayer, i, i+200, keys)
 		}
 	})
-	a := startStage(t, cfg, tallies(cfg))
+	a := startStage(t, cfg, tallies())
 	eventually(t, 20*time.Second, "first member ready", func() bool { return a.stage.Ready() == nil })
-	b := startStage(t, cfg, tallies(cfg))
+	b := startStage(t, cfg, tallies())
 	eventually(t, 20*time.Second, "second member ready", func() bool { return b.stage.Ready() == nil })
-	c := startStage(t, cfg, tallies(cfg))
+	c := startStage(t, cfg, tallies())
 	eventually(t, 20*time.Second, "third member ready", func() bool { return c.stage.Ready() == nil })
 	b.stop(t)
 	produced.Wait()
-	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	kept := metric(t, a.stage.metrics.keptOnMoving)
 	if kept == 0 {
 		t.Error("no task kept its memory over a rebalance")
 	}
 	a.stop(t)
 	c.stop(t)
-	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
+	checkExactlyOnce(t, cfg, testGroup, total, keys)
 }
 
 // Every request of the commit path fails now and then, in every way a broker has.
@@ -176,9 +176,9 @@ func TestStageSurvivesFaults(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			c, cfg := newCluster(t)
-			ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+			ensure(t, cfg, Topics{Groups: []string{testGroup}})
 			const total, keys = 1500, 17
-			m := startStage(t, cfg, tallies(cfg))
+			m := startStage(t, cfg, tallies())
 			eventually(t, 20*time.Second, "ready", func() bool { return m.stage.Ready() == nil })
 			h := c.Fault(kfake.Fault{Keys: []kmsg.Key{f.key}, Err: f.err, Count: 2, When: func(r kmsg.Request) bool {
 				// The test's own producer is not transactional, and is to be left alone.
@@ -190,14 +190,14 @@ func TestStageSurvivesFaults(t *testing.T) {
 			}
 			if f.key == kmsg.InitProducerID || f.key == kmsg.ListOffsets {
 				m.stop(t)
-				m = startStage(t, cfg, tallies(cfg))
+				m = startStage(t, cfg, tallies())
 			}
-			eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+			eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 			if h.Hits() == 0 {
 				t.Error("the fault never came")
 			}
 			m.stop(t)
-			checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
+			checkExactlyOnce(t, cfg, testGroup, total, keys)
 		})
 	}
 }
@@ -205,9 +205,9 @@ func TestStageSurvivesFaults(t *testing.T) {
 // The answer to a commit is lost: the broker has committed, the stage cannot know.
 func testStageUnknownOutcome(t *testing.T, k server) {
 	cfg := k.config(t).Config
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	const total, keys = 2000, 17
-	m := startStage(t, cfg, tallies(cfg))
+	m := startStage(t, cfg, tallies())
 	eventually(t, 20*time.Second, "ready", func() bool { return m.stage.Ready() == nil })
 	var ends, deafened atomic.Int64
 	m.net.sent.Store(func(key kmsg.Key) {
@@ -235,14 +235,14 @@ func testStageUnknownOutcome(t *testing.T, k server) {
 	for i := 0; i < total; i += 100 {
 		produce(t, cfg, event.KindPlayer, i, i+100, keys)
 	}
-	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	close(stop)
 	healer.Wait()
 	if deafened.Load() == 0 {
 		t.Error("no answer was lost")
 	}
 	m.stop(t)
-	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
+	checkExactlyOnce(t, cfg, testGroup, total, keys)
 }
 
 // The broker commits and then answers that something went wrong. The client
@@ -250,14 +250,14 @@ func testStageUnknownOutcome(t *testing.T, k server) {
 func TestStageCommitReportedAsFailed(t *testing.T) {
 	t.Parallel()
 	c, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	const total, keys = 1000, 17
 	other, err := cfg.newClient("test")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	m := startStage(t, cfg, tallies(cfg))
+	m := startStage(t, cfg, tallies())
 	eventually(t, 20*time.Second, "ready", func() bool { return m.stage.Ready() == nil })
 	var passing atomic.Bool
 	var lies atomic.Int64
@@ -286,13 +286,13 @@ func TestStageCommitReportedAsFailed(t *testing.T) {
 	})
 	for i := 0; i < total; i += 100 {
 		produce(t, cfg, event.KindPlayer, i, i+100, keys)
-		eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+		eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	}
 	if lies.Load() != 3 {
 		t.Errorf("%d lies were told", lies.Load())
 	}
 	m.stop(t)
-	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
+	checkExactlyOnce(t, cfg, testGroup, total, keys)
 }
 
 // The change-log still holds a transaction of the last owner that is not decided:
@@ -301,10 +301,10 @@ func testStageWaitsForTheLastOwner(t *testing.T, k server) {
 	for _, commit := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort} {
 		t.Run(fmt.Sprint("commit=", commit), func(t *testing.T) {
 			cfg := k.config(t).Config
-			ensure(t, cfg, Topics{Partitions: 1, Groups: []string{groupOf(cfg)}})
+			ensure(t, cfg, Topics{Partitions: 1, Groups: []string{testGroup}})
 			produce(t, cfg, event.KindPlayer, 0, 100, 10)
-			m := startStage(t, cfg, tallies(cfg))
-			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+			m := startStage(t, cfg, tallies())
+			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 			m.stop(t)
 
 			last, err := cfg.newClient("test", kgo.TransactionalID("last"), kgo.TransactionTimeout(time.Minute))
@@ -315,13 +315,13 @@ func testStageWaitsForTheLastOwner(t *testing.T, k server) {
 			if err := last.BeginTransaction(); err != nil {
 				t.Fatal(err)
 			}
-			r := &kgo.Record{Topic: cfg.Changelog(groupOf(cfg)), Key: []byte("k0"), Value: count{1000, 1000}.bytes()}
+			r := &kgo.Record{Topic: cfg.Changelog(testGroup), Key: []byte("k0"), Value: count{1000, 1000}.bytes()}
 			if err := last.ProduceSync(t.Context(), r).FirstErr(); err != nil {
 				t.Fatal(err)
 			}
 
 			var processed atomic.Int64
-			sc := tallies(cfg)
+			sc := tallies()
 			sc.NewTask = func(int32) Task {
 				task := newTally()
 				task.processed = &processed
@@ -340,14 +340,14 @@ func testStageWaitsForTheLastOwner(t *testing.T, k server) {
 			if err := last.EndTransaction(t.Context(), commit); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 			m.stop(t)
 			want := count{1001, 1100}
 			if commit == kgo.TryAbort {
 				want = count{11, 550}
 			}
 			var got count
-			for _, r := range contents(t, cfg, cfg.Changelog(groupOf(cfg)))[0] {
+			for _, r := range contents(t, cfg, cfg.Changelog(testGroup))[0] {
 				if string(r.Key) == "k0" {
 					got = countOf(r.Value)
 				}
@@ -375,7 +375,7 @@ func TestFence(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := Config{Brokers: []string{"localhost:1"}}
-			st, err := NewStage(cfg, tallies(cfg))
+			st, err := NewStage(cfg, tallies())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -421,38 +421,38 @@ func TestFence(t *testing.T) {
 func testStageRestoresCompacted(t *testing.T, k server) {
 	c := k.config(t)
 	cfg := c.Config
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	for run := range 3 {
 		for i := range 4 {
 			from := run*400 + i*100
 			produce(t, cfg, event.KindPlayer, from, from+100, 20)
-			m := startStage(t, cfg, tallies(cfg))
-			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+			m := startStage(t, cfg, tallies())
+			eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 			m.stop(t)
 		}
-		c.compact(t, cfg.Changelog(groupOf(cfg)))
+		c.compact(t, cfg.Changelog(testGroup))
 	}
 	n := 0
-	for _, rs := range contents(t, cfg, cfg.Changelog(groupOf(cfg))) {
+	for _, rs := range contents(t, cfg, cfg.Changelog(testGroup)) {
 		n += len(rs)
 	}
 	if n >= 12*20 {
 		t.Errorf("the change-log was not compacted: %d entries", n)
 	}
-	m := startStage(t, cfg, tallies(cfg))
+	m := startStage(t, cfg, tallies())
 	produce(t, cfg, event.KindPlayer, 1200, 1300, 20)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	m.stop(t)
-	checkState(t, cfg, groupOf(cfg), 1300, 20)
+	checkState(t, cfg, testGroup, 1300, 20)
 }
 
 // Retention that overtakes the stage is told, in offsets.
 func testStageTellsLostRecords(t *testing.T, k server) {
 	cfg := k.config(t).Config
-	ensure(t, cfg, Topics{Partitions: 1, Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Partitions: 1, Groups: []string{testGroup}})
 	produce(t, cfg, event.KindPlayer, 0, 100, 10)
-	m := startStage(t, cfg, tallies(cfg))
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	m := startStage(t, cfg, tallies())
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	m.stop(t)
 	produce(t, cfg, event.KindPlayer, 100, 200, 10)
 	adm, err := NewAdmin(cfg)
@@ -469,8 +469,8 @@ func testStageTellsLostRecords(t *testing.T, k server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m = startStage(t, cfg, tallies(cfg))
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	m = startStage(t, cfg, tallies())
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	m.stop(t)
 	if n := metric(t, m.stage.metrics.lost.WithLabelValues(cfg.Topic(event.KindPlayer))); n != 30 {
 		t.Errorf("%v offsets are told lost, 30 are", n)
@@ -481,11 +481,11 @@ func testStageTellsLostRecords(t *testing.T, k server) {
 // a transaction. Its partitions have a new owner; nothing of its may count.
 func testStageFencesZombies(t *testing.T, k server) {
 	cfg := k.config(t).Config
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	const total, keys = 2000, 17
 	var held atomic.Bool
 	gate := make(chan struct{})
-	sc := tallies(cfg)
+	sc := tallies()
 	sc.NewTask = func(int32) Task {
 		task := newTally()
 		task.slow = func() {
@@ -501,27 +501,27 @@ func testStageFencesZombies(t *testing.T, k server) {
 	produce(t, cfg, event.KindPlayer, 0, total/2, keys)
 	eventually(t, 10*time.Second, "the zombie is in a transaction", func() bool { return !held.Load() })
 	zombie.net.cut()
-	heir := startStage(t, cfg, tallies(cfg))
-	eventually(t, 30*time.Second, "the heir has done everything", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	heir := startStage(t, cfg, tallies())
+	eventually(t, 30*time.Second, "the heir has done everything", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	zombie.net.heal()
 	close(gate)
 	produce(t, cfg, event.KindPlayer, total/2, total, keys)
 	eventually(t, 30*time.Second, "both ready", func() bool { return zombie.stage.Ready() == nil && heir.stage.Ready() == nil })
-	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 30*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	zombie.stop(t)
 	heir.stop(t)
-	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
+	checkExactlyOnce(t, cfg, testGroup, total, keys)
 }
 
 // Members stop, crash and come back at seeded random moments, and requests fail.
 func testStageUnderChaos(t *testing.T, k server) {
 	c := k.config(t)
-	chaos(t, c, tallies(c.Config))
+	chaos(t, c, tallies())
 }
 
 func chaos(t *testing.T, c cluster, sc StageConfig) {
 	cfg := c.Config
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	r := rng(t)
 	const total, keys = 8000, 53
 	var processed atomic.Int64
@@ -543,7 +543,7 @@ func chaos(t *testing.T, c cluster, sc StageConfig) {
 	keysOf := []kmsg.Key{kmsg.Produce, kmsg.TxnOffsetCommit, kmsg.EndTxn, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.Heartbeat, kmsg.OffsetFetch}
 	errs := []*kerr.Error{kerr.UnknownServerError, kerr.NotCoordinator, kerr.InvalidProducerEpoch, kerr.RequestTimedOut, kerr.CoordinatorLoadInProgress}
 	var members []*member
-	for round := 0; !groupDone(t, cfg, groupOf(cfg), event.KindPlayer, event.KindCheckout) || round < 8; round++ {
+	for round := 0; !groupDone(t, cfg, testGroup, event.KindPlayer, event.KindCheckout) || round < 8; round++ {
 		if round > 60 {
 			t.Fatal("no end after 60 rounds")
 		}
@@ -578,12 +578,12 @@ func chaos(t *testing.T, c cluster, sc StageConfig) {
 		members = append(members, startStage(t, cfg, sc))
 	}
 	eventually(t, 60*time.Second, "everything committed", func() bool {
-		return groupDone(t, cfg, groupOf(cfg), event.KindPlayer, event.KindCheckout)
+		return groupDone(t, cfg, testGroup, event.KindPlayer, event.KindCheckout)
 	})
 	for _, m := range members {
 		m.stop(t)
 	}
-	checkExactlyOnce(t, cfg, groupOf(cfg), total, keys)
+	checkExactlyOnce(t, cfg, testGroup, total, keys)
 	t.Logf("%d records were processed for %d", processed.Load(), total)
 }
 
@@ -591,9 +591,9 @@ func chaos(t *testing.T, c cluster, sc StageConfig) {
 // is fenced like any other, and commits nothing when there is nothing.
 func testStageIdleFlush(t *testing.T, k server) {
 	cfg := k.config(t).Config
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
 	var armed, seenIdle atomic.Bool
-	sc := tallies(cfg)
+	sc := tallies()
 	sc.LagInterval = 50 * time.Millisecond
 	sc.NewTask = func(int32) Task {
 		task := newTally()
@@ -611,7 +611,7 @@ func testStageIdleFlush(t *testing.T, k server) {
 	m := startStage(t, cfg, sc)
 	produce(t, cfg, event.KindPlayer, 0, 100, 10)
 	eventually(t, 20*time.Second, "caught up", func() bool {
-		return seenIdle.Load() && groupDone(t, cfg, groupOf(cfg), event.KindPlayer)
+		return seenIdle.Load() && groupDone(t, cfg, testGroup, event.KindPlayer)
 	})
 	before := metric(t, m.stage.metrics.commits)
 	armed.Store(true)
@@ -621,15 +621,15 @@ func testStageIdleFlush(t *testing.T, k server) {
 		t.Errorf("%v commits for one idle output", after-before)
 	}
 	m.stop(t)
-	checkExactlyOnce(t, cfg, groupOf(cfg), 100, 10)
+	checkExactlyOnce(t, cfg, testGroup, 100, 10)
 }
 
 // Brokers vanish and come back: the stage says so, waits, and loses nothing.
 func TestStageWaitsForBrokers(t *testing.T) {
 	t.Parallel()
 	_, cfg := newCluster(t)
-	ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
-	sc := tallies(cfg)
+	ensure(t, cfg, Topics{Groups: []string{testGroup}})
+	sc := tallies()
 	sc.LagInterval = 50 * time.Millisecond
 	m := startStage(t, cfg, sc)
 	produce(t, cfg, event.KindPlayer, 0, 300, 10)
@@ -639,9 +639,9 @@ func TestStageWaitsForBrokers(t *testing.T) {
 	produce(t, cfg, event.KindPlayer, 300, 600, 10)
 	m.net.heal()
 	eventually(t, 40*time.Second, "ready again", func() bool { return m.stage.Ready() == nil })
-	eventually(t, 40*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 40*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	m.stop(t)
-	checkExactlyOnce(t, cfg, groupOf(cfg), 600, 10)
+	checkExactlyOnce(t, cfg, testGroup, 600, 10)
 }
 
 func TestStageRefuses(t *testing.T) {
@@ -662,37 +662,37 @@ func TestStageRefuses(t *testing.T) {
 	}
 	t.Run("inputs with different partition counts", func(t *testing.T) {
 		_, cfg := newCluster(t, kfake.SeedTopics(4, "player", "changelog-count"), kfake.SeedTopics(3, "checkout"))
-		if err := run(t, cfg, tallies(cfg)); classify(err) != permanent {
+		if err := run(t, cfg, tallies()); classify(err) != permanent {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("state without offsets", func(t *testing.T) {
 		_, cfg := newCluster(t)
-		ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+		ensure(t, cfg, Topics{Groups: []string{testGroup}})
 		produce(t, cfg, event.KindPlayer, 0, 100, 10)
-		m := startStage(t, cfg, tallies(cfg))
-		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+		m := startStage(t, cfg, tallies())
+		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 		m.stop(t)
 		adm, err := NewAdmin(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer adm.Close()
-		if _, err := adm.adm.DeleteGroups(t.Context(), groupOf(cfg)); err != nil {
+		if _, err := adm.adm.DeleteGroups(t.Context(), testGroup); err != nil {
 			t.Fatal(err)
 		}
-		if err := run(t, cfg, tallies(cfg)); classify(err) != permanent {
+		if err := run(t, cfg, tallies()); classify(err) != permanent {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("a change-log it cannot read", func(t *testing.T) {
 		_, cfg := newCluster(t)
-		ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+		ensure(t, cfg, Topics{Groups: []string{testGroup}})
 		produce(t, cfg, event.KindPlayer, 0, 100, 10)
-		m := startStage(t, cfg, tallies(cfg))
-		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+		m := startStage(t, cfg, tallies())
+		eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 		m.stop(t)
-		sc := tallies(cfg)
+		sc := tallies()
 		sc.NewTask = func(int32) Task { return unreadable{newTally()} }
 		if err := run(t, cfg, sc); classify(err) != permanent {
 			t.Errorf("got %v", err)
@@ -700,9 +700,9 @@ func TestStageRefuses(t *testing.T) {
 	})
 	t.Run("an output that no topic takes", func(t *testing.T) {
 		_, cfg := newCluster(t)
-		ensure(t, cfg, Topics{Groups: []string{groupOf(cfg)}})
+		ensure(t, cfg, Topics{Groups: []string{testGroup}})
 		produce(t, cfg, event.KindPlayer, 0, 1, 10)
-		sc := tallies(cfg)
+		sc := tallies()
 		sc.NewTask = func(int32) Task { return bloated{newTally()} }
 		if err := run(t, cfg, sc); !errors.Is(err, kerr.MessageTooLarge) {
 			t.Errorf("got %v", err)
@@ -727,12 +727,12 @@ func (b bloated) Flush(now int64, up []bool) []event.Message {
 // A restore behind a transaction that nobody ends says which one it is, and goes on when it has ended.
 func testStageNamesHangingTransactions(t *testing.T, k server) {
 	cfg := k.config(t).Config
-	ensure(t, cfg, Topics{Partitions: 1, Groups: []string{groupOf(cfg)}})
+	ensure(t, cfg, Topics{Partitions: 1, Groups: []string{testGroup}})
 	produce(t, cfg, event.KindPlayer, 0, 100, 10)
-	sc := tallies(cfg)
+	sc := tallies()
 	sc.SessionTimeout = 2 * time.Second
 	m := startStage(t, cfg, sc)
-	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, groupOf(cfg), event.KindPlayer) })
+	eventually(t, 20*time.Second, "everything committed", func() bool { return groupDone(t, cfg, testGroup, event.KindPlayer) })
 	m.stop(t)
 
 	other, err := cfg.newClient("other", kgo.TransactionalID(cfg.TopicPrefix+"other"), kgo.TransactionTimeout(time.Minute), kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -743,7 +743,7 @@ func testStageNamesHangingTransactions(t *testing.T, k server) {
 	if err := other.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.ProduceSync(t.Context(), &kgo.Record{Topic: cfg.Changelog(groupOf(cfg)), Key: []byte("x")}).FirstErr(); err != nil {
+	if err := other.ProduceSync(t.Context(), &kgo.Record{Topic: cfg.Changelog(testGroup), Key: []byte("x")}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	m = startStage(t, cfg, sc)
