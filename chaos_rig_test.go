@@ -40,7 +40,6 @@ type rig struct {
 	steps      *stepHolder
 	disk       *smallDisk // the engine's; nil where none can be mounted
 	process    *process
-	patient    bool   // process has long timeouts
 	generation int    // of process, for its log
 	pprof      string // where process shows its profiles
 	clients    map[world]*clickhouse.Client
