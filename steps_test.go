@@ -57,12 +57,11 @@ type stepHolder struct {
 	after  int           // occurrences of wanted to let pass
 	held   chan struct{} // closed when the process is held
 	goOn   chan struct{} // closed to let it go
-	counts map[kafka.Step]int
 }
 
 func newStepHolder(t testing.TB) *stepHolder {
 	t.Helper()
-	h := &stepHolder{path: filepath.Join(t.TempDir(), "steps"), counts: map[kafka.Step]int{}}
+	h := &stepHolder{path: filepath.Join(t.TempDir(), "steps")}
 	var err error
 	if h.listener, err = net.Listen("unix", h.path); err != nil {
 		t.Fatal(err)
@@ -97,11 +96,10 @@ func (h *stepHolder) serve(conn net.Conn) {
 	}
 }
 
-// passes counts a step, and returns what to wait for when it is the wanted one.
+// passes hears of a step, and returns what to wait for when it is the wanted one.
 func (h *stepHolder) passes(step kafka.Step) (goOn chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.counts[step]++
 	if step != h.wanted {
 		return nil
 	}

@@ -30,40 +30,24 @@ type watch struct {
 // behind is how many offsets the processors and the sink have yet to pass, and
 // how many raw records the log holds.
 func (w *watch) behind(ctx context.Context) (behind, raw int64, err error) {
-	// Commits are read before the ends: records that come in between count as behind, not as done.
-	lags, err := w.admin.Lag(ctx, w.cfg.ProcessGroup, w.cfg.SinkGroup)
-	if err != nil {
-		return 0, 0, err
-	}
-	type at struct {
-		group, topic string
-		partition    int32
-	}
-	committed := map[at]int64{}
-	for _, lag := range lags {
-		committed[at{lag.Group, lag.Topic, lag.Partition}] = lag.Committed
-	}
-	var topics []string
-	for _, kind := range sinkKinds {
-		topics = append(topics, w.kafka.Topic(kind))
-	}
-	ends, err := w.admin.EndOffsets(ctx, topics...)
-	if err != nil {
-		return 0, 0, err
-	}
-	count := func(group string, kinds []event.Kind) {
-		for _, kind := range kinds {
-			topic := w.kafka.Topic(kind)
-			for partition, end := range ends[topic] {
-				behind += max(0, end-committed[at{group, topic, partition}])
-			}
+	for _, loop := range []struct {
+		group string
+		kinds []event.Kind
+		raw   bool
+	}{{w.cfg.ProcessGroup, stageInputs, true}, {w.cfg.SinkGroup, sinkKinds, false}} {
+		topics := make([]string, len(loop.kinds))
+		for i, kind := range loop.kinds {
+			topics[i] = w.kafka.Topic(kind)
 		}
-	}
-	count(w.cfg.ProcessGroup, stageInputs)
-	count(w.cfg.SinkGroup, sinkKinds)
-	for _, kind := range stageInputs {
-		for _, end := range ends[w.kafka.Topic(kind)] {
-			raw += end
+		lags, err := w.admin.LagOn(ctx, loop.group, topics...)
+		if err != nil {
+			return 0, 0, err
+		}
+		for _, lag := range lags {
+			behind += lag.Records()
+			if loop.raw {
+				raw += lag.End
+			}
 		}
 	}
 	return behind, raw, nil

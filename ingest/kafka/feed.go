@@ -115,17 +115,7 @@ func (c FeedConfig) Validate() error {
 	if c.Group == "" {
 		bad("no group")
 	}
-	if len(c.Kinds) == 0 {
-		bad("no kinds")
-	}
-	for i, k := range c.Kinds {
-		if k == event.KindUnknown || k > event.KindLate {
-			bad("kind %d is no kind", i)
-		}
-		if slices.Contains(c.Kinds[:i], k) {
-			bad("kind %d is named twice", i)
-		}
-	}
+	checkKinds("kind", c.Kinds, bad)
 	if c.NewLoader == nil {
 		bad("no loader")
 	}

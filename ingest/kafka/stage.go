@@ -122,17 +122,7 @@ func (c StageConfig) Validate() error {
 	if c.Group == "" {
 		bad("no group")
 	}
-	if len(c.Inputs) == 0 {
-		bad("no inputs")
-	}
-	for i, k := range c.Inputs {
-		if k == event.KindUnknown || k > event.KindLate {
-			bad("input %d is no kind", i)
-		}
-		if slices.Contains(c.Inputs[:i], k) {
-			bad("input %d is named twice", i)
-		}
-	}
+	checkKinds("input", c.Inputs, bad)
 	if c.NewTask == nil {
 		bad("no tasks")
 	}
@@ -162,6 +152,21 @@ func (c StageConfig) Validate() error {
 		bad("transaction timeout %v is not under session timeout %v", t, s)
 	}
 	return errors.Join(errs...)
+}
+
+// checkKinds reports what is wrong with the kinds that a loop reads, each of which it calls what.
+func checkKinds(what string, kinds []event.Kind, bad func(format string, args ...any)) {
+	if len(kinds) == 0 {
+		bad("no %ss", what)
+	}
+	for i, k := range kinds {
+		if k == event.KindUnknown || k > event.KindLate {
+			bad("%s %d is no kind", what, i)
+		}
+		if slices.Contains(kinds[:i], k) {
+			bad("%s %d is named twice", what, i)
+		}
+	}
 }
 
 // Stage runs Tasks exactly once: a transaction holds a batch of records'

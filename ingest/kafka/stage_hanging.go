@@ -19,7 +19,9 @@ func (ss *session) nameOpenTransactions(ctx context.Context, topic string, parti
 	if wait(ctx, ss.cfg.SessionTimeout) != nil {
 		return
 	}
-	described, err := ss.adm.DescribeProducers(ctx, kadm.TopicsSet{topic: setOf(partitions)})
+	var wanted kadm.TopicsSet
+	wanted.Add(topic, partitions...)
+	described, err := ss.adm.DescribeProducers(ctx, wanted)
 	if err != nil {
 		if ctx.Err() == nil {
 			ss.log.Warn("the restore waits for a transaction to end, and the brokers do not say which", "topic", topic, "error", err)
@@ -35,12 +37,4 @@ func (ss *session) nameOpenTransactions(ctx context.Context, topic string, parti
 			"look at it with kafka-transactions.sh describe-producers, and end it with kafka-transactions.sh abort",
 			"topic", topic, "partition", p.Partition, "producer_id", p.ProducerID, "producer_epoch", p.ProducerEpoch, "start_offset", p.CurrentTxnStartOffset)
 	})
-}
-
-func setOf(partitions []int32) map[int32]struct{} {
-	set := make(map[int32]struct{}, len(partitions))
-	for _, p := range partitions {
-		set[p] = struct{}{}
-	}
-	return set
 }
