@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/processors/wire"
 )
 
 // journey is one player's way through one drop: the first time of each step and
@@ -81,7 +82,7 @@ func (j *journey) marks(paneMS int64) (m [numSlots]mark) {
 // them the time after the previous one's and the POP, 0 for the previous one's POP.
 type journeyCodec struct {
 	paneMS int64
-	names  *names
+	names  *wire.Names
 }
 
 const journeyVersion = 1
@@ -110,29 +111,28 @@ func (c journeyCodec) Append(dst []byte, j *journey) []byte {
 }
 
 func (c journeyCodec) Decode(data []byte, j *journey) error {
-	r := reader{data: data}
-	r.version(journeyVersion)
-	*j = journey{end: r.time()}
-	mask := r.byte()
+	r, _ := wire.NewReader(data, journeyVersion)
+	*j = journey{end: r.Natural()}
+	mask := r.Byte()
 	if mask>>event.NumSteps != 0 {
-		r.fail()
+		r.Fail()
 	}
 	previous, pop := int64(0), ""
 	for step := range j.at {
 		if mask&(1<<step) == 0 {
 			continue
 		}
-		j.at[step] = previous + r.signed()
+		j.at[step] = previous + r.Signed()
 		if j.at[step] <= 0 {
-			r.fail()
+			r.Fail()
 		}
-		if n := r.unsigned(); n > 0 {
-			pop = c.names.bytes(r.take(n - 1))
+		if n := r.Unsigned(); n > 0 {
+			pop = c.names.Bytes(r.Take(n - 1))
 		}
 		j.pop[step] = pop
 		previous = j.at[step]
 	}
-	return r.done()
+	return r.Done()
 }
 
 // Deadline is the last millisecond at which the drop's last pane is open.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/processors/wire"
 )
 
 // seed is new on every run, so that properties meet new cases; failures name it.
@@ -124,7 +125,7 @@ func randomJourney(random *rand.Rand) journey {
 
 func TestJourneyCodec(t *testing.T) {
 	_, random := seed(t)
-	codec := journeyCodec{paneMS: DefaultPaneMS, names: &names{known: map[string]string{}}}
+	codec := journeyCodec{paneMS: DefaultPaneMS, names: &wire.Names{}}
 	for range 2000 {
 		want := randomJourney(random)
 		data := codec.Append(nil, &want)
@@ -144,7 +145,7 @@ func TestJourneyCodec(t *testing.T) {
 }
 
 func FuzzJourneyCodec(f *testing.F) {
-	codec := journeyCodec{paneMS: DefaultPaneMS, names: &names{known: map[string]string{}}}
+	codec := journeyCodec{paneMS: DefaultPaneMS, names: &wire.Names{}}
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 20 {
 		j := randomJourney(random)

@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/processors/wire"
 )
 
 // pane is what one partition counted of one (drop, POP) in one pane.
@@ -73,12 +74,12 @@ func (p *pane) convert(panes uint32, s sign) bool {
 }
 
 // moneyIn is the account of currency, made when it is new.
-func (p *pane) moneyIn(currency string, n *names) *event.Money {
+func (p *pane) moneyIn(currency string, n *wire.Names) *event.Money {
 	i := sort.Search(len(p.money), func(i int) bool { return p.money[i].Currency >= currency })
 	if i == len(p.money) || p.money[i].Currency != currency {
 		p.money = append(p.money, event.Money{})
 		copy(p.money[i+1:], p.money[i:])
-		p.money[i] = event.Money{Currency: n.text(currency)}
+		p.money[i] = event.Money{Currency: n.Text(currency)}
 	}
 	return &p.money[i]
 }
@@ -87,7 +88,7 @@ func (p *pane) moneyIn(currency string, n *names) *event.Money {
 // lists with their lengths in front.
 type paneCodec struct {
 	paneMS int64
-	names  *names
+	names  *wire.Names
 }
 
 const paneVersion = 1
@@ -119,7 +120,7 @@ func (c paneCodec) Append(dst []byte, p *pane) []byte {
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(p.money)))
 	for _, m := range p.money {
-		dst = appendID(dst, m.Currency)
+		dst = wire.AppendString(dst, m.Currency)
 		dst = binary.AppendUvarint(dst, uint64(m.Gross))
 		dst = binary.AppendUvarint(dst, uint64(m.Refunds))
 		dst = binary.AppendUvarint(dst, uint64(m.Chargebacks))
@@ -128,28 +129,27 @@ func (c paneCodec) Append(dst []byte, p *pane) []byte {
 }
 
 func (c paneCodec) Decode(data []byte, p *pane) error {
-	r := reader{data: data}
-	r.version(paneVersion)
-	if width := r.time(); !r.failed && width != c.paneMS {
+	r, _ := wire.NewReader(data, paneVersion)
+	if width := r.Natural(); !r.Failed() && width != c.paneMS {
 		return fmt.Errorf("pane of %d ms, configured are %d ms: a new width needs a new application id and a replay", width, c.paneMS)
 	}
-	*p = pane{start: r.time(), revision: r.unsigned(), converts: p.converts[:0], money: p.money[:0]}
+	*p = pane{start: r.Natural(), revision: r.Unsigned(), converts: p.converts[:0], money: p.money[:0]}
 	if p.start%c.paneMS != 0 {
-		r.fail()
+		r.Fail()
 	}
-	p.counts(func(n *uint32) { *n = r.count() })
+	p.counts(func(n *uint32) { *n = r.Uint32() })
 	panes := uint32(0)
-	for n := r.unsigned(); n > 0 && !r.failed; n-- {
-		panes += r.count()
-		p.converts = append(p.converts, event.TimeToConvert{Panes: panes, Count: r.count()})
+	for n := r.Unsigned(); n > 0 && !r.Failed(); n-- {
+		panes += r.Uint32()
+		p.converts = append(p.converts, event.TimeToConvert{Panes: panes, Count: r.Uint32()})
 	}
-	for n := r.unsigned(); n > 0 && !r.failed; n-- {
+	for n := r.Unsigned(); n > 0 && !r.Failed(); n-- {
 		p.money = append(p.money, event.Money{
-			Currency: c.names.bytes(r.take(r.unsigned())),
-			Gross:    r.time(), Refunds: r.time(), Chargebacks: r.time(),
+			Currency: c.names.Bytes(r.Bytes()),
+			Gross:    r.Natural(), Refunds: r.Natural(), Chargebacks: r.Natural(),
 		})
 	}
-	return r.done()
+	return r.Done()
 }
 
 // Deadline is the pane's last millisecond.
@@ -170,10 +170,9 @@ func (horizonCodec) Append(dst []byte, h *horizon) []byte {
 }
 
 func (horizonCodec) Decode(data []byte, h *horizon) error {
-	r := reader{data: data}
-	r.version(horizonVersion)
-	h.at = r.time()
-	return r.done()
+	r, _ := wire.NewReader(data, horizonVersion)
+	h.at = r.Natural()
+	return r.Done()
 }
 
 func (horizonCodec) Deadline(*horizon) int64 { return 0 }

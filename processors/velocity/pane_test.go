@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/processors/wire"
 )
 
 func randomPane(random *rand.Rand, width int64) pane {
@@ -36,7 +37,7 @@ func samePane(a, b pane) bool {
 
 func TestPaneCodec(t *testing.T) {
 	_, random := seed(t)
-	codec := paneCodec{paneMS: DefaultPaneMS, names: &names{known: map[string]string{}}}
+	codec := paneCodec{paneMS: DefaultPaneMS, names: &wire.Names{}}
 	var got pane
 	for range 2000 {
 		want := randomPane(random, DefaultPaneMS)
@@ -56,7 +57,7 @@ func TestPaneCodec(t *testing.T) {
 }
 
 func TestPaneCodecRefusesAnotherWidth(t *testing.T) {
-	n := &names{known: map[string]string{}}
+	n := &wire.Names{}
 	data := paneCodec{paneMS: 10_000, names: n}.Append(nil, &pane{start: 50_000})
 	var p pane
 	err := paneCodec{paneMS: 5_000, names: n}.Decode(data, &p)
@@ -66,7 +67,7 @@ func TestPaneCodecRefusesAnotherWidth(t *testing.T) {
 }
 
 func FuzzPaneCodec(f *testing.F) {
-	codec := paneCodec{paneMS: 1000, names: &names{known: map[string]string{}}}
+	codec := paneCodec{paneMS: 1000, names: &wire.Names{}}
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 20 {
 		p := randomPane(random, 1000)
@@ -113,8 +114,8 @@ func TestConvertBins(t *testing.T) {
 func TestKeys(t *testing.T) {
 	for _, id := range []string{"", "d", strings.Repeat("x", 300), "a|b\\c\x00"} {
 		key := string(appendPaneKey(nil, id, "pop", 20_000))
-		drop, rest := cutID(key)
-		pop, _ := cutID(rest)
+		drop, rest := wire.CutString(key)
+		pop, _ := wire.CutString(rest)
 		if drop != id || pop != "pop" {
 			t.Errorf("key of %q came apart into %q and %q", id, drop, pop)
 		}

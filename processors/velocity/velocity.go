@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"unsafe"
 
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/processors"
+	"github.com/droplift/droplift/processors/wire"
 )
 
 // DefaultPaneMS is the hop of DOMAIN 2.1.
@@ -43,7 +43,7 @@ type Rule struct {
 	panes    *processors.Table[pane]
 	journeys *processors.Table[journey]
 	horizon  *processors.Table[horizon]
-	names    *names
+	names    *wire.Names
 	stats    Stats
 
 	key    []byte
@@ -71,7 +71,7 @@ func New(cfg Config, partition int32, catalogue processors.Catalogue) (*Rule, er
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &names{known: map[string]string{}}
+	n := &wire.Names{}
 	return &Rule{
 		paneMS:    cfg.PaneMS,
 		partition: partition,
@@ -153,9 +153,9 @@ func (r *Rule) advance(ev *event.Event, step int, at int64) {
 	if at >= drop.EndMS {
 		return
 	}
-	r.key = appendID(r.key[:0], ev.DropID)
+	r.key = wire.AppendString(r.key[:0], ev.DropID)
 	r.key = append(r.key, ev.PlayerID...)
-	key := alias(r.key)
+	key := wire.Alias(r.key)
 	if j := r.journeys.Get(key); j != nil && !j.improves(step, at, ev.POP) && j.end == drop.EndMS {
 		return
 	}
@@ -165,7 +165,7 @@ func (r *Rule) advance(ev *event.Event, step int, at int64) {
 		return
 	}
 	before := j.marks(r.paneMS)
-	j.at[step], j.pop[step] = at, r.names.text(ev.POP)
+	j.at[step], j.pop[step] = at, r.names.Text(ev.POP)
 	after := j.marks(r.paneMS)
 	for slot := range after {
 		if before[slot] == after[slot] {
@@ -248,7 +248,7 @@ func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 
 // expire deletes a player's state, unless the drop was prolonged since their last event.
 func (r *Rule) expire(key string, passed int64) {
-	dropID, _ := cutID(key)
+	dropID, _ := wire.CutString(key)
 	drop := r.catalogue.Drop(dropID, 0)
 	if drop == nil || lastPaneEnd(drop.EndMS, r.paneMS) <= passed {
 		r.journeys.Delete(key)
@@ -261,8 +261,8 @@ func (r *Rule) expire(key string, passed int64) {
 // emit publishes p's next revision. p is staged for changing already, or deleted next.
 func (r *Rule) emit(key string, p *pane, watermark int64, m event.Maturity, out *processors.Output) {
 	p.revision++
-	drop, rest := cutID(key)
-	pop, _ := cutID(rest)
+	drop, rest := wire.CutString(key)
+	pop, _ := wire.CutString(rest)
 	r.record = event.Velocity{
 		DropID: drop, POP: pop, Partition: r.partition,
 		PaneStart: p.start, PaneMS: r.paneMS,
@@ -272,13 +272,10 @@ func (r *Rule) emit(key string, p *pane, watermark int64, m event.Maturity, out 
 		Conversions: p.conversions, TimeToConvert: p.converts, Money: p.money,
 	}
 	r.key = appendRecordKey(r.key[:0], &r.record)
-	out.Emit(event.KindVelocity, alias(r.key), r.record.AppendJSON)
+	out.Emit(event.KindVelocity, wire.Alias(r.key), r.record.AppendJSON)
 }
-
-// alias is a string over b, for calls that clone what they keep.
-func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 func (r *Rule) paneKey(drop, pop string, at int64) string {
 	r.key = appendPaneKey(r.key[:0], drop, pop, paneStart(at, r.paneMS))
-	return alias(r.key)
+	return wire.Alias(r.key)
 }

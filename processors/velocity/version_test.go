@@ -7,10 +7,11 @@ import (
 
 	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/statetest"
+	"github.com/droplift/droplift/processors/wire"
 )
 
 func TestStateOfEarlierVersions(t *testing.T) {
-	n := &names{known: map[string]string{}}
+	n := &wire.Names{}
 	random := rand.New(rand.NewPCG(7, 7))
 	panes, journeys := paneCodec{paneMS: DefaultPaneMS, names: n}, journeyCodec{paneMS: DefaultPaneMS, names: n}
 	var somePanes, someJourneys [][]byte
