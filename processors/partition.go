@@ -28,7 +28,7 @@ type Partition struct {
 	cfg       Config
 	catalogue Catalogue
 	rules     []Rule
-	tables    []ruleTable
+	tables    tables
 
 	decoder event.Decoder
 	ev      event.Event
@@ -38,20 +38,26 @@ type Partition struct {
 	now, was          progress
 	tally, tallyWas   tally
 	seen              []*seen // by input
-	keys              []byte  // of the transaction's change-log entries
-	progressValue     []byte  // committed
+	keys              keyArena
+	progressValue     []byte // committed
 	progressCandidate []byte
-}
-
-type ruleTable struct {
-	prefix string
-	Staged
 }
 
 // tally counts outcomes; a plain value, so a transaction works on a copy.
 type tally struct {
 	accepted, duplicates, late, skewed uint64
 	deadLetters                        [256]uint64 // by event.Reason
+}
+
+// letters are the dead letters by reason.
+func (t *tally) letters() map[event.Reason]uint64 {
+	by := map[event.Reason]uint64{}
+	for reason, n := range t.deadLetters {
+		if n > 0 {
+			by[event.Reason(reason)] = n
+		}
+	}
+	return by
 }
 
 // NewPartition makes an empty partition; Restore fills it from the change-log.
@@ -66,9 +72,7 @@ func NewPartition(number int32, cfg Config, catalogue Catalogue, rules []Rule) *
 		p.seen = append(p.seen, newSeen())
 	}
 	for _, rule := range rules {
-		for i, table := range rule.Tables() {
-			p.tables = append(p.tables, ruleTable{prefix: rule.Name() + "/" + strconv.Itoa(i) + "/", Staged: table})
-		}
+		p.tables.add(rule.Name(), rule.Tables())
 	}
 	p.progressValue = p.now.append(nil, p.cfg.Inputs)
 	return p
@@ -78,17 +82,22 @@ var ruleName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 
 // ValidateRules reports every rule whose name is taken or cannot name a metric and change-log keys.
 func ValidateRules(rules []Rule) error {
+	names := make([]string, len(rules))
+	for i, rule := range rules {
+		names[i] = rule.Name()
+	}
+	return validateNames(names)
+}
+
+func validateNames(names []string) error {
 	var problems []error
-	names := map[string]bool{}
-	for _, rule := range rules {
-		name := rule.Name()
+	for i, name := range names {
 		if !ruleName.MatchString(name) {
 			problems = append(problems, fmt.Errorf("processors: rule name %q does not match %s", name, ruleName))
 		}
-		if names[name] {
+		if slices.Contains(names[:i], name) {
 			problems = append(problems, fmt.Errorf("processors: two rules named %q", name))
 		}
-		names[name] = true
 	}
 	return errors.Join(problems...)
 }
@@ -142,14 +151,18 @@ func (p *Partition) Process(r event.Record) event.Outcome {
 
 func (p *Partition) deadLetter(r *event.Record, class event.Reason, field string) event.Outcome {
 	p.tally.deadLetters[class]++
+	deadLetter(&p.out, p.number, r, class, field)
+	return event.DeadLettered
+}
+
+func deadLetter(out *Output, partition int32, r *event.Record, class event.Reason, field string) {
 	// A value beyond the record limit is cut: the letter must fit where any letter fits, and says where the whole of it is.
 	value := r.Value[:min(len(r.Value), event.MaxRecordBytes)]
 	letter := event.DeadLetter{
-		Topic: r.Kind.Topic(), Partition: p.number, Offset: r.Offset, Timestamp: r.Timestamp,
+		Topic: r.Kind.Topic(), Partition: partition, Offset: r.Offset, Timestamp: r.Timestamp,
 		Class: class, Field: field, Key: r.Key, Value: value,
 	}
-	p.out.Emit(event.KindDeadLetter, string(r.Key), letter.AppendJSON)
-	return event.DeadLettered
+	out.Emit(event.KindDeadLetter, string(r.Key), letter.AppendJSON)
 }
 
 func (p *Partition) late(r *event.Record, by int64) event.Outcome {
@@ -185,7 +198,7 @@ func (p *Partition) Flush(nowMS int64, caughtUp []bool) []event.Message {
 // Changes lists the change-log entries of the transaction; call it after Flush.
 // Keys and values are valid until Commit or Rollback.
 func (p *Partition) Changes(each func(key string, value []byte)) {
-	p.keys = p.keys[:0]
+	p.keys.reset()
 	p.progressCandidate = p.now.append(p.progressCandidate[:0], p.cfg.Inputs)
 	if !bytes.Equal(p.progressCandidate, p.progressValue) {
 		each(progressKey, p.progressCandidate)
@@ -193,8 +206,8 @@ func (p *Partition) Changes(each func(key string, value []byte)) {
 	for i, s := range p.seen {
 		topic := p.cfg.Inputs[i].Topic()
 		s.changes(func(minute int64, block int, ids []uuid.UUID) {
-			start := len(p.keys)
-			p.keys = appendBlockKey(p.keys, topic, minute, block)
+			start := len(p.keys.bytes)
+			p.keys.bytes = appendBlockKey(p.keys.bytes, topic, minute, block)
 			var value []byte
 			if ids != nil {
 				value = append(make([]byte, 0, 1+16*len(ids)), blockVersion)
@@ -202,16 +215,10 @@ func (p *Partition) Changes(each func(key string, value []byte)) {
 					value = append(value, id[:]...)
 				}
 			}
-			each(p.key(start), value)
+			each(p.keys.key(start), value)
 		})
 	}
-	for _, table := range p.tables {
-		table.Changes(func(key string, value []byte) {
-			start := len(p.keys)
-			p.keys = append(append(p.keys, table.prefix...), key...)
-			each(p.key(start), value)
-		})
-	}
+	p.tables.changes(&p.keys, each)
 }
 
 func appendBlockKey(dst []byte, topic string, minute int64, block int) []byte {
@@ -239,19 +246,7 @@ func (p *Partition) Snapshot(each func(key string, value []byte)) {
 			each(unsafe.String(&key[0], len(key)), value)
 		})
 	}
-	for _, table := range p.tables {
-		key = append(key[:0], table.prefix...)
-		table.Snapshot(func(rest string, value []byte) {
-			key = append(key[:len(table.prefix)], rest...)
-			each(unsafe.String(&key[0], len(key)), value)
-		})
-	}
-}
-
-// key is the arena's tail as a string. The arena only grows until the
-// transaction ends, so nothing overwrites it.
-func (p *Partition) key(start int) string {
-	return unsafe.String(&p.keys[start], len(p.keys)-start)
+	p.tables.snapshot(each)
 }
 
 // Commit keeps the transaction's changes.
@@ -262,9 +257,7 @@ func (p *Partition) Commit() {
 	for _, s := range p.seen {
 		s.commit()
 	}
-	for _, table := range p.tables {
-		table.Commit()
-	}
+	p.tables.commit()
 	p.out.Reset()
 }
 
@@ -275,9 +268,7 @@ func (p *Partition) Rollback() {
 	for _, s := range p.seen {
 		s.rollback()
 	}
-	for _, table := range p.tables {
-		table.Rollback()
-	}
+	p.tables.rollback()
 	p.out.Reset()
 }
 
@@ -306,19 +297,7 @@ func (p *Partition) Restore(key string, value []byte) error {
 		}
 		return nil
 	}
-	for _, table := range p.tables {
-		if rest, ok := strings.CutPrefix(key, table.prefix); ok {
-			if err := table.Restore(rest, value); err != nil {
-				return fmt.Errorf("change-log key %q: %w", key, err)
-			}
-			return nil
-		}
-	}
-	var prefixes []string
-	for _, table := range p.tables {
-		prefixes = append(prefixes, table.prefix)
-	}
-	return fmt.Errorf("change-log key %q belongs to no table of this stage (%s): another version or another stage wrote it", key, strings.Join(prefixes, " "))
+	return p.tables.restore(key, value)
 }
 
 // Stats are counters since NewPartition, committed transactions only, and gauges of the state.
@@ -334,20 +313,14 @@ type Stats struct {
 func (p *Partition) Stats() Stats {
 	s := Stats{
 		Accepted: p.tallyWas.accepted, Duplicates: p.tallyWas.duplicates, Late: p.tallyWas.late, Skewed: p.tallyWas.skewed,
-		DeadLetters: map[event.Reason]uint64{}, Watermark: p.was.watermark,
-	}
-	for reason, n := range p.tallyWas.deadLetters {
-		if n > 0 {
-			s.DeadLetters[event.Reason(reason)] = n
-		}
+		DeadLetters: p.tallyWas.letters(), Watermark: p.was.watermark,
 	}
 	for _, seen := range p.seen {
 		s.StateKeys += seen.count
 		s.StateBytes += int64(seen.count) * int64(len(uuid.UUID{}))
 	}
-	for _, table := range p.tables {
-		s.StateKeys += table.Len()
-		s.StateBytes += table.Bytes()
-	}
+	keys, bytes := p.tables.size()
+	s.StateKeys += keys
+	s.StateBytes += bytes
 	return s
 }

@@ -30,6 +30,10 @@ func (k Kind) Topic() string {
 		return "dead-letter"
 	case KindLate:
 		return "late"
+	case KindEstimate:
+		return "estimate"
+	case KindDecision:
+		return "decision"
 	}
 	return ""
 }
@@ -55,13 +59,17 @@ func KindOf(topic string) Kind {
 		return KindDeadLetter
 	case "late":
 		return KindLate
+	case "estimate":
+		return KindEstimate
+	case "decision":
+		return KindDecision
 	}
 	return KindUnknown
 }
 
 // Kinds lists every kind, raw kinds first.
 func Kinds() []Kind {
-	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate}
+	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision}
 }
 
 // RawKinds lists the kinds that clients and catalogues send.
@@ -84,7 +92,7 @@ func (k Kind) Types() []Type {
 	case KindLatency:
 		return []Type{EdgeRequest}
 	case KindCheckout:
-		return []Type{CheckoutStarted, CheckoutCompleted, CheckoutFailed, CheckoutRefunded, CheckoutChargeback, CheckoutSettled}
+		return []Type{CheckoutStarted, CheckoutCompleted, CheckoutFailed, CheckoutRefunded, CheckoutChargeback, CheckoutSettled, CheckoutFulfilled, CheckoutShipped}
 	case KindSubtitle:
 		return []Type{Cue}
 	case KindDrop:
@@ -152,6 +160,10 @@ func checkoutType(name string) Type {
 		return CheckoutChargeback
 	case "settled":
 		return CheckoutSettled
+	case "fulfilled":
+		return CheckoutFulfilled
+	case "shipped":
+		return CheckoutShipped
 	}
 	return TypeUnknown
 }
@@ -203,6 +215,45 @@ func CacheStatusOf(name string) (e CacheStatus, ok bool) {
 		return CacheStale, true
 	case "bypass":
 		return CacheBypass, true
+	}
+	return 0, false
+}
+
+// String is the name on the wire; empty where there is none.
+func (e Grade) String() string {
+	switch e {
+	case GradeRandomizedITT:
+		return "randomized_itt"
+	case GradeRandomizedCACE:
+		return "randomized_cace"
+	case GradeQuasiDID:
+		return "quasi_did"
+	case GradeMatched:
+		return "matched"
+	case GradeDescriptive:
+		return "descriptive"
+	}
+	return ""
+}
+
+// Grades lists every named Grade.
+func Grades() []Grade {
+	return []Grade{GradeRandomizedITT, GradeRandomizedCACE, GradeQuasiDID, GradeMatched, GradeDescriptive}
+}
+
+// GradeOf is the Grade of a wire name; ok is false for any other name.
+func GradeOf(name string) (e Grade, ok bool) {
+	switch name {
+	case "randomized_itt":
+		return GradeRandomizedITT, true
+	case "randomized_cace":
+		return GradeRandomizedCACE, true
+	case "quasi_did":
+		return GradeQuasiDID, true
+	case "matched":
+		return GradeMatched, true
+	case "descriptive":
+		return GradeDescriptive, true
 	}
 	return 0, false
 }
@@ -363,6 +414,37 @@ func RequestOf(name string) (e Request, ok bool) {
 }
 
 // String is the name on the wire; empty where there is none.
+func (e SplitBasis) String() string {
+	switch e {
+	case SplitBasisGross:
+		return "gross"
+	case SplitBasisNetOfTax:
+		return "net_of_tax"
+	case SplitBasisNetOfFee:
+		return "net_of_fee"
+	}
+	return ""
+}
+
+// SplitBases lists every named SplitBasis.
+func SplitBases() []SplitBasis {
+	return []SplitBasis{SplitBasisGross, SplitBasisNetOfTax, SplitBasisNetOfFee}
+}
+
+// SplitBasisOf is the SplitBasis of a wire name; ok is false for any other name.
+func SplitBasisOf(name string) (e SplitBasis, ok bool) {
+	switch name {
+	case "gross":
+		return SplitBasisGross, true
+	case "net_of_tax":
+		return SplitBasisNetOfTax, true
+	case "net_of_fee":
+		return SplitBasisNetOfFee, true
+	}
+	return 0, false
+}
+
+// String is the name on the wire; empty where there is none.
 func (e Type) String() string {
 	switch e {
 	case SessionStart:
@@ -393,6 +475,10 @@ func (e Type) String() string {
 		return "chargeback"
 	case CheckoutSettled:
 		return "settled"
+	case CheckoutFulfilled:
+		return "fulfilled"
+	case CheckoutShipped:
+		return "shipped"
 	case Cue:
 		return "cue"
 	case Catalogue:
@@ -419,7 +505,7 @@ func (ev *Event) Reset(kind Kind) {
 	case KindSubtitle:
 		ev.Subtitle = Subtitle{}
 	case KindDrop:
-		ev.Drop = Drop{Version: 1, Splits: ev.Drop.Splits[:0], Items: ev.Drop.Items[:0], Experiments: ev.Drop.Experiments[:0]}
+		ev.Drop = Drop{Version: 1, Splits: ev.Drop.Splits[:0], Items: ev.Drop.Items[:0], Experiments: ev.Drop.Experiments[:0], Forecast: ev.Drop.Forecast[:0]}
 	}
 }
 
@@ -434,7 +520,7 @@ func (ev *Event) clear() {
 	case KindSubtitle:
 		ev.Subtitle = Subtitle{}
 	case KindDrop:
-		ev.Drop = Drop{Splits: ev.Drop.Splits[:0], Items: ev.Drop.Items[:0], Experiments: ev.Drop.Experiments[:0]}
+		ev.Drop = Drop{Splits: ev.Drop.Splits[:0], Items: ev.Drop.Items[:0], Experiments: ev.Drop.Experiments[:0], Forecast: ev.Drop.Forecast[:0]}
 	}
 }
 
@@ -480,6 +566,7 @@ func (ev *Event) Clone() Event {
 	c.Region = strings.Clone(ev.Region)
 	c.POP = strings.Clone(ev.POP)
 	c.Language = strings.Clone(ev.Language)
+	c.Device = strings.Clone(ev.Device)
 	switch ev.Kind {
 	case KindPlayer:
 		c.Player = ev.Player
@@ -495,6 +582,7 @@ func (ev *Event) Clone() Event {
 		c.Checkout.SKU = strings.Clone(ev.Checkout.SKU)
 		c.Checkout.Channel = strings.Clone(ev.Checkout.Channel)
 		c.Checkout.Reason = strings.Clone(ev.Checkout.Reason)
+		c.Checkout.Partner = strings.Clone(ev.Checkout.Partner)
 	case KindSubtitle:
 		c.Subtitle = ev.Subtitle
 		c.Subtitle.StreamID = strings.Clone(ev.Subtitle.StreamID)
@@ -525,7 +613,10 @@ func (ev *Event) Clone() Event {
 			for ii := range ev.Drop.Experiments[i].Variants {
 				c.Drop.Experiments[i].Variants[ii].Name = strings.Clone(ev.Drop.Experiments[i].Variants[ii].Name)
 			}
+			c.Drop.Experiments[i].Language = strings.Clone(ev.Drop.Experiments[i].Language)
+			c.Drop.Experiments[i].Holdout = strings.Clone(ev.Drop.Experiments[i].Holdout)
 		}
+		c.Drop.Forecast = append([]ForecastPoint(nil), ev.Drop.Forecast...)
 	}
 	return c
 }
@@ -589,6 +680,8 @@ named:
 		goto POP
 	case "language":
 		goto Language
+	case "device":
+		goto Device
 	case "consent":
 		goto Consent
 	case "sample_rate":
@@ -813,6 +906,22 @@ Language:
 		v.Language = s
 	}
 	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"device":` {
+		i += 10
+		goto Device
+	}
+	goto next
+
+Device:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "device"); j < 0 {
+			return j
+		}
+		v.Device = ""
+	} else {
+		v.Device = s
+	}
+	i = j
 	if len(b)-i >= 11 && string(b[i:i+11]) == `,"consent":` {
 		i += 11
 		goto Consent
@@ -995,6 +1104,10 @@ func appendPlayer(dst []byte, v *Event) []byte {
 		dst = append(dst, `,"language":`...)
 		dst = appendText(dst, v.Language)
 	}
+	if v.Device != "" {
+		dst = append(dst, `,"device":`...)
+		dst = appendText(dst, v.Device)
+	}
 	if v.Consent != 0 {
 		dst = append(dst, `,"consent":`...)
 		dst = strconv.AppendInt(dst, int64(v.Consent), 10)
@@ -1089,6 +1202,8 @@ named:
 		goto POP
 	case "language":
 		goto Language
+	case "device":
+		goto Device
 	case "consent":
 		goto Consent
 	case "sample_rate":
@@ -1337,6 +1452,26 @@ Language:
 		v.Language = s
 	}
 	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"device":` {
+		i += 10
+		goto Device
+	}
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"request":` {
+		i += 11
+		goto Request
+	}
+	goto next
+
+Device:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "device"); j < 0 {
+			return j
+		}
+		v.Device = ""
+	} else {
+		v.Device = s
+	}
+	i = j
 	if len(b)-i >= 11 && string(b[i:i+11]) == `,"consent":` {
 		i += 11
 		goto Consent
@@ -1573,6 +1708,10 @@ func appendLatency(dst []byte, v *Event) []byte {
 		dst = append(dst, `,"language":`...)
 		dst = appendText(dst, v.Language)
 	}
+	if v.Device != "" {
+		dst = append(dst, `,"device":`...)
+		dst = appendText(dst, v.Device)
+	}
 	if v.Consent != 0 {
 		dst = append(dst, `,"consent":`...)
 		dst = strconv.AppendInt(dst, int64(v.Consent), 10)
@@ -1667,6 +1806,8 @@ named:
 		goto POP
 	case "language":
 		goto Language
+	case "device":
+		goto Device
 	case "consent":
 		goto Consent
 	case "sample_rate":
@@ -1693,6 +1834,16 @@ named:
 		goto Channel
 	case "reason":
 		goto Reason
+	case "seq":
+		goto Seq
+	case "tax":
+		goto Tax
+	case "fee":
+		goto Fee
+	case "partner":
+		goto Partner
+	case "promised_by":
+		goto PromisedBy
 	}
 	d.UnknownFields++
 	if i = d.skip(b, i, maxDepth); i < 0 {
@@ -1923,6 +2074,26 @@ Language:
 		v.Language = ""
 	} else {
 		v.Language = s
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"device":` {
+		i += 10
+		goto Device
+	}
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"checkout_id":` {
+		i += 15
+		goto CheckoutID
+	}
+	goto next
+
+Device:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "device"); j < 0 {
+			return j
+		}
+		v.Device = ""
+	} else {
+		v.Device = s
 	}
 	i = j
 	if len(b)-i >= 11 && string(b[i:i+11]) == `,"consent":` {
@@ -2189,6 +2360,98 @@ Reason:
 		v.Checkout.Reason = s
 	}
 	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"seq":` {
+		i += 7
+		goto Seq
+	}
+	goto next
+
+Seq:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "seq"); j < 0 {
+			return j
+		}
+		v.Checkout.Seq = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "seq", i)
+		}
+		v.Checkout.Seq = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"tax":` {
+		i += 7
+		goto Tax
+	}
+	goto next
+
+Tax:
+	if n, j = d.minor(b, i); j < 0 {
+		if j = d.null(b, i, "tax"); j < 0 {
+			return j
+		}
+		v.Checkout.Tax = 0
+	} else {
+		if n < 0 {
+			return d.stop(ReasonOutOfRange, "tax", i)
+		}
+		v.Checkout.Tax = n
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"fee":` {
+		i += 7
+		goto Fee
+	}
+	goto next
+
+Fee:
+	if n, j = d.minor(b, i); j < 0 {
+		if j = d.null(b, i, "fee"); j < 0 {
+			return j
+		}
+		v.Checkout.Fee = 0
+	} else {
+		if n < 0 {
+			return d.stop(ReasonOutOfRange, "fee", i)
+		}
+		v.Checkout.Fee = n
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"partner":` {
+		i += 11
+		goto Partner
+	}
+	goto next
+
+Partner:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "partner"); j < 0 {
+			return j
+		}
+		v.Checkout.Partner = ""
+	} else {
+		v.Checkout.Partner = s
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"promised_by":` {
+		i += 15
+		goto PromisedBy
+	}
+	goto next
+
+PromisedBy:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "promised_by"); j < 0 {
+			return j
+		}
+		v.Checkout.PromisedBy = 0
+	} else {
+		if n < 0 {
+			return d.stop(ReasonOutOfRange, "promised_by", i)
+		}
+		v.Checkout.PromisedBy = n
+	}
+	i = j
 	goto next
 
 }
@@ -2230,6 +2493,10 @@ func appendCheckout(dst []byte, v *Event) []byte {
 	if v.Language != "" {
 		dst = append(dst, `,"language":`...)
 		dst = appendText(dst, v.Language)
+	}
+	if v.Device != "" {
+		dst = append(dst, `,"device":`...)
+		dst = appendText(dst, v.Device)
 	}
 	if v.Consent != 0 {
 		dst = append(dst, `,"consent":`...)
@@ -2276,6 +2543,26 @@ func appendCheckout(dst []byte, v *Event) []byte {
 	if v.Checkout.Reason != "" {
 		dst = append(dst, `,"reason":`...)
 		dst = appendText(dst, v.Checkout.Reason)
+	}
+	if v.Checkout.Seq != 0 {
+		dst = append(dst, `,"seq":`...)
+		dst = strconv.AppendInt(dst, int64(v.Checkout.Seq), 10)
+	}
+	if v.Checkout.Tax != 0 {
+		dst = append(dst, `,"tax":`...)
+		dst = strconv.AppendInt(dst, v.Checkout.Tax, 10)
+	}
+	if v.Checkout.Fee != 0 {
+		dst = append(dst, `,"fee":`...)
+		dst = strconv.AppendInt(dst, v.Checkout.Fee, 10)
+	}
+	if v.Checkout.Partner != "" {
+		dst = append(dst, `,"partner":`...)
+		dst = appendText(dst, v.Checkout.Partner)
+	}
+	if v.Checkout.PromisedBy != 0 {
+		dst = append(dst, `,"promised_by":`...)
+		dst = strconv.AppendInt(dst, v.Checkout.PromisedBy, 10)
 	}
 	return closeObject(dst, start)
 }
@@ -2340,6 +2627,8 @@ named:
 		goto POP
 	case "language":
 		goto Language
+	case "device":
+		goto Device
 	case "consent":
 		goto Consent
 	case "sample_rate":
@@ -2600,6 +2889,26 @@ Language:
 		v.Language = ""
 	} else {
 		v.Language = s
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"device":` {
+		i += 10
+		goto Device
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"stream_id":` {
+		i += 13
+		goto StreamID
+	}
+	goto next
+
+Device:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "device"); j < 0 {
+			return j
+		}
+		v.Device = ""
+	} else {
+		v.Device = s
 	}
 	i = j
 	if len(b)-i >= 11 && string(b[i:i+11]) == `,"consent":` {
@@ -2989,6 +3298,10 @@ func appendSubtitle(dst []byte, v *Event) []byte {
 		dst = append(dst, `,"language":`...)
 		dst = appendText(dst, v.Language)
 	}
+	if v.Device != "" {
+		dst = append(dst, `,"device":`...)
+		dst = appendText(dst, v.Device)
+	}
 	if v.Consent != 0 {
 		dst = append(dst, `,"consent":`...)
 		dst = strconv.AppendInt(dst, int64(v.Consent), 10)
@@ -3059,6 +3372,7 @@ func (d *Decoder) drop(b []byte, i int, v *Event) int {
 		seen uint64
 		s    string
 		n    int64
+		u    uint64
 		f    float64
 		t    bool
 	)
@@ -3110,6 +3424,8 @@ named:
 		goto POP
 	case "language":
 		goto Language
+	case "device":
+		goto Device
 	case "consent":
 		goto Consent
 	case "sample_rate":
@@ -3140,6 +3456,16 @@ named:
 		goto LatencyBudgetMS
 	case "cue_latency_ms":
 		goto CueLatencyMS
+	case "cue_cost":
+		goto CueCost
+	case "announced_ms":
+		goto AnnouncedMS
+	case "followers":
+		goto Followers
+	case "split_basis":
+		goto SplitBasis
+	case "forecast":
+		goto Forecast
 	}
 	d.UnknownFields++
 	if i = d.skip(b, i, maxDepth); i < 0 {
@@ -3372,6 +3698,26 @@ Language:
 		v.Language = ""
 	} else {
 		v.Language = s
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"device":` {
+		i += 10
+		goto Device
+	}
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"name":` {
+		i += 8
+		goto Name
+	}
+	goto next
+
+Device:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "device"); j < 0 {
+			return j
+		}
+		v.Device = ""
+	} else {
+		v.Device = s
 	}
 	i = j
 	if len(b)-i >= 11 && string(b[i:i+11]) == `,"consent":` {
@@ -3673,6 +4019,94 @@ CueLatencyMS:
 		v.Drop.CueLatencyMS = n
 	}
 	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"cue_cost":` {
+		i += 12
+		goto CueCost
+	}
+	goto next
+
+CueCost:
+	if n, j = d.minor(b, i); j < 0 {
+		if j = d.null(b, i, "cue_cost"); j < 0 {
+			return j
+		}
+		v.Drop.CueCost = 0
+	} else {
+		if n < 0 {
+			return d.stop(ReasonOutOfRange, "cue_cost", i)
+		}
+		v.Drop.CueCost = n
+	}
+	i = j
+	if len(b)-i >= 16 && string(b[i:i+16]) == `,"announced_ms":` {
+		i += 16
+		goto AnnouncedMS
+	}
+	goto next
+
+AnnouncedMS:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "announced_ms"); j < 0 {
+			return j
+		}
+		v.Drop.AnnouncedMS = 0
+	} else {
+		if n < 0 {
+			return d.stop(ReasonOutOfRange, "announced_ms", i)
+		}
+		v.Drop.AnnouncedMS = n
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"followers":` {
+		i += 13
+		goto Followers
+	}
+	goto next
+
+Followers:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "followers"); j < 0 {
+			return j
+		}
+		v.Drop.Followers = 0
+	} else {
+		v.Drop.Followers = u
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"split_basis":` {
+		i += 15
+		goto SplitBasis
+	}
+	goto next
+
+SplitBasis:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "split_basis"); j < 0 {
+			return j
+		}
+		v.Drop.SplitBasis = 0
+	} else {
+		var ok bool
+		if v.Drop.SplitBasis, ok = SplitBasisOf(s); !ok {
+			return d.stop(ReasonUnknownEnum, "split_basis", i)
+		}
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"forecast":` {
+		i += 12
+		goto Forecast
+	}
+	goto next
+
+Forecast:
+	if v.Drop.Forecast, j = d.forecastPointList(b, i, v.Drop.Forecast[:0]); j < 0 {
+		if j = d.null(b, i, "forecast"); j < 0 {
+			return j
+		}
+		v.Drop.Forecast = v.Drop.Forecast[:0]
+	} else {
+	}
+	i = j
 	goto next
 
 }
@@ -3712,6 +4146,10 @@ func appendDrop(dst []byte, v *Event) []byte {
 	if v.Language != "" {
 		dst = append(dst, `,"language":`...)
 		dst = appendText(dst, v.Language)
+	}
+	if v.Device != "" {
+		dst = append(dst, `,"device":`...)
+		dst = appendText(dst, v.Device)
 	}
 	if v.Consent != 0 {
 		dst = append(dst, `,"consent":`...)
@@ -3784,6 +4222,32 @@ func appendDrop(dst []byte, v *Event) []byte {
 	if v.Drop.CueLatencyMS != 0 {
 		dst = append(dst, `,"cue_latency_ms":`...)
 		dst = strconv.AppendInt(dst, v.Drop.CueLatencyMS, 10)
+	}
+	if v.Drop.CueCost != 0 {
+		dst = append(dst, `,"cue_cost":`...)
+		dst = strconv.AppendInt(dst, v.Drop.CueCost, 10)
+	}
+	if v.Drop.AnnouncedMS != 0 {
+		dst = append(dst, `,"announced_ms":`...)
+		dst = strconv.AppendInt(dst, v.Drop.AnnouncedMS, 10)
+	}
+	if v.Drop.Followers != 0 {
+		dst = append(dst, `,"followers":`...)
+		dst = strconv.AppendUint(dst, v.Drop.Followers, 10)
+	}
+	if v.Drop.SplitBasis != 0 {
+		dst = append(dst, `,"split_basis":`...)
+		dst = appendText(dst, v.Drop.SplitBasis.String())
+	}
+	if len(v.Drop.Forecast) > 0 {
+		dst = append(dst, `,"forecast":[`...)
+		for i := range v.Drop.Forecast {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendForecastPoint(dst, &v.Drop.Forecast[i])
+		}
+		dst = append(dst, ']')
 	}
 	return closeObject(dst, start)
 }
@@ -5324,6 +5788,934 @@ func appendLate(dst []byte, v *Late) []byte {
 	return closeObject(dst, start)
 }
 
+// Estimate reads one estimate record into v, which it resets first, as Decode does.
+func (d *Decoder) Estimate(data []byte, v *Estimate) *Error {
+	return d.end(data, d.estimate(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Estimate) AppendJSON(dst []byte) []byte { return appendEstimate(dst, v) }
+
+// estimateRequired are the required fields, by their bit in seen.
+var estimateRequired = [...]string{"drop_id", "metric", "revision", "as_of", "from", "to", "maturity", "unit"}
+
+func (d *Decoder) estimate(b []byte, i int, v *Estimate) int {
+	*v = Estimate{P: -1, SampleRate: 1, Dimensions: v.Dimensions[:0], Details: v.Details[:0]}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+		f    float64
+		t    bool
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<8 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, estimateRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "drop_id":
+		goto DropID
+	case "creator_id":
+		goto CreatorID
+	case "metric":
+		goto Metric
+	case "dimensions":
+		goto Dimensions
+	case "revision":
+		goto Revision
+	case "as_of":
+		goto AsOf
+	case "from":
+		goto From
+	case "to":
+		goto To
+	case "maturity":
+		goto Maturity
+	case "grade":
+		goto Grade
+	case "label":
+		goto Label
+	case "enough":
+		goto Enough
+	case "why":
+		goto Why
+	case "unit":
+		goto Unit
+	case "n":
+		goto N
+	case "numerator":
+		goto Numerator
+	case "value":
+		goto Value
+	case "low":
+		goto Low
+	case "high":
+		goto High
+	case "confidence":
+		goto Confidence
+	case "p":
+		goto P
+	case "always_valid":
+		goto AlwaysValid
+	case "sample_rate":
+		goto SampleRate
+	case "details":
+		goto Details
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+		seen &^= 1 << 0
+	} else {
+		v.DropID = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"creator_id":` {
+		i += 14
+		goto CreatorID
+	}
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"metric":` {
+		i += 10
+		goto Metric
+	}
+	goto next
+
+CreatorID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "creator_id"); j < 0 {
+			return j
+		}
+		v.CreatorID = ""
+	} else {
+		v.CreatorID = s
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"metric":` {
+		i += 10
+		goto Metric
+	}
+	goto next
+
+Metric:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "metric"); j < 0 {
+			return j
+		}
+		v.Metric = ""
+		seen &^= 1 << 1
+	} else {
+		v.Metric = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"dimensions":` {
+		i += 14
+		goto Dimensions
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Dimensions:
+	if v.Dimensions, j = d.dimensionList(b, i, v.Dimensions[:0]); j < 0 {
+		if j = d.null(b, i, "dimensions"); j < 0 {
+			return j
+		}
+		v.Dimensions = v.Dimensions[:0]
+	} else {
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 2
+	} else {
+		v.Revision = u
+		seen |= 1 << 2
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"as_of":` {
+		i += 9
+		goto AsOf
+	}
+	goto next
+
+AsOf:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "as_of"); j < 0 {
+			return j
+		}
+		v.AsOf = 0
+		seen &^= 1 << 3
+	} else {
+		v.AsOf = n
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"from":` {
+		i += 8
+		goto From
+	}
+	goto next
+
+From:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "from"); j < 0 {
+			return j
+		}
+		v.From = 0
+		seen &^= 1 << 4
+	} else {
+		v.From = n
+		seen |= 1 << 4
+	}
+	i = j
+	if len(b)-i >= 6 && string(b[i:i+6]) == `,"to":` {
+		i += 6
+		goto To
+	}
+	goto next
+
+To:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "to"); j < 0 {
+			return j
+		}
+		v.To = 0
+		seen &^= 1 << 5
+	} else {
+		v.To = n
+		seen |= 1 << 5
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"maturity":` {
+		i += 12
+		goto Maturity
+	}
+	goto next
+
+Maturity:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "maturity"); j < 0 {
+			return j
+		}
+		v.Maturity = 0
+		seen &^= 1 << 6
+	} else {
+		var ok bool
+		if v.Maturity, ok = MaturityOf(s); s != "" && !ok {
+			return d.stop(ReasonUnknownEnum, "maturity", i)
+		}
+		if s != "" {
+			seen |= 1 << 6
+		} else {
+			seen &^= 1 << 6
+		}
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"grade":` {
+		i += 9
+		goto Grade
+	}
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"unit":` {
+		i += 8
+		goto Unit
+	}
+	goto next
+
+Grade:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "grade"); j < 0 {
+			return j
+		}
+		v.Grade = 0
+	} else {
+		var ok bool
+		if v.Grade, ok = GradeOf(s); !ok {
+			return d.stop(ReasonUnknownEnum, "grade", i)
+		}
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"label":` {
+		i += 9
+		goto Label
+	}
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"unit":` {
+		i += 8
+		goto Unit
+	}
+	goto next
+
+Label:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "label"); j < 0 {
+			return j
+		}
+		v.Label = ""
+	} else {
+		v.Label = s
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"enough":` {
+		i += 10
+		goto Enough
+	}
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"unit":` {
+		i += 8
+		goto Unit
+	}
+	goto next
+
+Enough:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "enough"); j < 0 {
+			return j
+		}
+		v.Enough = false
+	} else {
+		v.Enough = t
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"why":` {
+		i += 7
+		goto Why
+	}
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"unit":` {
+		i += 8
+		goto Unit
+	}
+	goto next
+
+Why:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "why"); j < 0 {
+			return j
+		}
+		v.Why = ""
+	} else {
+		v.Why = s
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"unit":` {
+		i += 8
+		goto Unit
+	}
+	goto next
+
+Unit:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "unit"); j < 0 {
+			return j
+		}
+		v.Unit = ""
+		seen &^= 1 << 7
+	} else {
+		v.Unit = s
+		if s != "" {
+			seen |= 1 << 7
+		} else {
+			seen &^= 1 << 7
+		}
+	}
+	i = j
+	if len(b)-i >= 5 && string(b[i:i+5]) == `,"n":` {
+		i += 5
+		goto N
+	}
+	goto next
+
+N:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "n"); j < 0 {
+			return j
+		}
+		v.N = 0
+	} else {
+		v.N = u
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"numerator":` {
+		i += 13
+		goto Numerator
+	}
+	goto next
+
+Numerator:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "numerator"); j < 0 {
+			return j
+		}
+		v.Numerator = 0
+	} else {
+		v.Numerator = u
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"value":` {
+		i += 9
+		goto Value
+	}
+	goto next
+
+Value:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "value"); j < 0 {
+			return j
+		}
+		v.Value = 0
+	} else {
+		v.Value = f
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"low":` {
+		i += 7
+		goto Low
+	}
+	goto next
+
+Low:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "low"); j < 0 {
+			return j
+		}
+		v.Low = 0
+	} else {
+		v.Low = f
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"high":` {
+		i += 8
+		goto High
+	}
+	goto next
+
+High:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "high"); j < 0 {
+			return j
+		}
+		v.High = 0
+	} else {
+		v.High = f
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"confidence":` {
+		i += 14
+		goto Confidence
+	}
+	goto next
+
+Confidence:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "confidence"); j < 0 {
+			return j
+		}
+		v.Confidence = 0
+	} else {
+		v.Confidence = f
+	}
+	i = j
+	if len(b)-i >= 5 && string(b[i:i+5]) == `,"p":` {
+		i += 5
+		goto P
+	}
+	goto next
+
+P:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "p"); j < 0 {
+			return j
+		}
+		v.P = -1
+	} else {
+		v.P = f
+	}
+	i = j
+	if len(b)-i >= 16 && string(b[i:i+16]) == `,"always_valid":` {
+		i += 16
+		goto AlwaysValid
+	}
+	goto next
+
+AlwaysValid:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "always_valid"); j < 0 {
+			return j
+		}
+		v.AlwaysValid = false
+	} else {
+		v.AlwaysValid = t
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"sample_rate":` {
+		i += 15
+		goto SampleRate
+	}
+	goto next
+
+SampleRate:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "sample_rate"); j < 0 {
+			return j
+		}
+		v.SampleRate = 1
+	} else {
+		if f > 1 || f <= 0 {
+			return d.stop(ReasonOutOfRange, "sample_rate", i)
+		}
+		v.SampleRate = f
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"details":` {
+		i += 11
+		goto Details
+	}
+	goto next
+
+Details:
+	if v.Details, j = d.detailList(b, i, v.Details[:0]); j < 0 {
+		if j = d.null(b, i, "details"); j < 0 {
+			return j
+		}
+		v.Details = v.Details[:0]
+	} else {
+	}
+	i = j
+	goto next
+
+}
+
+func appendEstimate(dst []byte, v *Estimate) []byte {
+	start := len(dst)
+	dst = append(dst, `,"drop_id":`...)
+	dst = appendText(dst, v.DropID)
+	if v.CreatorID != "" {
+		dst = append(dst, `,"creator_id":`...)
+		dst = appendText(dst, v.CreatorID)
+	}
+	dst = append(dst, `,"metric":`...)
+	dst = appendText(dst, v.Metric)
+	if len(v.Dimensions) > 0 {
+		dst = append(dst, `,"dimensions":[`...)
+		for i := range v.Dimensions {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendDimension(dst, &v.Dimensions[i])
+		}
+		dst = append(dst, ']')
+	}
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"as_of":`...)
+	dst = strconv.AppendInt(dst, v.AsOf, 10)
+	dst = append(dst, `,"from":`...)
+	dst = strconv.AppendInt(dst, v.From, 10)
+	dst = append(dst, `,"to":`...)
+	dst = strconv.AppendInt(dst, v.To, 10)
+	dst = append(dst, `,"maturity":`...)
+	dst = appendText(dst, v.Maturity.String())
+	if v.Grade != 0 {
+		dst = append(dst, `,"grade":`...)
+		dst = appendText(dst, v.Grade.String())
+	}
+	if v.Label != "" {
+		dst = append(dst, `,"label":`...)
+		dst = appendText(dst, v.Label)
+	}
+	if v.Enough {
+		dst = append(dst, `,"enough":`...)
+		dst = strconv.AppendBool(dst, v.Enough)
+	}
+	if v.Why != "" {
+		dst = append(dst, `,"why":`...)
+		dst = appendText(dst, v.Why)
+	}
+	dst = append(dst, `,"unit":`...)
+	dst = appendText(dst, v.Unit)
+	if v.N != 0 {
+		dst = append(dst, `,"n":`...)
+		dst = strconv.AppendUint(dst, v.N, 10)
+	}
+	if v.Numerator != 0 {
+		dst = append(dst, `,"numerator":`...)
+		dst = strconv.AppendUint(dst, v.Numerator, 10)
+	}
+	if v.Value != 0 {
+		dst = append(dst, `,"value":`...)
+		dst = appendFloat(dst, v.Value)
+	}
+	if v.Low != 0 {
+		dst = append(dst, `,"low":`...)
+		dst = appendFloat(dst, v.Low)
+	}
+	if v.High != 0 {
+		dst = append(dst, `,"high":`...)
+		dst = appendFloat(dst, v.High)
+	}
+	if v.Confidence != 0 {
+		dst = append(dst, `,"confidence":`...)
+		dst = appendFloat(dst, v.Confidence)
+	}
+	if v.P != -1 {
+		dst = append(dst, `,"p":`...)
+		dst = appendFloat(dst, v.P)
+	}
+	if v.AlwaysValid {
+		dst = append(dst, `,"always_valid":`...)
+		dst = strconv.AppendBool(dst, v.AlwaysValid)
+	}
+	if v.SampleRate != 1 && v.SampleRate != 0 {
+		dst = append(dst, `,"sample_rate":`...)
+		dst = appendFloat(dst, v.SampleRate)
+	}
+	if len(v.Details) > 0 {
+		dst = append(dst, `,"details":[`...)
+		for i := range v.Details {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendDetail(dst, &v.Details[i])
+		}
+		dst = append(dst, ']')
+	}
+	return closeObject(dst, start)
+}
+
+// Decision reads one decision record into v, which it resets first, as Decode does.
+func (d *Decoder) Decision(data []byte, v *Decision) *Error {
+	return d.end(data, d.decision(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Decision) AppendJSON(dst []byte) []byte { return appendDecision(dst, v) }
+
+// decisionRequired are the required fields, by their bit in seen.
+var decisionRequired = [...]string{"drop_id", "topic", "at", "chosen", "reason"}
+
+func (d *Decoder) decision(b []byte, i int, v *Decision) int {
+	*v = Decision{Inputs: v.Inputs[:0]}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		f    float64
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<5 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, decisionRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "drop_id":
+		goto DropID
+	case "topic":
+		goto Topic
+	case "subject":
+		goto Subject
+	case "at":
+		goto At
+	case "chosen":
+		goto Chosen
+	case "previous":
+		goto Previous
+	case "value":
+		goto Value
+	case "reason":
+		goto Reason
+	case "inputs":
+		goto Inputs
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+		seen &^= 1 << 0
+	} else {
+		v.DropID = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"topic":` {
+		i += 9
+		goto Topic
+	}
+	goto next
+
+Topic:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "topic"); j < 0 {
+			return j
+		}
+		v.Topic = ""
+		seen &^= 1 << 1
+	} else {
+		v.Topic = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"subject":` {
+		i += 11
+		goto Subject
+	}
+	if len(b)-i >= 6 && string(b[i:i+6]) == `,"at":` {
+		i += 6
+		goto At
+	}
+	goto next
+
+Subject:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "subject"); j < 0 {
+			return j
+		}
+		v.Subject = ""
+	} else {
+		v.Subject = s
+	}
+	i = j
+	if len(b)-i >= 6 && string(b[i:i+6]) == `,"at":` {
+		i += 6
+		goto At
+	}
+	goto next
+
+At:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "at"); j < 0 {
+			return j
+		}
+		v.At = 0
+		seen &^= 1 << 2
+	} else {
+		v.At = n
+		seen |= 1 << 2
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"chosen":` {
+		i += 10
+		goto Chosen
+	}
+	goto next
+
+Chosen:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "chosen"); j < 0 {
+			return j
+		}
+		v.Chosen = ""
+		seen &^= 1 << 3
+	} else {
+		v.Chosen = s
+		if s != "" {
+			seen |= 1 << 3
+		} else {
+			seen &^= 1 << 3
+		}
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"previous":` {
+		i += 12
+		goto Previous
+	}
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"reason":` {
+		i += 10
+		goto Reason
+	}
+	goto next
+
+Previous:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "previous"); j < 0 {
+			return j
+		}
+		v.Previous = ""
+	} else {
+		v.Previous = s
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"value":` {
+		i += 9
+		goto Value
+	}
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"reason":` {
+		i += 10
+		goto Reason
+	}
+	goto next
+
+Value:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "value"); j < 0 {
+			return j
+		}
+		v.Value = 0
+	} else {
+		v.Value = f
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"reason":` {
+		i += 10
+		goto Reason
+	}
+	goto next
+
+Reason:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "reason"); j < 0 {
+			return j
+		}
+		v.Reason = ""
+		seen &^= 1 << 4
+	} else {
+		v.Reason = s
+		if s != "" {
+			seen |= 1 << 4
+		} else {
+			seen &^= 1 << 4
+		}
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"inputs":` {
+		i += 10
+		goto Inputs
+	}
+	goto next
+
+Inputs:
+	if v.Inputs, j = d.inputList(b, i, v.Inputs[:0]); j < 0 {
+		if j = d.null(b, i, "inputs"); j < 0 {
+			return j
+		}
+		v.Inputs = v.Inputs[:0]
+	} else {
+	}
+	i = j
+	goto next
+
+}
+
+func appendDecision(dst []byte, v *Decision) []byte {
+	start := len(dst)
+	dst = append(dst, `,"drop_id":`...)
+	dst = appendText(dst, v.DropID)
+	dst = append(dst, `,"topic":`...)
+	dst = appendText(dst, v.Topic)
+	if v.Subject != "" {
+		dst = append(dst, `,"subject":`...)
+		dst = appendText(dst, v.Subject)
+	}
+	dst = append(dst, `,"at":`...)
+	dst = strconv.AppendInt(dst, v.At, 10)
+	dst = append(dst, `,"chosen":`...)
+	dst = appendText(dst, v.Chosen)
+	if v.Previous != "" {
+		dst = append(dst, `,"previous":`...)
+		dst = appendText(dst, v.Previous)
+	}
+	if v.Value != 0 {
+		dst = append(dst, `,"value":`...)
+		dst = appendFloat(dst, v.Value)
+	}
+	dst = append(dst, `,"reason":`...)
+	dst = appendText(dst, v.Reason)
+	if len(v.Inputs) > 0 {
+		dst = append(dst, `,"inputs":[`...)
+		for i := range v.Inputs {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendInput(dst, &v.Inputs[i])
+		}
+		dst = append(dst, ']')
+	}
+	return closeObject(dst, start)
+}
+
 func (d *Decoder) splitList(b []byte, i int, list []Split) ([]Split, int) {
 	i, more := d.array(b, i)
 	for i >= 0 && more {
@@ -5614,7 +7006,7 @@ func (d *Decoder) experimentList(b []byte, i int, list []Experiment) ([]Experime
 var experimentRequired = [...]string{"experiments.id", "experiments.salt"}
 
 func (d *Decoder) experiment(b []byte, i int, v *Experiment) int {
-	*v = Experiment{Variants: v.Variants[:0]}
+	*v = Experiment{EffectSD: 0.01, Variants: v.Variants[:0]}
 	var (
 		name string
 		j    int
@@ -5622,6 +7014,7 @@ func (d *Decoder) experiment(b []byte, i int, v *Experiment) int {
 		seen uint64
 		s    string
 		n    int64
+		f    float64
 	)
 	if len(b)-i >= 6 && string(b[i:i+6]) == `{"id":` {
 		i += 6
@@ -5654,6 +7047,12 @@ named:
 		goto TrafficBPS
 	case "variants":
 		goto Variants
+	case "language":
+		goto Language
+	case "holdout":
+		goto Holdout
+	case "effect_sd":
+		goto EffectSD
 	}
 	d.UnknownFields++
 	if i = d.skip(b, i, maxDepth); i < 0 {
@@ -5732,6 +7131,57 @@ Variants:
 	} else {
 	}
 	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"language":` {
+		i += 12
+		goto Language
+	}
+	goto next
+
+Language:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "experiments.language"); j < 0 {
+			return j
+		}
+		v.Language = ""
+	} else {
+		v.Language = s
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"holdout":` {
+		i += 11
+		goto Holdout
+	}
+	goto next
+
+Holdout:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "experiments.holdout"); j < 0 {
+			return j
+		}
+		v.Holdout = ""
+	} else {
+		v.Holdout = s
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"effect_sd":` {
+		i += 13
+		goto EffectSD
+	}
+	goto next
+
+EffectSD:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "experiments.effect_sd"); j < 0 {
+			return j
+		}
+		v.EffectSD = 0.01
+	} else {
+		if f > 1 || f <= 0 {
+			return d.stop(ReasonOutOfRange, "experiments.effect_sd", i)
+		}
+		v.EffectSD = f
+	}
+	i = j
 	goto next
 
 }
@@ -5756,6 +7206,123 @@ func appendExperiment(dst []byte, v *Experiment) []byte {
 		}
 		dst = append(dst, ']')
 	}
+	if v.Language != "" {
+		dst = append(dst, `,"language":`...)
+		dst = appendText(dst, v.Language)
+	}
+	if v.Holdout != "" {
+		dst = append(dst, `,"holdout":`...)
+		dst = appendText(dst, v.Holdout)
+	}
+	if v.EffectSD != 0.01 && v.EffectSD != 0 {
+		dst = append(dst, `,"effect_sd":`...)
+		dst = appendFloat(dst, v.EffectSD)
+	}
+	return closeObject(dst, start)
+}
+
+func (d *Decoder) forecastPointList(b []byte, i int, list []ForecastPoint) ([]ForecastPoint, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.forecastPoint(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+// forecastPointRequired are the required fields, by their bit in seen.
+var forecastPointRequired = [...]string{"forecast.age_ms", "forecast.bps"}
+
+func (d *Decoder) forecastPoint(b []byte, i int, v *ForecastPoint) int {
+	*v = ForecastPoint{}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		n    int64
+	)
+	if len(b)-i >= 10 && string(b[i:i+10]) == `{"age_ms":` {
+		i += 10
+		goto AgeMS
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<2 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, forecastPointRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "age_ms":
+		goto AgeMS
+	case "bps":
+		goto BPS
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+AgeMS:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "forecast.age_ms"); j < 0 {
+			return j
+		}
+		v.AgeMS = 0
+		seen &^= 1 << 0
+	} else {
+		if n < 1 {
+			return d.stop(ReasonOutOfRange, "forecast.age_ms", i)
+		}
+		v.AgeMS = n
+		seen |= 1 << 0
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"bps":` {
+		i += 7
+		goto BPS
+	}
+	goto next
+
+BPS:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "forecast.bps"); j < 0 {
+			return j
+		}
+		v.BPS = 0
+		seen &^= 1 << 1
+	} else {
+		if n < 0 || n > 10000 {
+			return d.stop(ReasonOutOfRange, "forecast.bps", i)
+		}
+		v.BPS = uint32(n)
+		seen |= 1 << 1
+	}
+	i = j
+	goto next
+
+}
+
+func appendForecastPoint(dst []byte, v *ForecastPoint) []byte {
+	start := len(dst)
+	dst = append(dst, `,"age_ms":`...)
+	dst = strconv.AppendInt(dst, v.AgeMS, 10)
+	dst = append(dst, `,"bps":`...)
+	dst = strconv.AppendInt(dst, int64(v.BPS), 10)
 	return closeObject(dst, start)
 }
 
@@ -5994,6 +7561,284 @@ func appendMoney(dst []byte, v *Money) []byte {
 	return closeObject(dst, start)
 }
 
+func (d *Decoder) dimensionList(b []byte, i int, list []Dimension) ([]Dimension, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.dimension(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+func (d *Decoder) dimension(b []byte, i int, v *Dimension) int {
+	*v = Dimension{}
+	var (
+		name string
+		j    int
+		more bool
+		s    string
+	)
+	if len(b)-i >= 8 && string(b[i:i+8]) == `{"name":` {
+		i += 8
+		goto Name
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		return i
+	}
+	switch name {
+	case "name":
+		goto Name
+	case "value":
+		goto Value
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Name:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "dimensions.name"); j < 0 {
+			return j
+		}
+		v.Name = ""
+	} else {
+		v.Name = s
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"value":` {
+		i += 9
+		goto Value
+	}
+	goto next
+
+Value:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "dimensions.value"); j < 0 {
+			return j
+		}
+		v.Value = ""
+	} else {
+		v.Value = s
+	}
+	i = j
+	goto next
+
+}
+
+func appendDimension(dst []byte, v *Dimension) []byte {
+	start := len(dst)
+	if v.Name != "" {
+		dst = append(dst, `,"name":`...)
+		dst = appendText(dst, v.Name)
+	}
+	if v.Value != "" {
+		dst = append(dst, `,"value":`...)
+		dst = appendText(dst, v.Value)
+	}
+	return closeObject(dst, start)
+}
+
+func (d *Decoder) detailList(b []byte, i int, list []Detail) ([]Detail, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.detail(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+func (d *Decoder) detail(b []byte, i int, v *Detail) int {
+	*v = Detail{}
+	var (
+		name string
+		j    int
+		more bool
+		s    string
+		f    float64
+	)
+	if len(b)-i >= 8 && string(b[i:i+8]) == `{"name":` {
+		i += 8
+		goto Name
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		return i
+	}
+	switch name {
+	case "name":
+		goto Name
+	case "value":
+		goto Value
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Name:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "details.name"); j < 0 {
+			return j
+		}
+		v.Name = ""
+	} else {
+		v.Name = s
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"value":` {
+		i += 9
+		goto Value
+	}
+	goto next
+
+Value:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "details.value"); j < 0 {
+			return j
+		}
+		v.Value = 0
+	} else {
+		v.Value = f
+	}
+	i = j
+	goto next
+
+}
+
+func appendDetail(dst []byte, v *Detail) []byte {
+	start := len(dst)
+	if v.Name != "" {
+		dst = append(dst, `,"name":`...)
+		dst = appendText(dst, v.Name)
+	}
+	if v.Value != 0 {
+		dst = append(dst, `,"value":`...)
+		dst = appendFloat(dst, v.Value)
+	}
+	return closeObject(dst, start)
+}
+
+func (d *Decoder) inputList(b []byte, i int, list []Input) ([]Input, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.input(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+func (d *Decoder) input(b []byte, i int, v *Input) int {
+	*v = Input{}
+	var (
+		name string
+		j    int
+		more bool
+		s    string
+		f    float64
+	)
+	if len(b)-i >= 8 && string(b[i:i+8]) == `{"name":` {
+		i += 8
+		goto Name
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		return i
+	}
+	switch name {
+	case "name":
+		goto Name
+	case "value":
+		goto Value
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Name:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "inputs.name"); j < 0 {
+			return j
+		}
+		v.Name = ""
+	} else {
+		v.Name = s
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"value":` {
+		i += 9
+		goto Value
+	}
+	goto next
+
+Value:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "inputs.value"); j < 0 {
+			return j
+		}
+		v.Value = 0
+	} else {
+		v.Value = f
+	}
+	i = j
+	goto next
+
+}
+
+func appendInput(dst []byte, v *Input) []byte {
+	start := len(dst)
+	if v.Name != "" {
+		dst = append(dst, `,"name":`...)
+		dst = appendText(dst, v.Name)
+	}
+	if v.Value != 0 {
+		dst = append(dst, `,"value":`...)
+		dst = appendFloat(dst, v.Value)
+	}
+	return closeObject(dst, start)
+}
+
 func (d *Decoder) shareList(b []byte, i int, list []Share) ([]Share, int) {
 	i, more := d.array(b, i)
 	for i >= 0 && more {
@@ -6017,6 +7862,7 @@ func (d *Decoder) share(b []byte, i int, v *Share) int {
 		seen uint64
 		s    string
 		n    int64
+		t    bool
 	)
 	if len(b)-i >= 15 && string(b[i:i+15]) == `{"participant":` {
 		i += 15
@@ -6045,6 +7891,8 @@ named:
 		goto Participant
 	case "bps":
 		goto BPS
+	case "hold":
+		goto Hold
 	}
 	d.UnknownFields++
 	if i = d.skip(b, i, maxDepth); i < 0 {
@@ -6086,6 +7934,22 @@ BPS:
 		v.BPS = uint32(n)
 	}
 	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"hold":` {
+		i += 8
+		goto Hold
+	}
+	goto next
+
+Hold:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "splits.shares.hold"); j < 0 {
+			return j
+		}
+		v.Hold = false
+	} else {
+		v.Hold = t
+	}
+	i = j
 	goto next
 
 }
@@ -6097,6 +7961,10 @@ func appendShare(dst []byte, v *Share) []byte {
 	if v.BPS != 0 {
 		dst = append(dst, `,"bps":`...)
 		dst = strconv.AppendInt(dst, int64(v.BPS), 10)
+	}
+	if v.Hold {
+		dst = append(dst, `,"hold":`...)
+		dst = strconv.AppendBool(dst, v.Hold)
 	}
 	return closeObject(dst, start)
 }

@@ -38,6 +38,8 @@ const (
 	KindVelocity
 	KindDeadLetter
 	KindLate
+	KindEstimate
+	KindDecision
 )
 
 // Type is what happened, within its kind.
@@ -66,6 +68,8 @@ const (
 	CheckoutRefunded
 	CheckoutChargeback
 	CheckoutSettled
+	CheckoutFulfilled
+	CheckoutShipped
 
 	//event:kind subtitle
 	Cue
@@ -98,6 +102,8 @@ type Envelope struct {
 	POP string `json:"pop"`
 	// Language is the player's language (BCP 47).
 	Language string `json:"language"`
+	// Device is the player's class of device: phone, tablet, desktop, console, tv.
+	Device string `json:"device"`
 	// Consent is a bit mask: 1 analytics, 2 personalisation, 4 marketing.
 	Consent uint8 `json:"consent" rule:"max=7"`
 	// SampleRate is the share of such events that were sent, in (0, 1]; estimates weight by 1/SampleRate. Absent means 1.
@@ -161,7 +167,8 @@ const (
 // Checkout is the payload of checkout records. Amount is in minor units of
 // Currency (ISO 4217); it is never negative: the type says which way money went.
 type Checkout struct {
-	// CheckoutID ties the records of one checkout together, refunds included.
+	// CheckoutID ties the records of one checkout together, refunds and fulfilment included. On a settled
+	// record it is the settlement instruction's id, and player_id the participant that was paid.
 	CheckoutID string `json:"checkout_id" rule:"required"`
 	// Amount is in minor units; a fraction of a minor unit is refused as amount_precision.
 	Amount int64 `json:"amount" rule:"required;min=0;minor"`
@@ -179,6 +186,15 @@ type Checkout struct {
 	Channel string `json:"channel"`
 	// Reason says why a checkout failed or was refunded.
 	Reason string `json:"reason"`
+	// Seq tells records of one type of one checkout apart: the first refund is 0, the next one 1.
+	Seq uint32 `json:"seq"`
+	// Tax and Fee are the parts of Amount that are owed as tax and kept by the payment provider.
+	Tax int64 `json:"tax" rule:"min=0;minor"`
+	Fee int64 `json:"fee" rule:"min=0;minor"`
+	// Partner fulfils a physical item: a shop or a warehouse.
+	Partner string `json:"partner"`
+	// PromisedBy is until when the buyer was promised the item (Unix ms); 0 for no promise.
+	PromisedBy int64 `json:"promised_by" rule:"min=0"`
 }
 
 // Subtitle is the payload of subtitle records: one expected cue, displayed or missing.
@@ -232,6 +248,37 @@ type Drop struct {
 	LatencyBudgetMS int64 `json:"latency_budget_ms" rule:"min=0"`
 	// CueLatencyMS overrides the cue latency objective; 0 means the default.
 	CueLatencyMS int64 `json:"cue_latency_ms" rule:"min=0"`
+	// CueCost is the price of one translated cue in nano-units of BudgetCurrency.
+	CueCost int64 `json:"cue_cost" rule:"min=0;minor"`
+	// AnnouncedMS is when the drop became public (Unix ms); 0 means at its start.
+	AnnouncedMS int64 `json:"announced_ms" rule:"min=0"`
+	// Followers of the creator whom the announcement could reach; 0 when not known.
+	Followers uint64 `json:"followers"`
+	// SplitBasis is what the shares divide: all of a sale, or what tax or fee leave of it.
+	SplitBasis SplitBasis `json:"split_basis"`
+	// Forecast is the expected course of the traffic: shares of the whole by drop age, rising in both; empty
+	// means linear in time.
+	Forecast []ForecastPoint `json:"forecast"`
+}
+
+// SplitBasis is what a drop's shares divide.
+type SplitBasis uint8
+
+const (
+	// SplitBasisGross divides the whole amount: participants bear tax and fee in their share.
+	SplitBasisGross SplitBasis = iota
+	// SplitBasisNetOfTax divides what is left without the tax.
+	SplitBasisNetOfTax
+	// SplitBasisNetOfFee divides what is left without the tax and the payment provider's fee.
+	SplitBasisNetOfFee
+)
+
+// ForecastPoint is one point of a drop's expected course.
+type ForecastPoint struct {
+	// AgeMS is the drop's age.
+	AgeMS int64 `json:"age_ms" rule:"required;min=1"`
+	// BPS is the share of all traffic expected up to there, in basis points.
+	BPS uint32 `json:"bps" rule:"required;max=10000"`
 }
 
 // Split is one version of a drop's shares; they sum to 10,000 basis points.
@@ -248,6 +295,8 @@ type Share struct {
 	Participant string `json:"participant" rule:"required"`
 	// BPS is the share in basis points.
 	BPS uint32 `json:"bps" rule:"max=10000"`
+	// Hold blocks payouts to the participant, not accrual: its identity is not confirmed yet, say.
+	Hold bool `json:"hold"`
 }
 
 // Item is one limited good. Price is in minor units; Inventory 0 means unlimited.
@@ -270,8 +319,15 @@ type Experiment struct {
 	Salt string `json:"salt" rule:"required"`
 	// TrafficBPS is the share of players enrolled, in basis points.
 	TrafficBPS uint32 `json:"traffic_bps" rule:"max=10000"`
-	// Variants are the arms.
+	// Variants are the arms; the first one is the control.
 	Variants []Variant `json:"variants"`
+	// Language restricts the experiment to players of one language; empty means all.
+	Language string `json:"language"`
+	// Holdout names the variant that is not offered the drop's goods, which makes the experiment measure the
+	// offer itself; empty for other experiments.
+	Holdout string `json:"holdout"`
+	// EffectSD is the plausible effect on conversion, as a standard deviation of the difference of rates, fixed before the start. Absent means 0.01.
+	EffectSD float64 `json:"effect_sd" rule:"above=0;max=1;default=0.01"`
 }
 
 // Variant is an arm and its share of the enrolled, in basis points.

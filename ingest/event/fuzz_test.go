@@ -25,6 +25,8 @@ func FuzzDecodeFeatures(f *testing.F)   { fuzzDecode(f, KindFeatures) }
 func FuzzDecodeVelocity(f *testing.F)   { fuzzDecode(f, KindVelocity) }
 func FuzzDecodeDeadLetter(f *testing.F) { fuzzDecode(f, KindDeadLetter) }
 func FuzzDecodeLate(f *testing.F)       { fuzzDecode(f, KindLate) }
+func FuzzDecodeEstimate(f *testing.F)   { fuzzDecode(f, KindEstimate) }
+func FuzzDecodeDecision(f *testing.F)   { fuzzDecode(f, KindDecision) }
 
 func fuzzDecode(f *testing.F, kind Kind) {
 	sample := samples[kind]

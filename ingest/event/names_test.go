@@ -9,7 +9,7 @@ import (
 )
 
 func TestTopics(t *testing.T) {
-	want := []string{"player", "latency", "checkout", "subtitle", "drop", "features", "velocity", "dead-letter", "late"}
+	want := []string{"player", "latency", "checkout", "subtitle", "drop", "features", "velocity", "dead-letter", "late", "estimate", "decision"}
 	var got []string
 	for _, kind := range Kinds() {
 		got = append(got, kind.Topic())
@@ -32,7 +32,7 @@ func TestTypes(t *testing.T) {
 	for kind, want := range map[Kind]string{
 		KindPlayer:   "[session_start heartbeat session_end landing_view offer_impression offer_click cta_exposure]",
 		KindLatency:  "[edge_request]",
-		KindCheckout: "[started completed failed refunded chargeback settled]",
+		KindCheckout: "[started completed failed refunded chargeback settled fulfilled shipped]",
 		KindSubtitle: "[cue]",
 		KindDrop:     "[catalogue]",
 		KindFeatures: "[]",

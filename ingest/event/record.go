@@ -38,3 +38,27 @@ type Refusal struct {
 	// Field is the offending field, or for ReasonPoison what the store said.
 	Field string
 }
+
+// Routed says whether records of the kind are placed by the first part of their key,
+// which ends at the first | that no \ escapes: all of one drop, or of one participant, meet in one partition,
+// where the rollup stage adds them up. Other derived records stay in the number of the partition they are about.
+func (k Kind) Routed() bool {
+	switch k {
+	case KindEstimate, KindDecision:
+		return true
+	}
+	return false
+}
+
+// Route is the part of a routed record's key that places it.
+func Route(key []byte) []byte {
+	for i := 0; i < len(key); i++ {
+		switch key[i] {
+		case '\\':
+			i++
+		case '|':
+			return key[:i]
+		}
+	}
+	return key
+}

@@ -36,6 +36,12 @@ func newDestination(kind Kind) destination {
 	case KindLate:
 		v := new(Late)
 		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Late(data, v) }, v.AppendJSON}
+	case KindEstimate:
+		v := new(Estimate)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Estimate(data, v) }, v.AppendJSON}
+	case KindDecision:
+		v := new(Decision)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Decision(data, v) }, v.AppendJSON}
 	}
 	v := new(Event)
 	v.Reset(kind)
@@ -89,6 +95,12 @@ var samples = map[Kind]string{
 		`"key":"cC03ZjNh","value":"eyJpZCI6IjAifQ=="}`,
 	KindLate: `{"topic":"player","partition":3,"offset":99121,"timestamp":1760000012500,"event_time":1759999000000,"late_by_ms":402500,` +
 		`"drop_id":"drop-aurora-2025w41","value":"eyJpZCI6IjAifQ=="}`,
+	KindEstimate: `{"drop_id":"drop-aurora-2025w41","creator_id":"creator-00417","metric":"experiment_effect","dimensions":[{"name":"language","value":"de"},` +
+		`{"name":"variant","value":"b"}],"revision":31,"as_of":1760000012345,"from":1760000000000,"to":1760172800000,"maturity":"final",` +
+		`"grade":"randomized_itt","label":"caused","enough":true,"why":"none","unit":"pp","n":20000,"numerator":870,"value":0.7,"low":-0.178,"high":1.578,` +
+		`"confidence":0.95,"p":0.23798,"always_valid":true,"sample_rate":0.5,"details":[{"name":"se","value":0.29}]}`,
+	KindDecision: `{"drop_id":"drop-aurora-2025w41","topic":"budget","subject":"fra2","at":1760000012345,"chosen":"cap","previous":"warn","value":66,` +
+		`"reason":"spent and reserved reach 95 % of the budget","inputs":[{"name":"spent","value":480000000000}]}`,
 }
 
 func TestSamplesAreCanonical(t *testing.T) {
@@ -180,6 +192,10 @@ func value(r *rand.Rand, kind Kind, typ reflect.Type, rule rule, required bool) 
 		return reflect.ValueOf(CacheStatuses()[r.IntN(len(CacheStatuses()))])
 	case reflect.TypeFor[Maturity]():
 		return reflect.ValueOf(Maturities()[r.IntN(len(Maturities()))])
+	case reflect.TypeFor[Grade]():
+		return reflect.ValueOf(Grades()[r.IntN(len(Grades()))])
+	case reflect.TypeFor[SplitBasis]():
+		return reflect.ValueOf(SplitBases()[r.IntN(len(SplitBases()))])
 	case reflect.TypeFor[Reason]():
 		return reflect.ValueOf(Reasons()[r.IntN(len(Reasons()))])
 	}

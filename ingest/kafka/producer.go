@@ -63,7 +63,7 @@ func NewProducer(cfg Config, pc ProducerConfig) (*Producer, error) {
 }
 
 func topicNames(cfg Config) (names [256]string) {
-	for k := event.KindPlayer; k <= event.KindLate; k++ {
+	for _, k := range event.Kinds() {
 		names[k] = cfg.Topic(k)
 	}
 	return names

@@ -92,7 +92,7 @@ func (ss *session) checkTopics(ctx context.Context) error {
 	changelog := ss.conf.Changelog(ss.cfg.Group)
 	names := append([]string{changelog}, ss.topics...)
 	kinds := map[string]event.Kind{}
-	for k := event.KindPlayer; k <= event.KindLate; k++ {
+	for _, k := range event.Kinds() {
 		kinds[ss.names[k]] = k
 	}
 	listed, err := adm.adm.ListTopics(ctx)
@@ -112,7 +112,7 @@ func (ss *session) checkTopics(ctx context.Context) error {
 		}
 	}
 	for name, kind := range kinds {
-		ss.local[kind] = len(listed[name].Partitions) == want
+		ss.local[kind] = len(listed[name].Partitions) == want && !kind.Routed()
 	}
 	return ss.findSnapshots(ctx, adm, listed[changelog])
 }

@@ -101,7 +101,10 @@ func (t *owned) flush(names *[256]string, local *[256]bool, changelog string, no
 	t.state.release()
 	for _, m := range t.task.Flush(now.UnixMilli(), t.caughtUp) {
 		r := kgo.Record{Topic: names[m.Kind], Key: m.Key, Value: m.Value, Partition: hashed}
-		if local[m.Kind] {
+		switch {
+		case m.Kind.Routed():
+			r.Partition = routed
+		case local[m.Kind]:
 			r.Partition = t.number
 		}
 		t.out = append(t.out, r)
@@ -163,11 +166,14 @@ func (t *owned) fenceable() bool {
 	return false
 }
 
-// hashed is the Partition of a record that is placed by its key.
-const hashed = -1
+// The Partition of a record that is placed by its key, or by the first part of it.
+const (
+	hashed = -1
+	routed = -2
+)
 
 // taskPartitioner keeps a task's outputs in its partition number and hashes the
-// others as Kafka's own clients do.
+// others' keys, or the routes in them, as Kafka's own clients do.
 type taskPartitioner struct{}
 
 func (taskPartitioner) ForTopic(topic string) kgo.TopicPartitioner {
@@ -181,10 +187,13 @@ func (p topicPartitioner) RequiresConsistency(r *kgo.Record) bool {
 }
 
 func (p topicPartitioner) Partition(r *kgo.Record, n int) int {
-	if r.Partition != hashed {
-		return int(r.Partition)
+	switch r.Partition {
+	case hashed:
+		return p.byKey.Partition(r, n)
+	case routed:
+		return p.byKey.Partition(&kgo.Record{Key: event.Route(r.Key)}, n)
 	}
-	return p.byKey.Partition(r, n)
+	return int(r.Partition)
 }
 
 func (p topicPartitioner) OnNewBatch() {

@@ -39,10 +39,14 @@ func TestRoundTrip(t *testing.T) {
 		Splits: []event.Split{{Version: 1, Shares: []event.Share{{Participant: "platform", BPS: 1000}, {Participant: "c", BPS: 9000}}}},
 		Items:  []event.Item{{SKU: "jacket", Price: 4999, Currency: "USD", Inventory: 500}, {SKU: "cap", Price: 2500, Currency: "JPY"}},
 		Budget: 9, BudgetCurrency: "USD", LatencyBudgetMS: 300, CueLatencyMS: 5000,
-		Experiments: []event.Experiment{{ID: "x", Salt: "s", TrafficBPS: 5000, Variants: []event.Variant{{Name: "a", BPS: 5000}, {Name: "b", BPS: 5000}}}}}
+		Experiments: []event.Experiment{{ID: "x", Salt: "s", TrafficBPS: 5000, Variants: []event.Variant{{Name: "a", BPS: 5000}, {Name: "b", BPS: 5000}},
+			Language: "de", Holdout: "a", EffectSD: 0.02}},
+		CueCost: 11, AnnouncedMS: monday - 2, Followers: 12, SplitBasis: event.SplitBasisNetOfFee, Forecast: []event.ForecastPoint{{AgeMS: 1000, BPS: 9000}}}
 	purchase := checkout(event.CheckoutRefunded, "p1", monday, 4999)
 	purchase.Checkout = event.Checkout{CheckoutID: "k", Amount: 4999, Currency: "KWD", SKU: "jacket", Quantity: 2, SplitVersion: 1, OriginalTime: monday - 1, Channel: "web", Reason: "size\t'"}
 	purchase.SessionID, purchase.Region, purchase.Language, purchase.Consent, purchase.Synthetic = "s", "DE", "de-DE", 5, true
+	purchase.Device = "phone"
+	purchase.Checkout.Seq, purchase.Checkout.Tax, purchase.Checkout.Fee, purchase.Checkout.Partner, purchase.Checkout.PromisedBy = 1, 7, 8, "dhl", monday+9
 	view := player(event.OfferClick, "p1", monday)
 	view.Player = event.Player{HeartbeatMS: 15000, SKU: "jacket", ExperimentID: "x", Variant: "b"}
 
@@ -58,6 +62,12 @@ func TestRoundTrip(t *testing.T) {
 		Money:         []event.Money{{Currency: "JPY", Gross: 100, Refunds: 1, Chargebacks: 2}, {Currency: "USD", Gross: 200}}}
 	dead := event.DeadLetter{Topic: "checkout", Partition: 1, Offset: 42, Timestamp: monday, Class: event.ReasonWrongType, Field: "amount", Key: []byte("p1"), Value: []byte("{\x00\xff")}
 	late := event.Late{Topic: "player", Partition: 1, Offset: 43, Timestamp: monday, EventTime: monday - 700_000, LateByMS: 100_000, DropID: "drop-1", Value: []byte("{}")}
+	estimate := event.Estimate{DropID: "drop-1", CreatorID: "c1", Metric: "experiment_effect", Dimensions: []event.Dimension{{Name: "language", Value: "de"}},
+		Revision: 2, AsOf: monday, From: monday - 1000, To: monday + 1000, Maturity: event.Final, Grade: event.GradeRandomizedITT, Label: "caused",
+		Enough: true, Why: "-", Unit: "pp", N: 100, Numerator: 7, Value: 0.5, Low: -0.25, High: 1.25, Confidence: 0.95, P: -1, AlwaysValid: true,
+		SampleRate: 0.5, Details: []event.Detail{{Name: "se", Value: 0.125}}}
+	decision := event.Decision{DropID: "drop-1", Topic: "budget", Subject: "fra", At: monday, Chosen: "cap", Previous: "warn", Value: 3,
+		Reason: "spent", Inputs: []event.Input{{Name: "spent", Value: 9}}}
 
 	s := newSink(t, c)
 	derived := func(kind event.Kind, value []byte) []event.Record {
@@ -68,6 +78,7 @@ func TestRoundTrip(t *testing.T) {
 		records(5, view), records(5, latency), records(5, purchase), records(5, subtitle), records(5, drop),
 		derived(event.KindFeatures, features.AppendJSON(nil)), derived(event.KindVelocity, velocity.AppendJSON(nil)),
 		derived(event.KindDeadLetter, dead.AppendJSON(nil)), derived(event.KindLate, late.AppendJSON(nil)),
+		derived(event.KindEstimate, estimate.AppendJSON(nil)), derived(event.KindDecision, decision.AppendJSON(nil)),
 	} {
 		l := newTestLoader(t, s, rs[0].Kind, 3)
 		writeAll(t, l, rs)

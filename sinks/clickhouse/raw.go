@@ -66,6 +66,10 @@ func newTable(kind event.Kind) *table {
 		return newDeadLetters()
 	case event.KindLate:
 		return newLate()
+	case event.KindEstimate:
+		return newEstimates()
+	case event.KindDecision:
+		return newDecisions()
 	}
 	return nil
 }
@@ -104,6 +108,7 @@ func envelopeColumns(c *columns) func(*event.Envelope) {
 	region := c.label("region")
 	pop := c.label("pop")
 	language := c.label("language")
+	device := c.label("device")
 	consent := newVector[uint8](c, "consent", "UInt8")
 	sampleRate := newVector[float64](c, "sample_rate", "Float64")
 	synthetic := newVector[bool](c, "synthetic", "Bool")
@@ -120,6 +125,7 @@ func envelopeColumns(c *columns) func(*event.Envelope) {
 		region.add(e.Region)
 		pop.add(e.POP)
 		language.add(e.Language)
+		device.add(e.Device)
 		consent.add(e.Consent)
 		sampleRate.add(e.SampleRate)
 		synthetic.add(e.Synthetic)
@@ -167,6 +173,11 @@ func checkoutColumns(c *columns) func(*event.Event) {
 	original := c.moment("original_time")
 	channel := c.label("channel")
 	reason := c.label("reason")
+	seq := newVector[uint32](c, "seq", "UInt32")
+	tax := newVector[int64](c, "tax", "Int64")
+	fee := newVector[int64](c, "fee", "Int64")
+	partner := c.label("partner")
+	promised := c.moment("promised_by")
 	return func(ev *event.Event) {
 		k := &ev.Checkout
 		checkout.add(k.CheckoutID)
@@ -178,6 +189,11 @@ func checkoutColumns(c *columns) func(*event.Event) {
 		original.add(k.OriginalTime)
 		channel.add(k.Channel)
 		reason.add(k.Reason)
+		seq.add(k.Seq)
+		tax.add(k.Tax)
+		fee.add(k.Fee)
+		partner.add(k.Partner)
+		promised.add(k.PromisedBy)
 	}
 }
 
@@ -231,7 +247,16 @@ func dropColumns(c *columns) func(*event.Event) {
 	variant := newVector[[][]string](c, "experiment_variant", "Array(Array(String))")
 	variantBPS := newVector[[][]uint32](c, "experiment_variant_bps", "Array(Array(UInt32))")
 	latencyBudget := newVector[int64](c, "latency_budget_ms", "Int64")
+	experimentLanguage := newVector[[]string](c, "experiment_language", "Array(String)")
+	holdout := newVector[[]string](c, "experiment_holdout", "Array(String)")
+	effectSD := newVector[[]float64](c, "experiment_effect_sd", "Array(Float64)")
 	cueLatency := newVector[int64](c, "cue_latency_ms", "Int64")
+	cueCost := newVector[int64](c, "cue_cost", "Int64")
+	announced := c.moment("announced")
+	followers := newVector[uint64](c, "followers", "UInt64")
+	basis := c.label("split_basis")
+	forecastAge := newVector[[]int64](c, "forecast_age_ms", "Array(Int64)")
+	forecastBPS := newVector[[]uint32](c, "forecast_bps", "Array(UInt32)")
 	return func(ev *event.Event) {
 		d := &ev.Drop
 		name.add(d.Name)
@@ -261,7 +286,16 @@ func dropColumns(c *columns) func(*event.Event) {
 			return each(x.Variants, func(v event.Variant) uint32 { return v.BPS })
 		}))
 		latencyBudget.add(d.LatencyBudgetMS)
+		experimentLanguage.add(each(d.Experiments, func(x event.Experiment) string { return strings.Clone(x.Language) }))
+		holdout.add(each(d.Experiments, func(x event.Experiment) string { return strings.Clone(x.Holdout) }))
+		effectSD.add(each(d.Experiments, func(x event.Experiment) float64 { return x.EffectSD }))
 		cueLatency.add(d.CueLatencyMS)
+		cueCost.add(d.CueCost)
+		announced.add(d.AnnouncedMS)
+		followers.add(d.Followers)
+		basis.add(d.SplitBasis.String())
+		forecastAge.add(each(d.Forecast, func(p event.ForecastPoint) int64 { return p.AgeMS }))
+		forecastBPS.add(each(d.Forecast, func(p event.ForecastPoint) uint32 { return p.BPS }))
 	}
 }
 

@@ -104,6 +104,8 @@ func (m *model) names(w *writer) {
 			plural = ""
 		case "CacheStatus":
 			plural = "CacheStatuses"
+		case "SplitBasis":
+			plural = "SplitBases"
 		case "Maturity":
 			plural = "Maturities"
 		}
@@ -190,11 +192,22 @@ func (m *model) cloneFields(w *writer, r *record, dst, src string) {
 				index += "i"
 			}
 			w.p("%s = append([]%s(nil), %s...)", to, c.element, from)
+			if !m.shares(m.structs[c.element]) {
+				continue
+			}
 			w.p("for %s := range %s {", index, from)
 			m.cloneFields(w, m.structs[c.element], to+"["+index+"]", from+"["+index+"]")
 			w.p("}")
 		}
 	}
+}
+
+// shares says whether assigning a record leaves memory in common.
+func (m *model) shares(r *record) bool {
+	return slices.ContainsFunc(r.fields, func(f *field) bool {
+		form := m.classOf(f).form
+		return form == formText || form == formBytes || form == formStructs
+	})
 }
 
 // form is how a field's value is read and written.
