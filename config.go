@@ -58,6 +58,7 @@ type Config struct {
 	PprofAddr   string `group:"operations" help:"Address of /debug/pprof; loopback only; empty turns it off." default:"127.0.0.1:6060"`
 
 	ProcessGroup          string        `group:"processing" help:"Consumer group of the processors." default:"droplift-process"`
+	RollupGroup           string        `group:"processing" help:"Consumer group of the rollup stage, which adds up what the processors' partitions publish of each drop." default:"droplift-rollup"`
 	ProcessCommitInterval time.Duration `group:"processing" help:"How often a transaction commits." default:"100ms"`
 	ProcessTxnTimeout     time.Duration `name:"process-transaction-timeout" group:"processing" help:"When the broker aborts the transaction of a process that is gone; until then readers wait behind it. 0 means half of --session-timeout, at most 20s." default:"0s"`
 	OutOfOrderness        time.Duration `group:"processing" help:"How far events may be out of order before the watermark passes them." default:"10s"`

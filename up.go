@@ -175,7 +175,11 @@ func (n *node) processors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stage, err := n.newStage(instance, catalogue)
+	memory, err := n.cfg.memoryGuard(n.ops, n.log)
+	if err != nil {
+		return errors.Join(err, release())
+	}
+	stage, err := n.newStage(instance, catalogue, stageParts{memory, newTaskMetrics(n.ops.registry)})
 	if err != nil {
 		return errors.Join(err, release())
 	}

@@ -33,6 +33,12 @@ type Rule interface {
 	Tables() []Staged
 }
 
+// Counting is a Rule or RollupRule that counts what became of events beyond their acceptance: refused, parked, alarmed. The counts
+// are totals since it was made and are not staged: what a rolled-back transaction did is counted again when it is repeated.
+type Counting interface {
+	Outcomes(each func(outcome string, total uint64))
+}
+
 // Times is what a rule may know of time at a flush.
 type Times struct {
 	// Watermark of the partition: no record at or before it is expected. NoWatermark when there is none.

@@ -65,8 +65,8 @@ func benchmarkRule(b *testing.B, crowd int) {
 		}
 	}
 	b.StopTimer()
-	if rule.Stats().Refused != 0 {
-		b.Fatalf("refused %d", rule.Stats().Refused)
+	if rule.refused != 0 {
+		b.Fatalf("refused %d", rule.refused)
 	}
 	b.ReportMetric(float64(changes)/float64(b.N), "changes/event")
 	b.ReportMetric(float64(published)/float64(b.N), "records/event")

@@ -227,8 +227,8 @@ func play(t *testing.T, random *rand.Rand, cfg Config, partition int32, h []step
 		}
 	}
 	b.turn(1 << 50)
-	if b.rule.Stats().Refused != 0 {
-		t.Errorf("refused %d", b.rule.Stats().Refused)
+	if b.rule.refused != 0 {
+		t.Errorf("refused %d", b.rule.refused)
 	}
 	for key, v := range b.newest {
 		if v.Maturity != event.Final {

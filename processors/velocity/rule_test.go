@@ -193,16 +193,16 @@ func TestImpossibleContributionsAreLoud(t *testing.T) {
 	} {
 		log.Reset()
 		b.apply(c.step)
-		if b.rule.Stats().Refused != uint64(i+1) || !strings.Contains(log.String(), c.why) {
-			t.Errorf("%+v: refused %d, log %q, want %q", c.step, b.rule.Stats().Refused, log.String(), c.why)
+		if b.rule.refused != uint64(i+1) || !strings.Contains(log.String(), c.why) {
+			t.Errorf("%+v: refused %d, log %q, want %q", c.step, b.rule.refused, log.String(), c.why)
 		}
 	}
 	log.Reset()
 	b.apply(
 		step{at: 700_000, what: event.CheckoutCompleted, player: "q", pop: "fra", drop: "d", amount: math.MaxInt64, currency: "EUR"},
 		step{at: 700_001, what: event.CheckoutCompleted, player: "q", pop: "fra", drop: "d", amount: 1, currency: "EUR"})
-	if b.rule.Stats().Refused != 4 || !strings.Contains(log.String(), "range of int64") {
-		t.Errorf("refused %d, log %q", b.rule.Stats().Refused, log.String())
+	if b.rule.refused != 4 || !strings.Contains(log.String(), "range of int64") {
+		t.Errorf("refused %d, log %q", b.rule.refused, log.String())
 	}
 	for _, v := range b.flush(700_000) {
 		if v.PaneStart < 700_000 || v.DropID == "d" && v.Money[0].Gross != math.MaxInt64 {
@@ -217,7 +217,7 @@ func TestTakingBackFromAGonePane(t *testing.T) {
 	b.turn(15_000, way("p", "fra", 50_000, 0, event.LandingView)...)
 	b.rule.panes.Delete(b.rule.paneKey("d", "fra", 50_000))
 	b.apply(way("p", "fra", 30_000, 0, event.LandingView)...)
-	if got := b.rule.Stats().Refused; got != 1 {
+	if got := b.rule.refused; got != 1 {
 		t.Errorf("refused %d, want 1", got)
 	}
 	b = newBench(t, Config{}, 0, oneDrop(10_000, 10_000_000))
@@ -225,7 +225,7 @@ func TestTakingBackFromAGonePane(t *testing.T) {
 	p, _ := b.rule.panes.Put(b.rule.paneKey("d", "fra", 50_000))
 	p.players[event.StepLanding] = 0
 	b.apply(way("p", "fra", 30_000, 0, event.LandingView)...)
-	if got := b.rule.Stats().Refused; got != 1 {
+	if got := b.rule.refused; got != 1 {
 		t.Errorf("refused %d, want 1", got)
 	}
 }
@@ -249,7 +249,7 @@ func TestRollbackForgetsEverything(t *testing.T) {
 		t.Errorf("first  %+v\nsecond %+v", first, second)
 	}
 	b.commit(second)
-	if b.rule.Stats().Refused != 0 {
-		t.Errorf("refused %d", b.rule.Stats().Refused)
+	if b.rule.refused != 0 {
+		t.Errorf("refused %d", b.rule.refused)
 	}
 }

@@ -44,20 +44,14 @@ type Rule struct {
 	journeys *processors.Table[journey]
 	horizon  *processors.Table[horizon]
 	names    *wire.Names
-	stats    Stats
-
-	key    []byte
-	record event.Velocity
-}
-
-// Stats are counters since New. They are not staged: a refusal in a transaction
-// that is rolled back and repeated counts twice.
-type Stats struct {
-	// Refused counts contributions that could not be counted although the runtime accepted
+	// refused counts contributions that could not be counted although the runtime accepted
 	// their event: to a final pane, to a pane that never held what is taken back, of a drop
 	// that the catalogue does not hold, or beyond the range of int64. Each one is a defect or
 	// an absurd amount, never traffic.
-	Refused uint64
+	refused uint64
+
+	key    []byte
+	record event.Velocity
 }
 
 // New makes the rule of one partition. catalogue holds every drop of the events applied.
@@ -92,8 +86,8 @@ func (r *Rule) Tables() []processors.Staged {
 	return []processors.Staged{r.panes, r.journeys, r.horizon}
 }
 
-// Stats are the counters so far.
-func (r *Rule) Stats() Stats { return r.stats }
+// Outcomes implements processors.Counting.
+func (r *Rule) Outcomes(each func(outcome string, total uint64)) { each("refused", r.refused) }
 
 const noStep = -1
 
@@ -221,7 +215,7 @@ func (r *Rule) addMoney(p *pane, ev *event.Event, account func(*event.Money) *in
 }
 
 func (r *Rule) refuse(why, drop, pop string, at int64) {
-	r.stats.Refused++
+	r.refused++
 	r.logger.Error("velocity: contribution refused: "+why,
 		"drop_id", drop, "pop", pop, "at", at, "partition", r.partition)
 }
