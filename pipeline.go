@@ -54,6 +54,9 @@ func (n *node) newStage(instance string, catalogue processors.Catalogue, shared 
 	if err != nil {
 		return nil, err
 	}
+	if err := processors.ValidateRules(makeRules(0)); err != nil {
+		return nil, err
+	}
 	return n.makeStage(n.cfg.ProcessGroup, stageInputs, instance, shared, func(partition int32) kafka.Task {
 		rules := makeRules(partition)
 		return shared.metrics.observe(n.cfg.ProcessGroup, partition, processors.NewPartition(partition, partitionConfig, catalogue, rules), counting(rules))
@@ -64,6 +67,9 @@ func (n *node) newStage(instance string, catalogue processors.Catalogue, shared 
 func (n *node) newRollup(instance string, catalogue processors.Catalogue, shared stageParts) (*kafka.Stage, error) {
 	makeRules, err := n.rollupRules(catalogue)
 	if err != nil {
+		return nil, err
+	}
+	if err := processors.ValidateRules(makeRules(0)); err != nil {
 		return nil, err
 	}
 	return n.makeStage(n.cfg.RollupGroup, rollupInputs, instance, shared, func(partition int32) kafka.Task {

@@ -1,7 +1,6 @@
 package processors
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/droplift/droplift/ingest/event"
@@ -119,16 +118,4 @@ func (r *Rollup) Stats() Stats {
 	s := Stats{Accepted: r.tallyWas.accepted, DeadLetters: r.tallyWas.letters(), Watermark: NoWatermark}
 	s.StateKeys, s.StateBytes = r.tables.size()
 	return s
-}
-
-// ValidateRollupRules is ValidateRules for rollup rules.
-func ValidateRollupRules(rules []RollupRule) error {
-	names := make([]string, len(rules))
-	for i, rule := range rules {
-		names[i] = rule.Name()
-	}
-	if err := validateNames(names); err != nil {
-		return fmt.Errorf("rollup: %w", err)
-	}
-	return nil
 }
