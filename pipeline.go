@@ -10,6 +10,17 @@ import (
 	"github.com/droplift/droplift/processors"
 )
 
+// loop is one consumer group of an installation and what it reads.
+type loop struct {
+	group string
+	kinds []event.Kind
+}
+
+// loops are the consumer groups that records pass through, in this order.
+func (c *Config) loops() []loop {
+	return []loop{{c.ProcessGroup, stageInputs}, {c.RollupGroup, rollupInputs}, {c.SinkGroup, sinkKinds}}
+}
+
 // topics are the topics of an installation with this configuration.
 func (c *Config) topics() kafka.Topics {
 	return kafka.Topics{
