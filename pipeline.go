@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/ingest/kafka"
@@ -51,6 +53,7 @@ func (c *Config) partitionConfig() processors.Config {
 		OutOfOrderness:  c.OutOfOrderness.Milliseconds(),
 		AllowedLateness: c.AllowedLateness.Milliseconds(),
 		IdleAfter:       c.IdleAfter.Milliseconds(),
+		ProgressEvery:   time.Minute.Milliseconds(),
 		Inputs:          stageInputs,
 	}
 }
@@ -61,12 +64,17 @@ func (n *node) newStage(instance string, catalogue processors.Catalogue, shared 
 	if err := partitionConfig.Validate(); err != nil {
 		return nil, err
 	}
-	makeRules, err := n.partitionRules(catalogue)
+	all, err := n.partitionRules(catalogue)
 	if err != nil {
 		return nil, err
 	}
-	if err := processors.ValidateRules(makeRules(0)); err != nil {
+	if err := processors.ValidateRules(all(0)); err != nil {
 		return nil, err
+	}
+	makeRules := func(partition int32) []processors.Rule {
+		return slices.DeleteFunc(all(partition), func(rule processors.Rule) bool {
+			return n.cfg.onlyRules != nil && !slices.Contains(n.cfg.onlyRules, rule.Name())
+		})
 	}
 	return n.makeStage(n.cfg.ProcessGroup, stageInputs, instance, shared, func(partition int32) kafka.Task {
 		rules := makeRules(partition)

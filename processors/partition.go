@@ -187,6 +187,10 @@ func (p *Partition) Flush(nowMS int64, caughtUp []bool) []event.Message {
 	for _, rule := range p.rules {
 		rule.Flush(times, &p.out)
 	}
+	if p.now.tell(p.cfg.ProgressEvery) {
+		progress := event.Progress{Partition: p.number, Watermark: p.now.watermark, Idle: p.now.idle}
+		p.out.Emit(event.KindProgress, strconv.Itoa(int(p.number)), progress.AppendJSON)
+	}
 	return p.out.Messages()
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/droplift/droplift/ingest/event"
 )
 
@@ -190,5 +192,110 @@ func TestRuleNames(t *testing.T) {
 	}
 	if err := ValidateRules([]RollupRule{newTotals()}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestRollupWatermarkIsTheLowestOfThePartitions(t *testing.T) {
+	var r *Rollup
+	clock := &clock{}
+	told := func(partition int32, watermark int64, idle bool) {
+		p := event.Progress{Partition: partition, Watermark: watermark, Idle: idle}
+		if got := r.Process(event.Record{Kind: event.KindProgress, Value: p.AppendJSON(nil)}); got != event.Accepted {
+			t.Fatalf("outcome %v", got)
+		}
+	}
+	check := func(want int64, commit bool) {
+		t.Helper()
+		r.Flush(1, []bool{false})
+		if clock.watermark != want {
+			t.Errorf("watermark %d, want %d", clock.watermark, want)
+		}
+		if commit {
+			r.Commit()
+		} else {
+			r.Rollback()
+		}
+	}
+	r = NewRollup(0, []event.Kind{event.KindProgress}, []RollupRule{clock})
+	check(NoWatermark, true)
+	told(0, 500, false)
+	told(2, 300, false)
+	check(300, true)
+	told(2, 900, false)
+	check(500, false) // rolled back
+	check(300, true)
+	told(2, 800, false)
+	told(0, 510, true) // holds nobody up any more
+	check(800, true)
+	told(2, 810, true)
+	check(810, true) // nobody is waited for
+	told(0, 520, false)
+	check(810, true) // and nothing is taken back
+
+	entries := map[string]string{}
+	r.Snapshot(func(key string, value []byte) { entries[strings.Clone(key)] = string(value) })
+	r = NewRollup(0, []event.Kind{event.KindProgress}, []RollupRule{clock})
+	for key, value := range entries {
+		if err := r.Restore(key, []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+		for cut := range len(value) {
+			if err := r.Restore(key, []byte(value)[:cut]); err == nil {
+				t.Errorf("the first %d of %d bytes are taken for a partition's progress", cut, len(value))
+			}
+		}
+	}
+	check(520, true) // a new process begins with what it knows
+}
+
+// clock is a rule that remembers the watermark.
+type clock struct{ watermark int64 }
+
+func (c *clock) Name() string                     { return "clock" }
+func (c *clock) Apply(*event.Record) *event.Error { return nil }
+func (c *clock) Flush(t RollupTimes, _ *Output)   { c.watermark = t.Watermark }
+func (c *clock) Tables() []Staged                 { return nil }
+
+func TestPartitionTellsItsProgress(t *testing.T) {
+	p := NewPartition(5, Config{Inputs: []event.Kind{event.KindPlayer}, ProgressEvery: 60_000}, nil, nil)
+	var told []string
+	flush := func(now int64, commit bool) {
+		for _, m := range p.Flush(now, []bool{true}) {
+			told = append(told, string(m.Value))
+		}
+		if commit {
+			p.Commit()
+		} else {
+			p.Rollback()
+		}
+	}
+	at := func(ms int64) {
+		ev := event.Event{Kind: event.KindPlayer, Envelope: event.Envelope{
+			ID: uuid.New(), Type: event.Heartbeat, EventTime: ms, IngestTime: ms, PlayerID: "p", SampleRate: 1, SchemaVersion: 1,
+		}}
+		if got := p.Process(event.Record{Kind: event.KindPlayer, Timestamp: ms, Value: event.Append(nil, &ev)}); got != event.Accepted {
+			t.Fatalf("outcome %v", got)
+		}
+	}
+	const start = 1_760_000_040_000 // a full minute
+	flush(1, true)                  // knows nothing yet
+	at(start + 10_001)
+	flush(2, false)
+	at(start + 10_001)
+	flush(3, true)
+	at(start + 70_000)
+	flush(4, true) // the same minute
+	at(start + 70_001)
+	flush(5, true)
+	flush(5+30_000, true) // idle
+	flush(6+30_000, true)
+	at(start + 80_000)
+	flush(7+30_000, true) // no more
+	line := func(watermark int64, idle string) string {
+		return fmt.Sprintf(`{"partition":5,"watermark":%d%s}`, watermark, idle)
+	}
+	want := []string{line(start, ""), line(start, ""), line(start+60_000, ""), line(start+60_000, `,"idle":true`), line(start+69_999, "")}
+	if !slices.Equal(told, want) {
+		t.Errorf("told\n%s\nwant\n%s", strings.Join(told, "\n"), strings.Join(want, "\n"))
 	}
 }

@@ -278,6 +278,9 @@ func (t *tally) Flush(_ int64, caughtUp []bool) []event.Message {
 	if t.idle != nil && len(t.out) == 0 {
 		t.out = t.idle(t)
 	}
+	if len(t.out) > 0 {
+		t.out = append(t.out, event.Message{Kind: event.KindProgress, Key: []byte("told"), Value: []byte("1")})
+	}
 	for k, c := range t.staged {
 		t.out = append(t.out, event.Message{Kind: event.KindFeatures, Key: []byte(k), Value: c.bytes()})
 	}

@@ -87,6 +87,12 @@ func checkRoutes(t *testing.T, cfg Config, routes int) {
 			records++
 		}
 	}
+	copies, partitions := contents(t, cfg, cfg.Topic(event.KindProgress)), contents(t, cfg, cfg.Topic(event.KindPlayer))
+	for p := range partitions {
+		if len(copies[p]) == 0 || len(copies[p]) != len(copies[0]) {
+			t.Errorf("partition %d has %d of the broadcast records, partition 0 %d", p, len(copies[p]), len(copies[0]))
+		}
+	}
 	if len(homes) != routes || len(placed) < 2 || records < 2*routes {
 		t.Errorf("%d records of routes %v", records, homes)
 	}
