@@ -40,6 +40,7 @@ const (
 	KindLate
 	KindEstimate
 	KindDecision
+	KindInventory
 )
 
 // Type is what happened, within its kind.
