@@ -36,6 +36,8 @@ func (k Kind) Topic() string {
 		return "decision"
 	case KindProgress:
 		return "progress"
+	case KindInventory:
+		return "inventory"
 	}
 	return ""
 }
@@ -67,13 +69,15 @@ func KindOf(topic string) Kind {
 		return KindDecision
 	case "progress":
 		return KindProgress
+	case "inventory":
+		return KindInventory
 	}
 	return KindUnknown
 }
 
 // Kinds lists every kind, raw kinds first.
 func Kinds() []Kind {
-	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision, KindProgress}
+	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision, KindProgress, KindInventory}
 }
 
 // RawKinds lists the kinds that clients and catalogues send.
@@ -6838,6 +6842,570 @@ func appendProgress(dst []byte, v *Progress) []byte {
 	if v.Idle {
 		dst = append(dst, `,"idle":`...)
 		dst = strconv.AppendBool(dst, v.Idle)
+	}
+	return closeObject(dst, start)
+}
+
+// Inventory reads one inventory record into v, which it resets first, as Decode does.
+func (d *Decoder) Inventory(data []byte, v *Inventory) *Error {
+	return d.end(data, d.inventory(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Inventory) AppendJSON(dst []byte) []byte { return appendInventory(dst, v) }
+
+// inventoryRequired are the required fields, by their bit in seen.
+var inventoryRequired = [...]string{"drop_id", "partition", "pane_start", "pane_ms", "revision", "watermark", "maturity"}
+
+func (d *Decoder) inventory(b []byte, i int, v *Inventory) int {
+	*v = Inventory{}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<7 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, inventoryRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "drop_id":
+		goto DropID
+	case "sku":
+		goto SKU
+	case "channel":
+		goto Channel
+	case "partner":
+		goto Partner
+	case "partition":
+		goto Partition
+	case "pane_start":
+		goto PaneStart
+	case "pane_ms":
+		goto PaneMS
+	case "revision":
+		goto Revision
+	case "watermark":
+		goto Watermark
+	case "maturity":
+		goto Maturity
+	case "sold":
+		goto Sold
+	case "reserved":
+		goto Reserved
+	case "released":
+		goto Released
+	case "expired":
+		goto Expired
+	case "returned":
+		goto Returned
+	case "checkouts":
+		goto Checkouts
+	case "promised":
+		goto Promised
+	case "shipped":
+		goto Shipped
+	case "fulfilled":
+		goto Fulfilled
+	case "cancelled":
+		goto Cancelled
+	case "due":
+		goto Due
+	case "late":
+		goto Late
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+		seen &^= 1 << 0
+	} else {
+		v.DropID = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"sku":` {
+		i += 7
+		goto SKU
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+SKU:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "sku"); j < 0 {
+			return j
+		}
+		v.SKU = ""
+	} else {
+		v.SKU = s
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"channel":` {
+		i += 11
+		goto Channel
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Channel:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "channel"); j < 0 {
+			return j
+		}
+		v.Channel = ""
+	} else {
+		v.Channel = s
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"partner":` {
+		i += 11
+		goto Partner
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Partner:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "partner"); j < 0 {
+			return j
+		}
+		v.Partner = ""
+	} else {
+		v.Partner = s
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 1
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 1
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"pane_start":` {
+		i += 14
+		goto PaneStart
+	}
+	goto next
+
+PaneStart:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "pane_start"); j < 0 {
+			return j
+		}
+		v.PaneStart = 0
+		seen &^= 1 << 2
+	} else {
+		v.PaneStart = n
+		seen |= 1 << 2
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"pane_ms":` {
+		i += 11
+		goto PaneMS
+	}
+	goto next
+
+PaneMS:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "pane_ms"); j < 0 {
+			return j
+		}
+		v.PaneMS = 0
+		seen &^= 1 << 3
+	} else {
+		v.PaneMS = n
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 4
+	} else {
+		v.Revision = u
+		seen |= 1 << 4
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"watermark":` {
+		i += 13
+		goto Watermark
+	}
+	goto next
+
+Watermark:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "watermark"); j < 0 {
+			return j
+		}
+		v.Watermark = 0
+		seen &^= 1 << 5
+	} else {
+		v.Watermark = n
+		seen |= 1 << 5
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"maturity":` {
+		i += 12
+		goto Maturity
+	}
+	goto next
+
+Maturity:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "maturity"); j < 0 {
+			return j
+		}
+		v.Maturity = 0
+		seen &^= 1 << 6
+	} else {
+		var ok bool
+		if v.Maturity, ok = MaturityOf(s); s != "" && !ok {
+			return d.stop(ReasonUnknownEnum, "maturity", i)
+		}
+		if s != "" {
+			seen |= 1 << 6
+		} else {
+			seen &^= 1 << 6
+		}
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"sold":` {
+		i += 8
+		goto Sold
+	}
+	goto next
+
+Sold:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "sold"); j < 0 {
+			return j
+		}
+		v.Sold = 0
+	} else {
+		v.Sold = u
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"reserved":` {
+		i += 12
+		goto Reserved
+	}
+	goto next
+
+Reserved:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "reserved"); j < 0 {
+			return j
+		}
+		v.Reserved = 0
+	} else {
+		v.Reserved = u
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"released":` {
+		i += 12
+		goto Released
+	}
+	goto next
+
+Released:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "released"); j < 0 {
+			return j
+		}
+		v.Released = 0
+	} else {
+		v.Released = u
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"expired":` {
+		i += 11
+		goto Expired
+	}
+	goto next
+
+Expired:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "expired"); j < 0 {
+			return j
+		}
+		v.Expired = 0
+	} else {
+		v.Expired = u
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"returned":` {
+		i += 12
+		goto Returned
+	}
+	goto next
+
+Returned:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "returned"); j < 0 {
+			return j
+		}
+		v.Returned = 0
+	} else {
+		v.Returned = u
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"checkouts":` {
+		i += 13
+		goto Checkouts
+	}
+	goto next
+
+Checkouts:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "checkouts"); j < 0 {
+			return j
+		}
+		v.Checkouts = 0
+	} else {
+		v.Checkouts = u
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"promised":` {
+		i += 12
+		goto Promised
+	}
+	goto next
+
+Promised:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "promised"); j < 0 {
+			return j
+		}
+		v.Promised = 0
+	} else {
+		v.Promised = u
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"shipped":` {
+		i += 11
+		goto Shipped
+	}
+	goto next
+
+Shipped:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "shipped"); j < 0 {
+			return j
+		}
+		v.Shipped = 0
+	} else {
+		v.Shipped = u
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"fulfilled":` {
+		i += 13
+		goto Fulfilled
+	}
+	goto next
+
+Fulfilled:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "fulfilled"); j < 0 {
+			return j
+		}
+		v.Fulfilled = 0
+	} else {
+		v.Fulfilled = u
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"cancelled":` {
+		i += 13
+		goto Cancelled
+	}
+	goto next
+
+Cancelled:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "cancelled"); j < 0 {
+			return j
+		}
+		v.Cancelled = 0
+	} else {
+		v.Cancelled = u
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"due":` {
+		i += 7
+		goto Due
+	}
+	goto next
+
+Due:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "due"); j < 0 {
+			return j
+		}
+		v.Due = 0
+	} else {
+		v.Due = u
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"late":` {
+		i += 8
+		goto Late
+	}
+	goto next
+
+Late:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "late"); j < 0 {
+			return j
+		}
+		v.Late = 0
+	} else {
+		v.Late = u
+	}
+	i = j
+	goto next
+
+}
+
+func appendInventory(dst []byte, v *Inventory) []byte {
+	start := len(dst)
+	dst = append(dst, `,"drop_id":`...)
+	dst = appendText(dst, v.DropID)
+	if v.SKU != "" {
+		dst = append(dst, `,"sku":`...)
+		dst = appendText(dst, v.SKU)
+	}
+	if v.Channel != "" {
+		dst = append(dst, `,"channel":`...)
+		dst = appendText(dst, v.Channel)
+	}
+	if v.Partner != "" {
+		dst = append(dst, `,"partner":`...)
+		dst = appendText(dst, v.Partner)
+	}
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"pane_start":`...)
+	dst = strconv.AppendInt(dst, v.PaneStart, 10)
+	dst = append(dst, `,"pane_ms":`...)
+	dst = strconv.AppendInt(dst, v.PaneMS, 10)
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"watermark":`...)
+	dst = strconv.AppendInt(dst, v.Watermark, 10)
+	dst = append(dst, `,"maturity":`...)
+	dst = appendText(dst, v.Maturity.String())
+	if v.Sold != 0 {
+		dst = append(dst, `,"sold":`...)
+		dst = strconv.AppendUint(dst, v.Sold, 10)
+	}
+	if v.Reserved != 0 {
+		dst = append(dst, `,"reserved":`...)
+		dst = strconv.AppendUint(dst, v.Reserved, 10)
+	}
+	if v.Released != 0 {
+		dst = append(dst, `,"released":`...)
+		dst = strconv.AppendUint(dst, v.Released, 10)
+	}
+	if v.Expired != 0 {
+		dst = append(dst, `,"expired":`...)
+		dst = strconv.AppendUint(dst, v.Expired, 10)
+	}
+	if v.Returned != 0 {
+		dst = append(dst, `,"returned":`...)
+		dst = strconv.AppendUint(dst, v.Returned, 10)
+	}
+	if v.Checkouts != 0 {
+		dst = append(dst, `,"checkouts":`...)
+		dst = strconv.AppendUint(dst, v.Checkouts, 10)
+	}
+	if v.Promised != 0 {
+		dst = append(dst, `,"promised":`...)
+		dst = strconv.AppendUint(dst, v.Promised, 10)
+	}
+	if v.Shipped != 0 {
+		dst = append(dst, `,"shipped":`...)
+		dst = strconv.AppendUint(dst, v.Shipped, 10)
+	}
+	if v.Fulfilled != 0 {
+		dst = append(dst, `,"fulfilled":`...)
+		dst = strconv.AppendUint(dst, v.Fulfilled, 10)
+	}
+	if v.Cancelled != 0 {
+		dst = append(dst, `,"cancelled":`...)
+		dst = strconv.AppendUint(dst, v.Cancelled, 10)
+	}
+	if v.Due != 0 {
+		dst = append(dst, `,"due":`...)
+		dst = strconv.AppendUint(dst, v.Due, 10)
+	}
+	if v.Late != 0 {
+		dst = append(dst, `,"late":`...)
+		dst = strconv.AppendUint(dst, v.Late, 10)
 	}
 	return closeObject(dst, start)
 }

@@ -41,6 +41,7 @@ const (
 	KindEstimate
 	KindDecision
 	KindProgress
+	KindInventory
 )
 
 // Type is what happened, within its kind.

@@ -23,6 +23,7 @@ func FuzzDecodeSubtitle(f *testing.F)   { fuzzDecode(f, KindSubtitle) }
 func FuzzDecodeDrop(f *testing.F)       { fuzzDecode(f, KindDrop) }
 func FuzzDecodeFeatures(f *testing.F)   { fuzzDecode(f, KindFeatures) }
 func FuzzDecodeVelocity(f *testing.F)   { fuzzDecode(f, KindVelocity) }
+func FuzzDecodeInventory(f *testing.F)  { fuzzDecode(f, KindInventory) }
 func FuzzDecodeDeadLetter(f *testing.F) { fuzzDecode(f, KindDeadLetter) }
 func FuzzDecodeLate(f *testing.F)       { fuzzDecode(f, KindLate) }
 func FuzzDecodeEstimate(f *testing.F)   { fuzzDecode(f, KindEstimate) }

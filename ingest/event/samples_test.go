@@ -45,6 +45,9 @@ func newDestination(kind Kind) destination {
 	case KindDecision:
 		v := new(Decision)
 		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Decision(data, v) }, v.AppendJSON}
+	case KindInventory:
+		v := new(Inventory)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Inventory(data, v) }, v.AppendJSON}
 	}
 	v := new(Event)
 	v.Reset(kind)
@@ -105,6 +108,9 @@ var samples = map[Kind]string{
 	KindDecision: `{"drop_id":"drop-aurora-2025w41","topic":"budget","subject":"fra2","at":1760000012345,"chosen":"cap","previous":"warn","value":66,` +
 		`"reason":"spent and reserved reach 95 % of the budget","inputs":[{"name":"spent","value":480000000000}]}`,
 	KindProgress: `{"partition":3,"watermark":1760000002344,"idle":true}`,
+	KindInventory: `{"drop_id":"drop-aurora-2025w41","sku":"aurora-print-signed-a2","channel":"pos","partner":"corner-shop","partition":7,` +
+		`"pane_start":1760000010000,"pane_ms":10000,"revision":3,"watermark":-1,"maturity":"final","sold":5,"reserved":7,"released":4,"expired":2,` +
+		`"returned":1,"checkouts":3,"promised":3,"shipped":1,"fulfilled":2,"cancelled":1,"due":2,"late":1}`,
 }
 
 func TestSamplesAreCanonical(t *testing.T) {
