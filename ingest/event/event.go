@@ -40,6 +40,8 @@ const (
 	KindLate
 	KindEstimate
 	KindDecision
+	KindAttribution
+	KindLatencySketch
 )
 
 // Type is what happened, within its kind.
