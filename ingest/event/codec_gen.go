@@ -38,6 +38,10 @@ func (k Kind) Topic() string {
 		return "progress"
 	case KindInventory:
 		return "inventory"
+	case KindAttribution:
+		return "attribution"
+	case KindLatencySketch:
+		return "latency-sketch"
 	}
 	return ""
 }
@@ -71,13 +75,17 @@ func KindOf(topic string) Kind {
 		return KindProgress
 	case "inventory":
 		return KindInventory
+	case "attribution":
+		return KindAttribution
+	case "latency-sketch":
+		return KindLatencySketch
 	}
 	return KindUnknown
 }
 
 // Kinds lists every kind, raw kinds first.
 func Kinds() []Kind {
-	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision, KindProgress, KindInventory}
+	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision, KindProgress, KindInventory, KindAttribution, KindLatencySketch}
 }
 
 // RawKinds lists the kinds that clients and catalogues send.
@@ -7410,6 +7418,1021 @@ func appendInventory(dst []byte, v *Inventory) []byte {
 	return closeObject(dst, start)
 }
 
+// Attribution reads one attribution record into v, which it resets first, as Decode does.
+func (d *Decoder) Attribution(data []byte, v *Attribution) *Error {
+	return d.end(data, d.attribution(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Attribution) AppendJSON(dst []byte) []byte { return appendAttribution(dst, v) }
+
+// attributionRequired are the required fields, by their bit in seen.
+var attributionRequired = [...]string{"drop_id", "partition", "revision", "watermark", "maturity"}
+
+func (d *Decoder) attribution(b []byte, i int, v *Attribution) int {
+	*v = Attribution{SampleRate: 1, Money: v.Money[:0]}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+		f    float64
+		t    bool
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<5 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, attributionRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "drop_id":
+		goto DropID
+	case "creator_id":
+		goto CreatorID
+	case "pop":
+		goto POP
+	case "device":
+		goto Device
+	case "language":
+		goto Language
+	case "age_from":
+		goto AgeFrom
+	case "age_to":
+		goto AgeTo
+	case "partition":
+		goto Partition
+	case "revision":
+		goto Revision
+	case "watermark":
+		goto Watermark
+	case "maturity":
+		goto Maturity
+	case "closed":
+		goto Closed
+	case "from":
+		goto From
+	case "to":
+		goto To
+	case "budget_ms":
+		goto BudgetMS
+	case "sample_rate":
+		goto SampleRate
+	case "viewers":
+		goto Viewers
+	case "conversions":
+		goto Conversions
+	case "latency_us":
+		goto LatencyUS
+	case "unmeasured":
+		goto Unmeasured
+	case "unmeasured_conversions":
+		goto UnmeasuredConversions
+	case "money":
+		goto Money
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+		seen &^= 1 << 0
+	} else {
+		v.DropID = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"creator_id":` {
+		i += 14
+		goto CreatorID
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+CreatorID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "creator_id"); j < 0 {
+			return j
+		}
+		v.CreatorID = ""
+	} else {
+		v.CreatorID = s
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"pop":` {
+		i += 7
+		goto POP
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+POP:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "pop"); j < 0 {
+			return j
+		}
+		v.POP = ""
+	} else {
+		v.POP = s
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"device":` {
+		i += 10
+		goto Device
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Device:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "device"); j < 0 {
+			return j
+		}
+		v.Device = ""
+	} else {
+		v.Device = s
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"language":` {
+		i += 12
+		goto Language
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Language:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "language"); j < 0 {
+			return j
+		}
+		v.Language = ""
+	} else {
+		v.Language = s
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"age_from":` {
+		i += 12
+		goto AgeFrom
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+AgeFrom:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "age_from"); j < 0 {
+			return j
+		}
+		v.AgeFrom = 0
+	} else {
+		v.AgeFrom = n
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"age_to":` {
+		i += 10
+		goto AgeTo
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+AgeTo:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "age_to"); j < 0 {
+			return j
+		}
+		v.AgeTo = 0
+	} else {
+		v.AgeTo = n
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 1
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 1
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 2
+	} else {
+		v.Revision = u
+		seen |= 1 << 2
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"watermark":` {
+		i += 13
+		goto Watermark
+	}
+	goto next
+
+Watermark:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "watermark"); j < 0 {
+			return j
+		}
+		v.Watermark = 0
+		seen &^= 1 << 3
+	} else {
+		v.Watermark = n
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"maturity":` {
+		i += 12
+		goto Maturity
+	}
+	goto next
+
+Maturity:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "maturity"); j < 0 {
+			return j
+		}
+		v.Maturity = 0
+		seen &^= 1 << 4
+	} else {
+		var ok bool
+		if v.Maturity, ok = MaturityOf(s); s != "" && !ok {
+			return d.stop(ReasonUnknownEnum, "maturity", i)
+		}
+		if s != "" {
+			seen |= 1 << 4
+		} else {
+			seen &^= 1 << 4
+		}
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"closed":` {
+		i += 10
+		goto Closed
+	}
+	goto next
+
+Closed:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "closed"); j < 0 {
+			return j
+		}
+		v.Closed = false
+	} else {
+		v.Closed = t
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"from":` {
+		i += 8
+		goto From
+	}
+	goto next
+
+From:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "from"); j < 0 {
+			return j
+		}
+		v.From = 0
+	} else {
+		v.From = n
+	}
+	i = j
+	if len(b)-i >= 6 && string(b[i:i+6]) == `,"to":` {
+		i += 6
+		goto To
+	}
+	goto next
+
+To:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "to"); j < 0 {
+			return j
+		}
+		v.To = 0
+	} else {
+		v.To = n
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"budget_ms":` {
+		i += 13
+		goto BudgetMS
+	}
+	goto next
+
+BudgetMS:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "budget_ms"); j < 0 {
+			return j
+		}
+		v.BudgetMS = 0
+	} else {
+		v.BudgetMS = n
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"sample_rate":` {
+		i += 15
+		goto SampleRate
+	}
+	goto next
+
+SampleRate:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "sample_rate"); j < 0 {
+			return j
+		}
+		v.SampleRate = 1
+	} else {
+		if f > 1 || f <= 0 {
+			return d.stop(ReasonOutOfRange, "sample_rate", i)
+		}
+		v.SampleRate = f
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"viewers":` {
+		i += 11
+		goto Viewers
+	}
+	goto next
+
+Viewers:
+	if j = d.uint32s(b, i, v.Viewers[:]); j < 0 {
+		if j = d.null(b, i, "viewers"); j < 0 {
+			return j
+		}
+		v.Viewers = [NumLatencyBuckets]uint32{}
+	} else {
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"conversions":` {
+		i += 15
+		goto Conversions
+	}
+	goto next
+
+Conversions:
+	if j = d.uint32s(b, i, v.Conversions[:]); j < 0 {
+		if j = d.null(b, i, "conversions"); j < 0 {
+			return j
+		}
+		v.Conversions = [NumLatencyBuckets]uint32{}
+	} else {
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"latency_us":` {
+		i += 14
+		goto LatencyUS
+	}
+	goto next
+
+LatencyUS:
+	if j = d.int64s(b, i, v.LatencyUS[:]); j < 0 {
+		if j = d.null(b, i, "latency_us"); j < 0 {
+			return j
+		}
+		v.LatencyUS = [NumLatencyBuckets]int64{}
+	} else {
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"unmeasured":` {
+		i += 14
+		goto Unmeasured
+	}
+	goto next
+
+Unmeasured:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "unmeasured"); j < 0 {
+			return j
+		}
+		v.Unmeasured = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "unmeasured", i)
+		}
+		v.Unmeasured = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 26 && string(b[i:i+26]) == `,"unmeasured_conversions":` {
+		i += 26
+		goto UnmeasuredConversions
+	}
+	goto next
+
+UnmeasuredConversions:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "unmeasured_conversions"); j < 0 {
+			return j
+		}
+		v.UnmeasuredConversions = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "unmeasured_conversions", i)
+		}
+		v.UnmeasuredConversions = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"money":` {
+		i += 9
+		goto Money
+	}
+	goto next
+
+Money:
+	if v.Money, j = d.latencyMoneyList(b, i, v.Money[:0]); j < 0 {
+		if j = d.null(b, i, "money"); j < 0 {
+			return j
+		}
+		v.Money = v.Money[:0]
+	} else {
+	}
+	i = j
+	goto next
+
+}
+
+func appendAttribution(dst []byte, v *Attribution) []byte {
+	start := len(dst)
+	dst = append(dst, `,"drop_id":`...)
+	dst = appendText(dst, v.DropID)
+	if v.CreatorID != "" {
+		dst = append(dst, `,"creator_id":`...)
+		dst = appendText(dst, v.CreatorID)
+	}
+	if v.POP != "" {
+		dst = append(dst, `,"pop":`...)
+		dst = appendText(dst, v.POP)
+	}
+	if v.Device != "" {
+		dst = append(dst, `,"device":`...)
+		dst = appendText(dst, v.Device)
+	}
+	if v.Language != "" {
+		dst = append(dst, `,"language":`...)
+		dst = appendText(dst, v.Language)
+	}
+	if v.AgeFrom != 0 {
+		dst = append(dst, `,"age_from":`...)
+		dst = strconv.AppendInt(dst, v.AgeFrom, 10)
+	}
+	if v.AgeTo != 0 {
+		dst = append(dst, `,"age_to":`...)
+		dst = strconv.AppendInt(dst, v.AgeTo, 10)
+	}
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"watermark":`...)
+	dst = strconv.AppendInt(dst, v.Watermark, 10)
+	dst = append(dst, `,"maturity":`...)
+	dst = appendText(dst, v.Maturity.String())
+	if v.Closed {
+		dst = append(dst, `,"closed":`...)
+		dst = strconv.AppendBool(dst, v.Closed)
+	}
+	if v.From != 0 {
+		dst = append(dst, `,"from":`...)
+		dst = strconv.AppendInt(dst, v.From, 10)
+	}
+	if v.To != 0 {
+		dst = append(dst, `,"to":`...)
+		dst = strconv.AppendInt(dst, v.To, 10)
+	}
+	if v.BudgetMS != 0 {
+		dst = append(dst, `,"budget_ms":`...)
+		dst = strconv.AppendInt(dst, v.BudgetMS, 10)
+	}
+	if v.SampleRate != 1 && v.SampleRate != 0 {
+		dst = append(dst, `,"sample_rate":`...)
+		dst = appendFloat(dst, v.SampleRate)
+	}
+	if v.Viewers != ([NumLatencyBuckets]uint32{}) {
+		dst = append(dst, `,"viewers":`...)
+		dst = appendUint32s(dst, v.Viewers[:])
+	}
+	if v.Conversions != ([NumLatencyBuckets]uint32{}) {
+		dst = append(dst, `,"conversions":`...)
+		dst = appendUint32s(dst, v.Conversions[:])
+	}
+	if v.LatencyUS != ([NumLatencyBuckets]int64{}) {
+		dst = append(dst, `,"latency_us":`...)
+		dst = appendInt64s(dst, v.LatencyUS[:])
+	}
+	if v.Unmeasured != 0 {
+		dst = append(dst, `,"unmeasured":`...)
+		dst = strconv.AppendInt(dst, int64(v.Unmeasured), 10)
+	}
+	if v.UnmeasuredConversions != 0 {
+		dst = append(dst, `,"unmeasured_conversions":`...)
+		dst = strconv.AppendInt(dst, int64(v.UnmeasuredConversions), 10)
+	}
+	if len(v.Money) > 0 {
+		dst = append(dst, `,"money":[`...)
+		for i := range v.Money {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendLatencyMoney(dst, &v.Money[i])
+		}
+		dst = append(dst, ']')
+	}
+	return closeObject(dst, start)
+}
+
+// LatencySketch reads one latency-sketch record into v, which it resets first, as Decode does.
+func (d *Decoder) LatencySketch(data []byte, v *LatencySketch) *Error {
+	return d.end(data, d.latencySketch(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *LatencySketch) AppendJSON(dst []byte) []byte { return appendLatencySketch(dst, v) }
+
+// latencySketchRequired are the required fields, by their bit in seen.
+var latencySketchRequired = [...]string{"drop_id", "request", "partition", "pane_start", "pane_ms", "revision", "watermark", "maturity", "accuracy"}
+
+func (d *Decoder) latencySketch(b []byte, i int, v *LatencySketch) int {
+	*v = LatencySketch{SampleRate: 1, Bins: v.Bins[:0]}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+		f    float64
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<9 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, latencySketchRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "drop_id":
+		goto DropID
+	case "creator_id":
+		goto CreatorID
+	case "pop":
+		goto POP
+	case "request":
+		goto Request
+	case "partition":
+		goto Partition
+	case "pane_start":
+		goto PaneStart
+	case "pane_ms":
+		goto PaneMS
+	case "revision":
+		goto Revision
+	case "watermark":
+		goto Watermark
+	case "maturity":
+		goto Maturity
+	case "sample_rate":
+		goto SampleRate
+	case "accuracy":
+		goto Accuracy
+	case "samples":
+		goto Samples
+	case "zero":
+		goto Zero
+	case "bins":
+		goto Bins
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+		seen &^= 1 << 0
+	} else {
+		v.DropID = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"creator_id":` {
+		i += 14
+		goto CreatorID
+	}
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"request":` {
+		i += 11
+		goto Request
+	}
+	goto next
+
+CreatorID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "creator_id"); j < 0 {
+			return j
+		}
+		v.CreatorID = ""
+	} else {
+		v.CreatorID = s
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"pop":` {
+		i += 7
+		goto POP
+	}
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"request":` {
+		i += 11
+		goto Request
+	}
+	goto next
+
+POP:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "pop"); j < 0 {
+			return j
+		}
+		v.POP = ""
+	} else {
+		v.POP = s
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"request":` {
+		i += 11
+		goto Request
+	}
+	goto next
+
+Request:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "request"); j < 0 {
+			return j
+		}
+		v.Request = 0
+		seen &^= 1 << 1
+	} else {
+		var ok bool
+		if v.Request, ok = RequestOf(s); s != "" && !ok {
+			return d.stop(ReasonUnknownEnum, "request", i)
+		}
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 2
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 2
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"pane_start":` {
+		i += 14
+		goto PaneStart
+	}
+	goto next
+
+PaneStart:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "pane_start"); j < 0 {
+			return j
+		}
+		v.PaneStart = 0
+		seen &^= 1 << 3
+	} else {
+		v.PaneStart = n
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"pane_ms":` {
+		i += 11
+		goto PaneMS
+	}
+	goto next
+
+PaneMS:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "pane_ms"); j < 0 {
+			return j
+		}
+		v.PaneMS = 0
+		seen &^= 1 << 4
+	} else {
+		v.PaneMS = n
+		seen |= 1 << 4
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 5
+	} else {
+		v.Revision = u
+		seen |= 1 << 5
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"watermark":` {
+		i += 13
+		goto Watermark
+	}
+	goto next
+
+Watermark:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "watermark"); j < 0 {
+			return j
+		}
+		v.Watermark = 0
+		seen &^= 1 << 6
+	} else {
+		v.Watermark = n
+		seen |= 1 << 6
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"maturity":` {
+		i += 12
+		goto Maturity
+	}
+	goto next
+
+Maturity:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "maturity"); j < 0 {
+			return j
+		}
+		v.Maturity = 0
+		seen &^= 1 << 7
+	} else {
+		var ok bool
+		if v.Maturity, ok = MaturityOf(s); s != "" && !ok {
+			return d.stop(ReasonUnknownEnum, "maturity", i)
+		}
+		if s != "" {
+			seen |= 1 << 7
+		} else {
+			seen &^= 1 << 7
+		}
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"sample_rate":` {
+		i += 15
+		goto SampleRate
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"accuracy":` {
+		i += 12
+		goto Accuracy
+	}
+	goto next
+
+SampleRate:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "sample_rate"); j < 0 {
+			return j
+		}
+		v.SampleRate = 1
+	} else {
+		if f > 1 || f <= 0 {
+			return d.stop(ReasonOutOfRange, "sample_rate", i)
+		}
+		v.SampleRate = f
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"accuracy":` {
+		i += 12
+		goto Accuracy
+	}
+	goto next
+
+Accuracy:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "accuracy"); j < 0 {
+			return j
+		}
+		v.Accuracy = 0
+		seen &^= 1 << 8
+	} else {
+		v.Accuracy = f
+		seen |= 1 << 8
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"samples":` {
+		i += 11
+		goto Samples
+	}
+	goto next
+
+Samples:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "samples"); j < 0 {
+			return j
+		}
+		v.Samples = 0
+	} else {
+		v.Samples = u
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"zero":` {
+		i += 8
+		goto Zero
+	}
+	goto next
+
+Zero:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "zero"); j < 0 {
+			return j
+		}
+		v.Zero = 0
+	} else {
+		v.Zero = u
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"bins":` {
+		i += 8
+		goto Bins
+	}
+	goto next
+
+Bins:
+	if v.Bins, j = d.sketchBinList(b, i, v.Bins[:0]); j < 0 {
+		if j = d.null(b, i, "bins"); j < 0 {
+			return j
+		}
+		v.Bins = v.Bins[:0]
+	} else {
+	}
+	i = j
+	goto next
+
+}
+
+func appendLatencySketch(dst []byte, v *LatencySketch) []byte {
+	start := len(dst)
+	dst = append(dst, `,"drop_id":`...)
+	dst = appendText(dst, v.DropID)
+	if v.CreatorID != "" {
+		dst = append(dst, `,"creator_id":`...)
+		dst = appendText(dst, v.CreatorID)
+	}
+	if v.POP != "" {
+		dst = append(dst, `,"pop":`...)
+		dst = appendText(dst, v.POP)
+	}
+	dst = append(dst, `,"request":`...)
+	dst = appendText(dst, v.Request.String())
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"pane_start":`...)
+	dst = strconv.AppendInt(dst, v.PaneStart, 10)
+	dst = append(dst, `,"pane_ms":`...)
+	dst = strconv.AppendInt(dst, v.PaneMS, 10)
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"watermark":`...)
+	dst = strconv.AppendInt(dst, v.Watermark, 10)
+	dst = append(dst, `,"maturity":`...)
+	dst = appendText(dst, v.Maturity.String())
+	if v.SampleRate != 1 && v.SampleRate != 0 {
+		dst = append(dst, `,"sample_rate":`...)
+		dst = appendFloat(dst, v.SampleRate)
+	}
+	dst = append(dst, `,"accuracy":`...)
+	dst = appendFloat(dst, v.Accuracy)
+	if v.Samples != 0 {
+		dst = append(dst, `,"samples":`...)
+		dst = strconv.AppendUint(dst, v.Samples, 10)
+	}
+	if v.Zero != 0 {
+		dst = append(dst, `,"zero":`...)
+		dst = strconv.AppendUint(dst, v.Zero, 10)
+	}
+	if len(v.Bins) > 0 {
+		dst = append(dst, `,"bins":[`...)
+		for i := range v.Bins {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendSketchBin(dst, &v.Bins[i])
+		}
+		dst = append(dst, ']')
+	}
+	return closeObject(dst, start)
+}
+
 func (d *Decoder) splitList(b []byte, i int, list []Split) ([]Split, int) {
 	i, more := d.array(b, i)
 	for i >= 0 && more {
@@ -8529,6 +9552,193 @@ func appendInput(dst []byte, v *Input) []byte {
 	if v.Value != 0 {
 		dst = append(dst, `,"value":`...)
 		dst = appendFloat(dst, v.Value)
+	}
+	return closeObject(dst, start)
+}
+
+func (d *Decoder) latencyMoneyList(b []byte, i int, list []LatencyMoney) ([]LatencyMoney, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.latencyMoney(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+func (d *Decoder) latencyMoney(b []byte, i int, v *LatencyMoney) int {
+	*v = LatencyMoney{}
+	var (
+		name string
+		j    int
+		more bool
+		s    string
+	)
+	if len(b)-i >= 12 && string(b[i:i+12]) == `{"currency":` {
+		i += 12
+		goto Currency
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		return i
+	}
+	switch name {
+	case "currency":
+		goto Currency
+	case "net":
+		goto Net
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Currency:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "money.currency"); j < 0 {
+			return j
+		}
+		v.Currency = ""
+	} else {
+		v.Currency = s
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"net":` {
+		i += 7
+		goto Net
+	}
+	goto next
+
+Net:
+	if j = d.int64s(b, i, v.Net[:]); j < 0 {
+		if j = d.null(b, i, "money.net"); j < 0 {
+			return j
+		}
+		v.Net = [NumLatencyBuckets]int64{}
+	} else {
+	}
+	i = j
+	goto next
+
+}
+
+func appendLatencyMoney(dst []byte, v *LatencyMoney) []byte {
+	start := len(dst)
+	if v.Currency != "" {
+		dst = append(dst, `,"currency":`...)
+		dst = appendText(dst, v.Currency)
+	}
+	if v.Net != ([NumLatencyBuckets]int64{}) {
+		dst = append(dst, `,"net":`...)
+		dst = appendInt64s(dst, v.Net[:])
+	}
+	return closeObject(dst, start)
+}
+
+func (d *Decoder) sketchBinList(b []byte, i int, list []SketchBin) ([]SketchBin, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.sketchBin(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+func (d *Decoder) sketchBin(b []byte, i int, v *SketchBin) int {
+	*v = SketchBin{}
+	var (
+		name string
+		j    int
+		more bool
+		n    int64
+		u    uint64
+	)
+	if len(b)-i >= 9 && string(b[i:i+9]) == `{"index":` {
+		i += 9
+		goto Index
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		return i
+	}
+	switch name {
+	case "index":
+		goto Index
+	case "weight":
+		goto Weight
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Index:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "bins.index"); j < 0 {
+			return j
+		}
+		v.Index = 0
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "bins.index", i)
+		}
+		v.Index = int32(n)
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"weight":` {
+		i += 10
+		goto Weight
+	}
+	goto next
+
+Weight:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "bins.weight"); j < 0 {
+			return j
+		}
+		v.Weight = 0
+	} else {
+		v.Weight = u
+	}
+	i = j
+	goto next
+
+}
+
+func appendSketchBin(dst []byte, v *SketchBin) []byte {
+	start := len(dst)
+	if v.Index != 0 {
+		dst = append(dst, `,"index":`...)
+		dst = strconv.AppendInt(dst, int64(v.Index), 10)
+	}
+	if v.Weight != 0 {
+		dst = append(dst, `,"weight":`...)
+		dst = strconv.AppendUint(dst, v.Weight, 10)
 	}
 	return closeObject(dst, start)
 }

@@ -42,6 +42,8 @@ const (
 	KindDecision
 	KindProgress
 	KindInventory
+	KindAttribution
+	KindLatencySketch
 )
 
 // Type is what happened, within its kind.

@@ -48,6 +48,12 @@ func newDestination(kind Kind) destination {
 	case KindInventory:
 		v := new(Inventory)
 		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Inventory(data, v) }, v.AppendJSON}
+	case KindAttribution:
+		v := new(Attribution)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Attribution(data, v) }, v.AppendJSON}
+	case KindLatencySketch:
+		v := new(LatencySketch)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.LatencySketch(data, v) }, v.AppendJSON}
 	}
 	v := new(Event)
 	v.Reset(kind)
@@ -111,6 +117,14 @@ var samples = map[Kind]string{
 	KindInventory: `{"drop_id":"drop-aurora-2025w41","sku":"aurora-print-signed-a2","channel":"pos","partner":"corner-shop","partition":7,` +
 		`"pane_start":1760000010000,"pane_ms":10000,"revision":3,"watermark":-1,"maturity":"final","sold":5,"reserved":7,"released":4,"expired":2,` +
 		`"returned":1,"checkouts":3,"promised":3,"shipped":1,"fulfilled":2,"cancelled":1,"due":2,"late":1}`,
+	KindAttribution: `{"drop_id":"drop-aurora-2025w41","creator_id":"creator-00417","pop":"fra2","device":"phone","language":"de-DE","age_from":300000,` +
+		`"age_to":600000,"partition":7,"revision":3,"watermark":1760000012345,"maturity":"final","closed":true,"from":1760000000000,"to":1760172800000,` +
+		`"budget_ms":250,"sample_rate":0.1,"viewers":[1,2,3,4,5,6,7,8,9,10,11,12],"conversions":[0,1,0,1,0,1,0,1,0,1,0,1],` +
+		`"latency_us":[40000,150000,1,2,3,4,5,6,7,8,9,1],"unmeasured":2,"unmeasured_conversions":1,` +
+		`"money":[{"currency":"EUR","net":[4999,0,0,0,0,0,-100,0,0,0,0,9]}]}`,
+	KindLatencySketch: `{"drop_id":"drop-aurora-2025w41","creator_id":"creator-00417","pop":"fra2","request":"landing","partition":7,"pane_start":1760000040000,` +
+		`"pane_ms":60000,"revision":3,"watermark":-1,"maturity":"final","sample_rate":0.1,"accuracy":0.01,"samples":4,"zero":1000,` +
+		`"bins":[{"index":-3,"weight":10000},{"index":124,"weight":1000}]}`,
 }
 
 func TestSamplesAreCanonical(t *testing.T) {

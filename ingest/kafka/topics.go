@@ -143,6 +143,8 @@ func (t Topics) Table(cfg Config) []Topic {
 		{Name: cfg.Topic(event.KindDecision), Partitions: t.Partitions, CoPartitioned: true, Configs: derived},
 		{Name: cfg.Topic(event.KindProgress), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: restored},
 		{Name: cfg.Topic(event.KindInventory), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
+		{Name: cfg.Topic(event.KindAttribution), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
+		{Name: cfg.Topic(event.KindLatencySketch), Partitions: t.Partitions, CoPartitioned: true, Configs: derived},
 		{Name: cfg.RedeliveryTopic(), Partitions: 1, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: restored},
 	}
 	for _, g := range t.Groups {
