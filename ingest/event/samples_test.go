@@ -42,6 +42,9 @@ func newDestination(kind Kind) destination {
 	case KindDecision:
 		v := new(Decision)
 		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Decision(data, v) }, v.AppendJSON}
+	case KindLocalization:
+		v := new(Localization)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Localization(data, v) }, v.AppendJSON}
 	}
 	v := new(Event)
 	v.Reset(kind)
@@ -101,6 +104,10 @@ var samples = map[Kind]string{
 		`"confidence":0.95,"p":0.23798,"always_valid":true,"sample_rate":0.5,"details":[{"name":"se","value":0.29}]}`,
 	KindDecision: `{"drop_id":"drop-aurora-2025w41","topic":"budget","subject":"fra2","at":1760000012345,"chosen":"cap","previous":"warn","value":66,` +
 		`"reason":"spent and reserved reach 95 % of the budget","inputs":[{"name":"spent","value":480000000000}]}`,
+	KindLocalization: `{"drop_id":"drop-aurora-2025w41","language":"fr","same_language":true,"partition":7,"pane_start":1760000010000,"pane_ms":15000,` +
+		`"revision":3,"watermark":-1,"maturity":"final","expected":9,"good":3,"stretch":2,"missing":2,"unreported":1,"slow":1,"brief":1,"long":1,` +
+		`"dense":1,"wordy":1,"early":1,"latency_sum_ms":135120,"latency_zero":1,"latency_bins":[{"index":-3,"count":1},{"index":401,"count":6}],` +
+		`"translated":5,"translation_sum_ms":4200,"translation_bins":[{"index":336,"count":5}]}`,
 }
 
 func TestSamplesAreCanonical(t *testing.T) {
