@@ -41,6 +41,7 @@ require (
 
 require (
 	github.com/DataDog/sketches-go v1.4.7
+	github.com/DataDog/sketches-go v1.4.7 // indirect
 	github.com/JohnCGriffin/overflow v0.0.0-20211019200055-46fa312c352c // indirect
 	github.com/apache/thrift v0.20.0 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect

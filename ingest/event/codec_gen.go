@@ -42,6 +42,8 @@ func (k Kind) Topic() string {
 		return "attribution"
 	case KindLatencySketch:
 		return "latency-sketch"
+	case KindLocalization:
+		return "localization"
 	}
 	return ""
 }
@@ -79,13 +81,15 @@ func KindOf(topic string) Kind {
 		return KindAttribution
 	case "latency-sketch":
 		return KindLatencySketch
+	case "localization":
+		return KindLocalization
 	}
 	return KindUnknown
 }
 
 // Kinds lists every kind, raw kinds first.
 func Kinds() []Kind {
-	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision, KindProgress, KindInventory, KindAttribution, KindLatencySketch}
+	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision, KindProgress, KindInventory, KindAttribution, KindLatencySketch, KindLocalization}
 }
 
 // RawKinds lists the kinds that clients and catalogues send.
@@ -8433,6 +8437,704 @@ func appendLatencySketch(dst []byte, v *LatencySketch) []byte {
 	return closeObject(dst, start)
 }
 
+// Localization reads one localization record into v, which it resets first, as Decode does.
+func (d *Decoder) Localization(data []byte, v *Localization) *Error {
+	return d.end(data, d.localization(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Localization) AppendJSON(dst []byte) []byte { return appendLocalization(dst, v) }
+
+// localizationRequired are the required fields, by their bit in seen.
+var localizationRequired = [...]string{"drop_id", "language", "partition", "pane_start", "pane_ms", "revision", "watermark", "maturity"}
+
+func (d *Decoder) localization(b []byte, i int, v *Localization) int {
+	*v = Localization{LatencyBins: v.LatencyBins[:0], TranslationBins: v.TranslationBins[:0]}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+		t    bool
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<8 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, localizationRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "drop_id":
+		goto DropID
+	case "language":
+		goto Language
+	case "same_language":
+		goto SameLanguage
+	case "partition":
+		goto Partition
+	case "pane_start":
+		goto PaneStart
+	case "pane_ms":
+		goto PaneMS
+	case "revision":
+		goto Revision
+	case "watermark":
+		goto Watermark
+	case "maturity":
+		goto Maturity
+	case "expected":
+		goto Expected
+	case "good":
+		goto Good
+	case "stretch":
+		goto Stretch
+	case "missing":
+		goto Missing
+	case "unreported":
+		goto Unreported
+	case "slow":
+		goto Slow
+	case "brief":
+		goto Brief
+	case "long":
+		goto Long
+	case "dense":
+		goto Dense
+	case "wordy":
+		goto Wordy
+	case "early":
+		goto Early
+	case "latency_sum_ms":
+		goto LatencySumMS
+	case "latency_zero":
+		goto LatencyZero
+	case "latency_bins":
+		goto LatencyBins
+	case "translated":
+		goto Translated
+	case "translation_sum_ms":
+		goto TranslationSumMS
+	case "translation_bins":
+		goto TranslationBins
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+		seen &^= 1 << 0
+	} else {
+		v.DropID = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"language":` {
+		i += 12
+		goto Language
+	}
+	goto next
+
+Language:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "language"); j < 0 {
+			return j
+		}
+		v.Language = ""
+		seen &^= 1 << 1
+	} else {
+		v.Language = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 17 && string(b[i:i+17]) == `,"same_language":` {
+		i += 17
+		goto SameLanguage
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+SameLanguage:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "same_language"); j < 0 {
+			return j
+		}
+		v.SameLanguage = false
+	} else {
+		v.SameLanguage = t
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 2
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 2
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"pane_start":` {
+		i += 14
+		goto PaneStart
+	}
+	goto next
+
+PaneStart:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "pane_start"); j < 0 {
+			return j
+		}
+		v.PaneStart = 0
+		seen &^= 1 << 3
+	} else {
+		v.PaneStart = n
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"pane_ms":` {
+		i += 11
+		goto PaneMS
+	}
+	goto next
+
+PaneMS:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "pane_ms"); j < 0 {
+			return j
+		}
+		v.PaneMS = 0
+		seen &^= 1 << 4
+	} else {
+		v.PaneMS = n
+		seen |= 1 << 4
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 5
+	} else {
+		v.Revision = u
+		seen |= 1 << 5
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"watermark":` {
+		i += 13
+		goto Watermark
+	}
+	goto next
+
+Watermark:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "watermark"); j < 0 {
+			return j
+		}
+		v.Watermark = 0
+		seen &^= 1 << 6
+	} else {
+		v.Watermark = n
+		seen |= 1 << 6
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"maturity":` {
+		i += 12
+		goto Maturity
+	}
+	goto next
+
+Maturity:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "maturity"); j < 0 {
+			return j
+		}
+		v.Maturity = 0
+		seen &^= 1 << 7
+	} else {
+		var ok bool
+		if v.Maturity, ok = MaturityOf(s); s != "" && !ok {
+			return d.stop(ReasonUnknownEnum, "maturity", i)
+		}
+		if s != "" {
+			seen |= 1 << 7
+		} else {
+			seen &^= 1 << 7
+		}
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"expected":` {
+		i += 12
+		goto Expected
+	}
+	goto next
+
+Expected:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "expected"); j < 0 {
+			return j
+		}
+		v.Expected = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "expected", i)
+		}
+		v.Expected = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"good":` {
+		i += 8
+		goto Good
+	}
+	goto next
+
+Good:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "good"); j < 0 {
+			return j
+		}
+		v.Good = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "good", i)
+		}
+		v.Good = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"stretch":` {
+		i += 11
+		goto Stretch
+	}
+	goto next
+
+Stretch:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "stretch"); j < 0 {
+			return j
+		}
+		v.Stretch = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "stretch", i)
+		}
+		v.Stretch = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"missing":` {
+		i += 11
+		goto Missing
+	}
+	goto next
+
+Missing:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "missing"); j < 0 {
+			return j
+		}
+		v.Missing = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "missing", i)
+		}
+		v.Missing = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"unreported":` {
+		i += 14
+		goto Unreported
+	}
+	goto next
+
+Unreported:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "unreported"); j < 0 {
+			return j
+		}
+		v.Unreported = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "unreported", i)
+		}
+		v.Unreported = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"slow":` {
+		i += 8
+		goto Slow
+	}
+	goto next
+
+Slow:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "slow"); j < 0 {
+			return j
+		}
+		v.Slow = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "slow", i)
+		}
+		v.Slow = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"brief":` {
+		i += 9
+		goto Brief
+	}
+	goto next
+
+Brief:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "brief"); j < 0 {
+			return j
+		}
+		v.Brief = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "brief", i)
+		}
+		v.Brief = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"long":` {
+		i += 8
+		goto Long
+	}
+	goto next
+
+Long:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "long"); j < 0 {
+			return j
+		}
+		v.Long = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "long", i)
+		}
+		v.Long = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"dense":` {
+		i += 9
+		goto Dense
+	}
+	goto next
+
+Dense:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "dense"); j < 0 {
+			return j
+		}
+		v.Dense = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "dense", i)
+		}
+		v.Dense = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"wordy":` {
+		i += 9
+		goto Wordy
+	}
+	goto next
+
+Wordy:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "wordy"); j < 0 {
+			return j
+		}
+		v.Wordy = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "wordy", i)
+		}
+		v.Wordy = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"early":` {
+		i += 9
+		goto Early
+	}
+	goto next
+
+Early:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "early"); j < 0 {
+			return j
+		}
+		v.Early = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "early", i)
+		}
+		v.Early = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 18 && string(b[i:i+18]) == `,"latency_sum_ms":` {
+		i += 18
+		goto LatencySumMS
+	}
+	goto next
+
+LatencySumMS:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "latency_sum_ms"); j < 0 {
+			return j
+		}
+		v.LatencySumMS = 0
+	} else {
+		v.LatencySumMS = n
+	}
+	i = j
+	if len(b)-i >= 16 && string(b[i:i+16]) == `,"latency_zero":` {
+		i += 16
+		goto LatencyZero
+	}
+	goto next
+
+LatencyZero:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "latency_zero"); j < 0 {
+			return j
+		}
+		v.LatencyZero = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "latency_zero", i)
+		}
+		v.LatencyZero = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 16 && string(b[i:i+16]) == `,"latency_bins":` {
+		i += 16
+		goto LatencyBins
+	}
+	goto next
+
+LatencyBins:
+	if v.LatencyBins, j = d.cueLatencyBinList(b, i, v.LatencyBins[:0]); j < 0 {
+		if j = d.null(b, i, "latency_bins"); j < 0 {
+			return j
+		}
+		v.LatencyBins = v.LatencyBins[:0]
+	} else {
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"translated":` {
+		i += 14
+		goto Translated
+	}
+	goto next
+
+Translated:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "translated"); j < 0 {
+			return j
+		}
+		v.Translated = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "translated", i)
+		}
+		v.Translated = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 22 && string(b[i:i+22]) == `,"translation_sum_ms":` {
+		i += 22
+		goto TranslationSumMS
+	}
+	goto next
+
+TranslationSumMS:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "translation_sum_ms"); j < 0 {
+			return j
+		}
+		v.TranslationSumMS = 0
+	} else {
+		v.TranslationSumMS = n
+	}
+	i = j
+	if len(b)-i >= 20 && string(b[i:i+20]) == `,"translation_bins":` {
+		i += 20
+		goto TranslationBins
+	}
+	goto next
+
+TranslationBins:
+	if v.TranslationBins, j = d.cueTranslationBinList(b, i, v.TranslationBins[:0]); j < 0 {
+		if j = d.null(b, i, "translation_bins"); j < 0 {
+			return j
+		}
+		v.TranslationBins = v.TranslationBins[:0]
+	} else {
+	}
+	i = j
+	goto next
+
+}
+
+func appendLocalization(dst []byte, v *Localization) []byte {
+	start := len(dst)
+	dst = append(dst, `,"drop_id":`...)
+	dst = appendText(dst, v.DropID)
+	dst = append(dst, `,"language":`...)
+	dst = appendText(dst, v.Language)
+	if v.SameLanguage {
+		dst = append(dst, `,"same_language":`...)
+		dst = strconv.AppendBool(dst, v.SameLanguage)
+	}
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"pane_start":`...)
+	dst = strconv.AppendInt(dst, v.PaneStart, 10)
+	dst = append(dst, `,"pane_ms":`...)
+	dst = strconv.AppendInt(dst, v.PaneMS, 10)
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"watermark":`...)
+	dst = strconv.AppendInt(dst, v.Watermark, 10)
+	dst = append(dst, `,"maturity":`...)
+	dst = appendText(dst, v.Maturity.String())
+	if v.Expected != 0 {
+		dst = append(dst, `,"expected":`...)
+		dst = strconv.AppendInt(dst, int64(v.Expected), 10)
+	}
+	if v.Good != 0 {
+		dst = append(dst, `,"good":`...)
+		dst = strconv.AppendInt(dst, int64(v.Good), 10)
+	}
+	if v.Stretch != 0 {
+		dst = append(dst, `,"stretch":`...)
+		dst = strconv.AppendInt(dst, int64(v.Stretch), 10)
+	}
+	if v.Missing != 0 {
+		dst = append(dst, `,"missing":`...)
+		dst = strconv.AppendInt(dst, int64(v.Missing), 10)
+	}
+	if v.Unreported != 0 {
+		dst = append(dst, `,"unreported":`...)
+		dst = strconv.AppendInt(dst, int64(v.Unreported), 10)
+	}
+	if v.Slow != 0 {
+		dst = append(dst, `,"slow":`...)
+		dst = strconv.AppendInt(dst, int64(v.Slow), 10)
+	}
+	if v.Brief != 0 {
+		dst = append(dst, `,"brief":`...)
+		dst = strconv.AppendInt(dst, int64(v.Brief), 10)
+	}
+	if v.Long != 0 {
+		dst = append(dst, `,"long":`...)
+		dst = strconv.AppendInt(dst, int64(v.Long), 10)
+	}
+	if v.Dense != 0 {
+		dst = append(dst, `,"dense":`...)
+		dst = strconv.AppendInt(dst, int64(v.Dense), 10)
+	}
+	if v.Wordy != 0 {
+		dst = append(dst, `,"wordy":`...)
+		dst = strconv.AppendInt(dst, int64(v.Wordy), 10)
+	}
+	if v.Early != 0 {
+		dst = append(dst, `,"early":`...)
+		dst = strconv.AppendInt(dst, int64(v.Early), 10)
+	}
+	if v.LatencySumMS != 0 {
+		dst = append(dst, `,"latency_sum_ms":`...)
+		dst = strconv.AppendInt(dst, v.LatencySumMS, 10)
+	}
+	if v.LatencyZero != 0 {
+		dst = append(dst, `,"latency_zero":`...)
+		dst = strconv.AppendInt(dst, int64(v.LatencyZero), 10)
+	}
+	if len(v.LatencyBins) > 0 {
+		dst = append(dst, `,"latency_bins":[`...)
+		for i := range v.LatencyBins {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendCueLatencyBin(dst, &v.LatencyBins[i])
+		}
+		dst = append(dst, ']')
+	}
+	if v.Translated != 0 {
+		dst = append(dst, `,"translated":`...)
+		dst = strconv.AppendInt(dst, int64(v.Translated), 10)
+	}
+	if v.TranslationSumMS != 0 {
+		dst = append(dst, `,"translation_sum_ms":`...)
+		dst = strconv.AppendInt(dst, v.TranslationSumMS, 10)
+	}
+	if len(v.TranslationBins) > 0 {
+		dst = append(dst, `,"translation_bins":[`...)
+		for i := range v.TranslationBins {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendCueTranslationBin(dst, &v.TranslationBins[i])
+		}
+		dst = append(dst, ']')
+	}
+	return closeObject(dst, start)
+}
+
 func (d *Decoder) splitList(b []byte, i int, list []Split) ([]Split, int) {
 	i, more := d.array(b, i)
 	for i >= 0 && more {
@@ -9739,6 +10441,196 @@ func appendSketchBin(dst []byte, v *SketchBin) []byte {
 	if v.Weight != 0 {
 		dst = append(dst, `,"weight":`...)
 		dst = strconv.AppendUint(dst, v.Weight, 10)
+	}
+	return closeObject(dst, start)
+}
+
+func (d *Decoder) cueLatencyBinList(b []byte, i int, list []CueLatencyBin) ([]CueLatencyBin, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.cueLatencyBin(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+func (d *Decoder) cueLatencyBin(b []byte, i int, v *CueLatencyBin) int {
+	*v = CueLatencyBin{}
+	var (
+		name string
+		j    int
+		more bool
+		n    int64
+	)
+	if len(b)-i >= 9 && string(b[i:i+9]) == `{"index":` {
+		i += 9
+		goto Index
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		return i
+	}
+	switch name {
+	case "index":
+		goto Index
+	case "count":
+		goto Count
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Index:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "latency_bins.index"); j < 0 {
+			return j
+		}
+		v.Index = 0
+	} else {
+		v.Index = n
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"count":` {
+		i += 9
+		goto Count
+	}
+	goto next
+
+Count:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "latency_bins.count"); j < 0 {
+			return j
+		}
+		v.Count = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "latency_bins.count", i)
+		}
+		v.Count = uint32(n)
+	}
+	i = j
+	goto next
+
+}
+
+func appendCueLatencyBin(dst []byte, v *CueLatencyBin) []byte {
+	start := len(dst)
+	if v.Index != 0 {
+		dst = append(dst, `,"index":`...)
+		dst = strconv.AppendInt(dst, v.Index, 10)
+	}
+	if v.Count != 0 {
+		dst = append(dst, `,"count":`...)
+		dst = strconv.AppendInt(dst, int64(v.Count), 10)
+	}
+	return closeObject(dst, start)
+}
+
+func (d *Decoder) cueTranslationBinList(b []byte, i int, list []CueTranslationBin) ([]CueTranslationBin, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.cueTranslationBin(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+func (d *Decoder) cueTranslationBin(b []byte, i int, v *CueTranslationBin) int {
+	*v = CueTranslationBin{}
+	var (
+		name string
+		j    int
+		more bool
+		n    int64
+	)
+	if len(b)-i >= 9 && string(b[i:i+9]) == `{"index":` {
+		i += 9
+		goto Index
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		return i
+	}
+	switch name {
+	case "index":
+		goto Index
+	case "count":
+		goto Count
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Index:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "translation_bins.index"); j < 0 {
+			return j
+		}
+		v.Index = 0
+	} else {
+		v.Index = n
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"count":` {
+		i += 9
+		goto Count
+	}
+	goto next
+
+Count:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "translation_bins.count"); j < 0 {
+			return j
+		}
+		v.Count = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "translation_bins.count", i)
+		}
+		v.Count = uint32(n)
+	}
+	i = j
+	goto next
+
+}
+
+func appendCueTranslationBin(dst []byte, v *CueTranslationBin) []byte {
+	start := len(dst)
+	if v.Index != 0 {
+		dst = append(dst, `,"index":`...)
+		dst = strconv.AppendInt(dst, v.Index, 10)
+	}
+	if v.Count != 0 {
+		dst = append(dst, `,"count":`...)
+		dst = strconv.AppendInt(dst, int64(v.Count), 10)
 	}
 	return closeObject(dst, start)
 }

@@ -31,6 +31,7 @@ func FuzzDecodeProgress(f *testing.F)      { fuzzDecode(f, KindProgress) }
 func FuzzDecodeDecision(f *testing.F)      { fuzzDecode(f, KindDecision) }
 func FuzzDecodeAttribution(f *testing.F)   { fuzzDecode(f, KindAttribution) }
 func FuzzDecodeLatencySketch(f *testing.F) { fuzzDecode(f, KindLatencySketch) }
+func FuzzDecodeLocalization(f *testing.F)  { fuzzDecode(f, KindLocalization) }
 
 func fuzzDecode(f *testing.F, kind Kind) {
 	sample := samples[kind]

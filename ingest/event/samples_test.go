@@ -54,6 +54,9 @@ func newDestination(kind Kind) destination {
 	case KindLatencySketch:
 		v := new(LatencySketch)
 		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.LatencySketch(data, v) }, v.AppendJSON}
+	case KindLocalization:
+		v := new(Localization)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Localization(data, v) }, v.AppendJSON}
 	}
 	v := new(Event)
 	v.Reset(kind)
@@ -125,6 +128,10 @@ var samples = map[Kind]string{
 	KindLatencySketch: `{"drop_id":"drop-aurora-2025w41","creator_id":"creator-00417","pop":"fra2","request":"landing","partition":7,"pane_start":1760000040000,` +
 		`"pane_ms":60000,"revision":3,"watermark":-1,"maturity":"final","sample_rate":0.1,"accuracy":0.01,"samples":4,"zero":1000,` +
 		`"bins":[{"index":-3,"weight":10000},{"index":124,"weight":1000}]}`,
+	KindLocalization: `{"drop_id":"drop-aurora-2025w41","language":"fr","same_language":true,"partition":7,"pane_start":1760000010000,"pane_ms":15000,` +
+		`"revision":3,"watermark":-1,"maturity":"final","expected":9,"good":3,"stretch":2,"missing":2,"unreported":1,"slow":1,"brief":1,"long":1,` +
+		`"dense":1,"wordy":1,"early":1,"latency_sum_ms":135120,"latency_zero":1,"latency_bins":[{"index":-3,"count":1},{"index":401,"count":6}],` +
+		`"translated":5,"translation_sum_ms":4200,"translation_bins":[{"index":336,"count":5}]}`,
 }
 
 func TestSamplesAreCanonical(t *testing.T) {

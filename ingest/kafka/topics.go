@@ -145,6 +145,7 @@ func (t Topics) Table(cfg Config) []Topic {
 		{Name: cfg.Topic(event.KindInventory), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
 		{Name: cfg.Topic(event.KindAttribution), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
 		{Name: cfg.Topic(event.KindLatencySketch), Partitions: t.Partitions, CoPartitioned: true, Configs: derived},
+		{Name: cfg.Topic(event.KindLocalization), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
 		{Name: cfg.RedeliveryTopic(), Partitions: 1, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: restored},
 	}
 	for _, g := range t.Groups {
