@@ -40,6 +40,9 @@ const (
 	KindLate
 	KindEstimate
 	KindDecision
+	KindLedger
+	KindPayable
+	KindSettlement
 )
 
 // Type is what happened, within its kind.

@@ -27,6 +27,9 @@ func FuzzDecodeDeadLetter(f *testing.F) { fuzzDecode(f, KindDeadLetter) }
 func FuzzDecodeLate(f *testing.F)       { fuzzDecode(f, KindLate) }
 func FuzzDecodeEstimate(f *testing.F)   { fuzzDecode(f, KindEstimate) }
 func FuzzDecodeDecision(f *testing.F)   { fuzzDecode(f, KindDecision) }
+func FuzzDecodeLedger(f *testing.F)     { fuzzDecode(f, KindLedger) }
+func FuzzDecodePayable(f *testing.F)    { fuzzDecode(f, KindPayable) }
+func FuzzDecodeSettlement(f *testing.F) { fuzzDecode(f, KindSettlement) }
 
 func fuzzDecode(f *testing.F, kind Kind) {
 	sample := samples[kind]
