@@ -44,6 +44,12 @@ func (k Kind) Topic() string {
 		return "latency-sketch"
 	case KindLocalization:
 		return "localization"
+	case KindLedger:
+		return "ledger"
+	case KindPayable:
+		return "payable"
+	case KindSettlement:
+		return "settlement"
 	}
 	return ""
 }
@@ -83,13 +89,19 @@ func KindOf(topic string) Kind {
 		return KindLatencySketch
 	case "localization":
 		return KindLocalization
+	case "ledger":
+		return KindLedger
+	case "payable":
+		return KindPayable
+	case "settlement":
+		return KindSettlement
 	}
 	return KindUnknown
 }
 
 // Kinds lists every kind, raw kinds first.
 func Kinds() []Kind {
-	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision, KindProgress, KindInventory, KindAttribution, KindLatencySketch, KindLocalization}
+	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision, KindProgress, KindInventory, KindAttribution, KindLatencySketch, KindLocalization, KindLedger, KindPayable, KindSettlement}
 }
 
 // RawKinds lists the kinds that clients and catalogues send.
@@ -9135,6 +9147,865 @@ func appendLocalization(dst []byte, v *Localization) []byte {
 	return closeObject(dst, start)
 }
 
+// Ledger reads one ledger record into v, which it resets first, as Decode does.
+func (d *Decoder) Ledger(data []byte, v *Ledger) *Error {
+	return d.end(data, d.ledger(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Ledger) AppendJSON(dst []byte) []byte { return appendLedger(dst, v) }
+
+// ledgerRequired are the required fields, by their bit in seen.
+var ledgerRequired = [...]string{"partition", "height", "hash", "posted_at"}
+
+func (d *Decoder) ledger(b []byte, i int, v *Ledger) int {
+	*v = Ledger{Transactions: v.Transactions[:0], Exceptions: v.Exceptions[:0]}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+	)
+	if len(b)-i >= 13 && string(b[i:i+13]) == `{"partition":` {
+		i += 13
+		goto Partition
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<4 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, ledgerRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "partition":
+		goto Partition
+	case "height":
+		goto Height
+	case "previous":
+		goto Previous
+	case "hash":
+		goto Hash
+	case "posted_at":
+		goto PostedAt
+	case "transactions":
+		goto Transactions
+	case "exceptions":
+		goto Exceptions
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 0
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 0
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"height":` {
+		i += 10
+		goto Height
+	}
+	goto next
+
+Height:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "height"); j < 0 {
+			return j
+		}
+		v.Height = 0
+		seen &^= 1 << 1
+	} else {
+		if u < 1 {
+			return d.stop(ReasonOutOfRange, "height", i)
+		}
+		v.Height = u
+		seen |= 1 << 1
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"previous":` {
+		i += 12
+		goto Previous
+	}
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"hash":` {
+		i += 8
+		goto Hash
+	}
+	goto next
+
+Previous:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "previous"); j < 0 {
+			return j
+		}
+		v.Previous = ""
+	} else {
+		v.Previous = s
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"hash":` {
+		i += 8
+		goto Hash
+	}
+	goto next
+
+Hash:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "hash"); j < 0 {
+			return j
+		}
+		v.Hash = ""
+		seen &^= 1 << 2
+	} else {
+		v.Hash = s
+		if s != "" {
+			seen |= 1 << 2
+		} else {
+			seen &^= 1 << 2
+		}
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"posted_at":` {
+		i += 13
+		goto PostedAt
+	}
+	goto next
+
+PostedAt:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "posted_at"); j < 0 {
+			return j
+		}
+		v.PostedAt = 0
+		seen &^= 1 << 3
+	} else {
+		v.PostedAt = n
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 16 && string(b[i:i+16]) == `,"transactions":` {
+		i += 16
+		goto Transactions
+	}
+	goto next
+
+Transactions:
+	if v.Transactions, j = d.transactionList(b, i, v.Transactions[:0]); j < 0 {
+		if j = d.null(b, i, "transactions"); j < 0 {
+			return j
+		}
+		v.Transactions = v.Transactions[:0]
+	} else {
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"exceptions":` {
+		i += 14
+		goto Exceptions
+	}
+	goto next
+
+Exceptions:
+	if v.Exceptions, j = d.exceptionList(b, i, v.Exceptions[:0]); j < 0 {
+		if j = d.null(b, i, "exceptions"); j < 0 {
+			return j
+		}
+		v.Exceptions = v.Exceptions[:0]
+	} else {
+	}
+	i = j
+	goto next
+
+}
+
+func appendLedger(dst []byte, v *Ledger) []byte {
+	start := len(dst)
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"height":`...)
+	dst = strconv.AppendUint(dst, v.Height, 10)
+	if v.Previous != "" {
+		dst = append(dst, `,"previous":`...)
+		dst = appendText(dst, v.Previous)
+	}
+	dst = append(dst, `,"hash":`...)
+	dst = appendText(dst, v.Hash)
+	dst = append(dst, `,"posted_at":`...)
+	dst = strconv.AppendInt(dst, v.PostedAt, 10)
+	if len(v.Transactions) > 0 {
+		dst = append(dst, `,"transactions":[`...)
+		for i := range v.Transactions {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendTransaction(dst, &v.Transactions[i])
+		}
+		dst = append(dst, ']')
+	}
+	if len(v.Exceptions) > 0 {
+		dst = append(dst, `,"exceptions":[`...)
+		for i := range v.Exceptions {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendException(dst, &v.Exceptions[i])
+		}
+		dst = append(dst, ']')
+	}
+	return closeObject(dst, start)
+}
+
+// Payable reads one payable record into v, which it resets first, as Decode does.
+func (d *Decoder) Payable(data []byte, v *Payable) *Error {
+	return d.end(data, d.payable(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Payable) AppendJSON(dst []byte) []byte { return appendPayable(dst, v) }
+
+// payableRequired are the required fields, by their bit in seen.
+var payableRequired = [...]string{"participant", "currency", "partition", "revision", "watermark"}
+
+func (d *Decoder) payable(b []byte, i int, v *Payable) int {
+	*v = Payable{}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+	)
+	if len(b)-i >= 15 && string(b[i:i+15]) == `{"participant":` {
+		i += 15
+		goto Participant
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<5 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, payableRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "participant":
+		goto Participant
+	case "currency":
+		goto Currency
+	case "drop_id":
+		goto DropID
+	case "partition":
+		goto Partition
+	case "revision":
+		goto Revision
+	case "watermark":
+		goto Watermark
+	case "accrued":
+		goto Accrued
+	case "instruction":
+		goto Instruction
+	case "paid":
+		goto Paid
+	case "seq":
+		goto Seq
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Participant:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "participant"); j < 0 {
+			return j
+		}
+		v.Participant = ""
+		seen &^= 1 << 0
+	} else {
+		v.Participant = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+Currency:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "currency"); j < 0 {
+			return j
+		}
+		v.Currency = ""
+		seen &^= 1 << 1
+	} else {
+		v.Currency = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+	} else {
+		v.DropID = s
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 2
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 2
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 3
+	} else {
+		v.Revision = u
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"watermark":` {
+		i += 13
+		goto Watermark
+	}
+	goto next
+
+Watermark:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "watermark"); j < 0 {
+			return j
+		}
+		v.Watermark = 0
+		seen &^= 1 << 4
+	} else {
+		v.Watermark = n
+		seen |= 1 << 4
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"accrued":` {
+		i += 11
+		goto Accrued
+	}
+	goto next
+
+Accrued:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "accrued"); j < 0 {
+			return j
+		}
+		v.Accrued = 0
+	} else {
+		v.Accrued = n
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"instruction":` {
+		i += 15
+		goto Instruction
+	}
+	goto next
+
+Instruction:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "instruction"); j < 0 {
+			return j
+		}
+		v.Instruction = ""
+	} else {
+		v.Instruction = s
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"paid":` {
+		i += 8
+		goto Paid
+	}
+	goto next
+
+Paid:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "paid"); j < 0 {
+			return j
+		}
+		v.Paid = 0
+	} else {
+		v.Paid = n
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"seq":` {
+		i += 7
+		goto Seq
+	}
+	goto next
+
+Seq:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "seq"); j < 0 {
+			return j
+		}
+		v.Seq = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "seq", i)
+		}
+		v.Seq = uint32(n)
+	}
+	i = j
+	goto next
+
+}
+
+func appendPayable(dst []byte, v *Payable) []byte {
+	start := len(dst)
+	dst = append(dst, `,"participant":`...)
+	dst = appendText(dst, v.Participant)
+	dst = append(dst, `,"currency":`...)
+	dst = appendText(dst, v.Currency)
+	if v.DropID != "" {
+		dst = append(dst, `,"drop_id":`...)
+		dst = appendText(dst, v.DropID)
+	}
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"watermark":`...)
+	dst = strconv.AppendInt(dst, v.Watermark, 10)
+	if v.Accrued != 0 {
+		dst = append(dst, `,"accrued":`...)
+		dst = strconv.AppendInt(dst, v.Accrued, 10)
+	}
+	if v.Instruction != "" {
+		dst = append(dst, `,"instruction":`...)
+		dst = appendText(dst, v.Instruction)
+	}
+	if v.Paid != 0 {
+		dst = append(dst, `,"paid":`...)
+		dst = strconv.AppendInt(dst, v.Paid, 10)
+	}
+	if v.Seq != 0 {
+		dst = append(dst, `,"seq":`...)
+		dst = strconv.AppendInt(dst, int64(v.Seq), 10)
+	}
+	return closeObject(dst, start)
+}
+
+// Settlement reads one settlement record into v, which it resets first, as Decode does.
+func (d *Decoder) Settlement(data []byte, v *Settlement) *Error {
+	return d.end(data, d.settlement(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Settlement) AppendJSON(dst []byte) []byte { return appendSettlement(dst, v) }
+
+// settlementRequired are the required fields, by their bit in seen.
+var settlementRequired = [...]string{"id", "participant", "currency", "revision", "status", "as_of"}
+
+func (d *Decoder) settlement(b []byte, i int, v *Settlement) int {
+	*v = Settlement{}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+	)
+	if len(b)-i >= 6 && string(b[i:i+6]) == `{"id":` {
+		i += 6
+		goto ID
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<6 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, settlementRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "id":
+		goto ID
+	case "participant":
+		goto Participant
+	case "currency":
+		goto Currency
+	case "seq":
+		goto Seq
+	case "revision":
+		goto Revision
+	case "status":
+		goto Status
+	case "amount":
+		goto Amount
+	case "psp_amount":
+		goto PSPAmount
+	case "psp_exponent":
+		goto PSPExponent
+	case "paid":
+		goto Paid
+	case "as_of":
+		goto AsOf
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+ID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "id"); j < 0 {
+			return j
+		}
+		v.ID = ""
+		seen &^= 1 << 0
+	} else {
+		v.ID = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"participant":` {
+		i += 15
+		goto Participant
+	}
+	goto next
+
+Participant:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "participant"); j < 0 {
+			return j
+		}
+		v.Participant = ""
+		seen &^= 1 << 1
+	} else {
+		v.Participant = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+Currency:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "currency"); j < 0 {
+			return j
+		}
+		v.Currency = ""
+		seen &^= 1 << 2
+	} else {
+		v.Currency = s
+		if s != "" {
+			seen |= 1 << 2
+		} else {
+			seen &^= 1 << 2
+		}
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"seq":` {
+		i += 7
+		goto Seq
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Seq:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "seq"); j < 0 {
+			return j
+		}
+		v.Seq = 0
+	} else {
+		v.Seq = u
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 3
+	} else {
+		v.Revision = u
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"status":` {
+		i += 10
+		goto Status
+	}
+	goto next
+
+Status:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "status"); j < 0 {
+			return j
+		}
+		v.Status = ""
+		seen &^= 1 << 4
+	} else {
+		v.Status = s
+		if s != "" {
+			seen |= 1 << 4
+		} else {
+			seen &^= 1 << 4
+		}
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"amount":` {
+		i += 10
+		goto Amount
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"as_of":` {
+		i += 9
+		goto AsOf
+	}
+	goto next
+
+Amount:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "amount"); j < 0 {
+			return j
+		}
+		v.Amount = 0
+	} else {
+		v.Amount = n
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"psp_amount":` {
+		i += 14
+		goto PSPAmount
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"as_of":` {
+		i += 9
+		goto AsOf
+	}
+	goto next
+
+PSPAmount:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "psp_amount"); j < 0 {
+			return j
+		}
+		v.PSPAmount = 0
+	} else {
+		v.PSPAmount = n
+	}
+	i = j
+	if len(b)-i >= 16 && string(b[i:i+16]) == `,"psp_exponent":` {
+		i += 16
+		goto PSPExponent
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"as_of":` {
+		i += 9
+		goto AsOf
+	}
+	goto next
+
+PSPExponent:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "psp_exponent"); j < 0 {
+			return j
+		}
+		v.PSPExponent = 0
+	} else {
+		if n < 0 || n > math.MaxUint8 {
+			return d.stop(ReasonOutOfRange, "psp_exponent", i)
+		}
+		v.PSPExponent = uint8(n)
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"paid":` {
+		i += 8
+		goto Paid
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"as_of":` {
+		i += 9
+		goto AsOf
+	}
+	goto next
+
+Paid:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "paid"); j < 0 {
+			return j
+		}
+		v.Paid = 0
+	} else {
+		v.Paid = n
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"as_of":` {
+		i += 9
+		goto AsOf
+	}
+	goto next
+
+AsOf:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "as_of"); j < 0 {
+			return j
+		}
+		v.AsOf = 0
+		seen &^= 1 << 5
+	} else {
+		v.AsOf = n
+		seen |= 1 << 5
+	}
+	i = j
+	goto next
+
+}
+
+func appendSettlement(dst []byte, v *Settlement) []byte {
+	start := len(dst)
+	dst = append(dst, `,"id":`...)
+	dst = appendText(dst, v.ID)
+	dst = append(dst, `,"participant":`...)
+	dst = appendText(dst, v.Participant)
+	dst = append(dst, `,"currency":`...)
+	dst = appendText(dst, v.Currency)
+	if v.Seq != 0 {
+		dst = append(dst, `,"seq":`...)
+		dst = strconv.AppendUint(dst, v.Seq, 10)
+	}
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"status":`...)
+	dst = appendText(dst, v.Status)
+	if v.Amount != 0 {
+		dst = append(dst, `,"amount":`...)
+		dst = strconv.AppendInt(dst, v.Amount, 10)
+	}
+	if v.PSPAmount != 0 {
+		dst = append(dst, `,"psp_amount":`...)
+		dst = strconv.AppendInt(dst, v.PSPAmount, 10)
+	}
+	if v.PSPExponent != 0 {
+		dst = append(dst, `,"psp_exponent":`...)
+		dst = strconv.AppendInt(dst, int64(v.PSPExponent), 10)
+	}
+	if v.Paid != 0 {
+		dst = append(dst, `,"paid":`...)
+		dst = strconv.AppendInt(dst, v.Paid, 10)
+	}
+	dst = append(dst, `,"as_of":`...)
+	dst = strconv.AppendInt(dst, v.AsOf, 10)
+	return closeObject(dst, start)
+}
+
 func (d *Decoder) splitList(b []byte, i int, list []Split) ([]Split, int) {
 	i, more := d.array(b, i)
 	for i >= 0 && more {
@@ -10635,6 +11506,694 @@ func appendCueTranslationBin(dst []byte, v *CueTranslationBin) []byte {
 	return closeObject(dst, start)
 }
 
+func (d *Decoder) transactionList(b []byte, i int, list []Transaction) ([]Transaction, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.transaction(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+// transactionRequired are the required fields, by their bit in seen.
+var transactionRequired = [...]string{"transactions.checkout_id", "transactions.type", "transactions.currency"}
+
+func (d *Decoder) transaction(b []byte, i int, v *Transaction) int {
+	*v = Transaction{Postings: v.Postings[:0]}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+	)
+	if len(b)-i >= 10 && string(b[i:i+10]) == `{"source":` {
+		i += 10
+		goto Source
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<3 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, transactionRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "source":
+		goto Source
+	case "checkout_id":
+		goto CheckoutID
+	case "type":
+		goto Type
+	case "seq":
+		goto Seq
+	case "drop_id":
+		goto DropID
+	case "creator_id":
+		goto CreatorID
+	case "split_version":
+		goto SplitVersion
+	case "currency":
+		goto Currency
+	case "amount":
+		goto Amount
+	case "event_time":
+		goto EventTime
+	case "ingest_time":
+		goto IngestTime
+	case "postings":
+		goto Postings
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Source:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.source"); j < 0 {
+			return j
+		}
+		v.Source = ""
+	} else {
+		v.Source = s
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"checkout_id":` {
+		i += 15
+		goto CheckoutID
+	}
+	goto next
+
+CheckoutID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.checkout_id"); j < 0 {
+			return j
+		}
+		v.CheckoutID = ""
+		seen &^= 1 << 0
+	} else {
+		v.CheckoutID = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"type":` {
+		i += 8
+		goto Type
+	}
+	goto next
+
+Type:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.type"); j < 0 {
+			return j
+		}
+		v.Type = ""
+		seen &^= 1 << 1
+	} else {
+		v.Type = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"seq":` {
+		i += 7
+		goto Seq
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+Seq:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.seq"); j < 0 {
+			return j
+		}
+		v.Seq = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "transactions.seq", i)
+		}
+		v.Seq = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+	} else {
+		v.DropID = s
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"creator_id":` {
+		i += 14
+		goto CreatorID
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+CreatorID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.creator_id"); j < 0 {
+			return j
+		}
+		v.CreatorID = ""
+	} else {
+		v.CreatorID = s
+	}
+	i = j
+	if len(b)-i >= 17 && string(b[i:i+17]) == `,"split_version":` {
+		i += 17
+		goto SplitVersion
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+SplitVersion:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.split_version"); j < 0 {
+			return j
+		}
+		v.SplitVersion = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "transactions.split_version", i)
+		}
+		v.SplitVersion = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+Currency:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.currency"); j < 0 {
+			return j
+		}
+		v.Currency = ""
+		seen &^= 1 << 2
+	} else {
+		v.Currency = s
+		if s != "" {
+			seen |= 1 << 2
+		} else {
+			seen &^= 1 << 2
+		}
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"amount":` {
+		i += 10
+		goto Amount
+	}
+	goto next
+
+Amount:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.amount"); j < 0 {
+			return j
+		}
+		v.Amount = 0
+	} else {
+		v.Amount = n
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"event_time":` {
+		i += 14
+		goto EventTime
+	}
+	goto next
+
+EventTime:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.event_time"); j < 0 {
+			return j
+		}
+		v.EventTime = 0
+	} else {
+		v.EventTime = n
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"ingest_time":` {
+		i += 15
+		goto IngestTime
+	}
+	goto next
+
+IngestTime:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.ingest_time"); j < 0 {
+			return j
+		}
+		v.IngestTime = 0
+	} else {
+		v.IngestTime = n
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"postings":` {
+		i += 12
+		goto Postings
+	}
+	goto next
+
+Postings:
+	if v.Postings, j = d.postingList(b, i, v.Postings[:0]); j < 0 {
+		if j = d.null(b, i, "transactions.postings"); j < 0 {
+			return j
+		}
+		v.Postings = v.Postings[:0]
+	} else {
+	}
+	i = j
+	goto next
+
+}
+
+func appendTransaction(dst []byte, v *Transaction) []byte {
+	start := len(dst)
+	if v.Source != "" {
+		dst = append(dst, `,"source":`...)
+		dst = appendText(dst, v.Source)
+	}
+	dst = append(dst, `,"checkout_id":`...)
+	dst = appendText(dst, v.CheckoutID)
+	dst = append(dst, `,"type":`...)
+	dst = appendText(dst, v.Type)
+	if v.Seq != 0 {
+		dst = append(dst, `,"seq":`...)
+		dst = strconv.AppendInt(dst, int64(v.Seq), 10)
+	}
+	if v.DropID != "" {
+		dst = append(dst, `,"drop_id":`...)
+		dst = appendText(dst, v.DropID)
+	}
+	if v.CreatorID != "" {
+		dst = append(dst, `,"creator_id":`...)
+		dst = appendText(dst, v.CreatorID)
+	}
+	if v.SplitVersion != 0 {
+		dst = append(dst, `,"split_version":`...)
+		dst = strconv.AppendInt(dst, int64(v.SplitVersion), 10)
+	}
+	dst = append(dst, `,"currency":`...)
+	dst = appendText(dst, v.Currency)
+	if v.Amount != 0 {
+		dst = append(dst, `,"amount":`...)
+		dst = strconv.AppendInt(dst, v.Amount, 10)
+	}
+	if v.EventTime != 0 {
+		dst = append(dst, `,"event_time":`...)
+		dst = strconv.AppendInt(dst, v.EventTime, 10)
+	}
+	if v.IngestTime != 0 {
+		dst = append(dst, `,"ingest_time":`...)
+		dst = strconv.AppendInt(dst, v.IngestTime, 10)
+	}
+	if len(v.Postings) > 0 {
+		dst = append(dst, `,"postings":[`...)
+		for i := range v.Postings {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendPosting(dst, &v.Postings[i])
+		}
+		dst = append(dst, ']')
+	}
+	return closeObject(dst, start)
+}
+
+func (d *Decoder) exceptionList(b []byte, i int, list []Exception) ([]Exception, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.exception(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+// exceptionRequired are the required fields, by their bit in seen.
+var exceptionRequired = [...]string{"exceptions.outcome", "exceptions.checkout_id", "exceptions.type", "exceptions.currency"}
+
+func (d *Decoder) exception(b []byte, i int, v *Exception) int {
+	*v = Exception{}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"outcome":` {
+		i += 11
+		goto Outcome
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<4 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, exceptionRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "outcome":
+		goto Outcome
+	case "source":
+		goto Source
+	case "checkout_id":
+		goto CheckoutID
+	case "type":
+		goto Type
+	case "seq":
+		goto Seq
+	case "drop_id":
+		goto DropID
+	case "currency":
+		goto Currency
+	case "amount":
+		goto Amount
+	case "event_time":
+		goto EventTime
+	case "ingest_time":
+		goto IngestTime
+	case "detail":
+		goto Detail
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Outcome:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.outcome"); j < 0 {
+			return j
+		}
+		v.Outcome = ""
+		seen &^= 1 << 0
+	} else {
+		v.Outcome = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"source":` {
+		i += 10
+		goto Source
+	}
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"checkout_id":` {
+		i += 15
+		goto CheckoutID
+	}
+	goto next
+
+Source:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.source"); j < 0 {
+			return j
+		}
+		v.Source = ""
+	} else {
+		v.Source = s
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"checkout_id":` {
+		i += 15
+		goto CheckoutID
+	}
+	goto next
+
+CheckoutID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.checkout_id"); j < 0 {
+			return j
+		}
+		v.CheckoutID = ""
+		seen &^= 1 << 1
+	} else {
+		v.CheckoutID = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"type":` {
+		i += 8
+		goto Type
+	}
+	goto next
+
+Type:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.type"); j < 0 {
+			return j
+		}
+		v.Type = ""
+		seen &^= 1 << 2
+	} else {
+		v.Type = s
+		if s != "" {
+			seen |= 1 << 2
+		} else {
+			seen &^= 1 << 2
+		}
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"seq":` {
+		i += 7
+		goto Seq
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+Seq:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.seq"); j < 0 {
+			return j
+		}
+		v.Seq = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "exceptions.seq", i)
+		}
+		v.Seq = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+	} else {
+		v.DropID = s
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+Currency:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.currency"); j < 0 {
+			return j
+		}
+		v.Currency = ""
+		seen &^= 1 << 3
+	} else {
+		v.Currency = s
+		if s != "" {
+			seen |= 1 << 3
+		} else {
+			seen &^= 1 << 3
+		}
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"amount":` {
+		i += 10
+		goto Amount
+	}
+	goto next
+
+Amount:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.amount"); j < 0 {
+			return j
+		}
+		v.Amount = 0
+	} else {
+		v.Amount = n
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"event_time":` {
+		i += 14
+		goto EventTime
+	}
+	goto next
+
+EventTime:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.event_time"); j < 0 {
+			return j
+		}
+		v.EventTime = 0
+	} else {
+		v.EventTime = n
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"ingest_time":` {
+		i += 15
+		goto IngestTime
+	}
+	goto next
+
+IngestTime:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.ingest_time"); j < 0 {
+			return j
+		}
+		v.IngestTime = 0
+	} else {
+		v.IngestTime = n
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"detail":` {
+		i += 10
+		goto Detail
+	}
+	goto next
+
+Detail:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.detail"); j < 0 {
+			return j
+		}
+		v.Detail = ""
+	} else {
+		v.Detail = s
+	}
+	i = j
+	goto next
+
+}
+
+func appendException(dst []byte, v *Exception) []byte {
+	start := len(dst)
+	dst = append(dst, `,"outcome":`...)
+	dst = appendText(dst, v.Outcome)
+	if v.Source != "" {
+		dst = append(dst, `,"source":`...)
+		dst = appendText(dst, v.Source)
+	}
+	dst = append(dst, `,"checkout_id":`...)
+	dst = appendText(dst, v.CheckoutID)
+	dst = append(dst, `,"type":`...)
+	dst = appendText(dst, v.Type)
+	if v.Seq != 0 {
+		dst = append(dst, `,"seq":`...)
+		dst = strconv.AppendInt(dst, int64(v.Seq), 10)
+	}
+	if v.DropID != "" {
+		dst = append(dst, `,"drop_id":`...)
+		dst = appendText(dst, v.DropID)
+	}
+	dst = append(dst, `,"currency":`...)
+	dst = appendText(dst, v.Currency)
+	if v.Amount != 0 {
+		dst = append(dst, `,"amount":`...)
+		dst = strconv.AppendInt(dst, v.Amount, 10)
+	}
+	if v.EventTime != 0 {
+		dst = append(dst, `,"event_time":`...)
+		dst = strconv.AppendInt(dst, v.EventTime, 10)
+	}
+	if v.IngestTime != 0 {
+		dst = append(dst, `,"ingest_time":`...)
+		dst = strconv.AppendInt(dst, v.IngestTime, 10)
+	}
+	if v.Detail != "" {
+		dst = append(dst, `,"detail":`...)
+		dst = appendText(dst, v.Detail)
+	}
+	return closeObject(dst, start)
+}
+
 func (d *Decoder) shareList(b []byte, i int, list []Share) ([]Share, int) {
 	i, more := d.array(b, i)
 	for i >= 0 && more {
@@ -10868,6 +12427,132 @@ func appendVariant(dst []byte, v *Variant) []byte {
 	if v.BPS != 0 {
 		dst = append(dst, `,"bps":`...)
 		dst = strconv.AppendInt(dst, int64(v.BPS), 10)
+	}
+	return closeObject(dst, start)
+}
+
+func (d *Decoder) postingList(b []byte, i int, list []Posting) ([]Posting, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.posting(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+// postingRequired are the required fields, by their bit in seen.
+var postingRequired = [...]string{"transactions.postings.account"}
+
+func (d *Decoder) posting(b []byte, i int, v *Posting) int {
+	*v = Posting{}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"account":` {
+		i += 11
+		goto Account
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<1 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, postingRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "account":
+		goto Account
+	case "participant":
+		goto Participant
+	case "amount":
+		goto Amount
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Account:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.postings.account"); j < 0 {
+			return j
+		}
+		v.Account = ""
+		seen &^= 1 << 0
+	} else {
+		v.Account = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"participant":` {
+		i += 15
+		goto Participant
+	}
+	goto next
+
+Participant:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.postings.participant"); j < 0 {
+			return j
+		}
+		v.Participant = ""
+	} else {
+		v.Participant = s
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"amount":` {
+		i += 10
+		goto Amount
+	}
+	goto next
+
+Amount:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.postings.amount"); j < 0 {
+			return j
+		}
+		v.Amount = 0
+	} else {
+		v.Amount = n
+	}
+	i = j
+	goto next
+
+}
+
+func appendPosting(dst []byte, v *Posting) []byte {
+	start := len(dst)
+	dst = append(dst, `,"account":`...)
+	dst = appendText(dst, v.Account)
+	if v.Participant != "" {
+		dst = append(dst, `,"participant":`...)
+		dst = appendText(dst, v.Participant)
+	}
+	if v.Amount != 0 {
+		dst = append(dst, `,"amount":`...)
+		dst = strconv.AppendInt(dst, v.Amount, 10)
 	}
 	return closeObject(dst, start)
 }

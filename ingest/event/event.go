@@ -45,6 +45,9 @@ const (
 	KindAttribution
 	KindLatencySketch
 	KindLocalization
+	KindLedger
+	KindPayable
+	KindSettlement
 )
 
 // Type is what happened, within its kind.

@@ -32,6 +32,9 @@ func FuzzDecodeDecision(f *testing.F)      { fuzzDecode(f, KindDecision) }
 func FuzzDecodeAttribution(f *testing.F)   { fuzzDecode(f, KindAttribution) }
 func FuzzDecodeLatencySketch(f *testing.F) { fuzzDecode(f, KindLatencySketch) }
 func FuzzDecodeLocalization(f *testing.F)  { fuzzDecode(f, KindLocalization) }
+func FuzzDecodeLedger(f *testing.F)        { fuzzDecode(f, KindLedger) }
+func FuzzDecodePayable(f *testing.F)       { fuzzDecode(f, KindPayable) }
+func FuzzDecodeSettlement(f *testing.F)    { fuzzDecode(f, KindSettlement) }
 
 func fuzzDecode(f *testing.F, kind Kind) {
 	sample := samples[kind]

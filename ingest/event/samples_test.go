@@ -57,6 +57,15 @@ func newDestination(kind Kind) destination {
 	case KindLocalization:
 		v := new(Localization)
 		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Localization(data, v) }, v.AppendJSON}
+	case KindLedger:
+		v := new(Ledger)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Ledger(data, v) }, v.AppendJSON}
+	case KindPayable:
+		v := new(Payable)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Payable(data, v) }, v.AppendJSON}
+	case KindSettlement:
+		v := new(Settlement)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Settlement(data, v) }, v.AppendJSON}
 	}
 	v := new(Event)
 	v.Reset(kind)
@@ -132,6 +141,17 @@ var samples = map[Kind]string{
 		`"revision":3,"watermark":-1,"maturity":"final","expected":9,"good":3,"stretch":2,"missing":2,"unreported":1,"slow":1,"brief":1,"long":1,` +
 		`"dense":1,"wordy":1,"early":1,"latency_sum_ms":135120,"latency_zero":1,"latency_bins":[{"index":-3,"count":1},{"index":401,"count":6}],` +
 		`"translated":5,"translation_sum_ms":4200,"translation_bins":[{"index":336,"count":5}]}`,
+	KindLedger: `{"partition":3,"height":41,"previous":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",` +
+		`"hash":"60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752","posted_at":1760000012500,` +
+		`"transactions":[{"source":"app","checkout_id":"co-01979a6e5b1b7a02","type":"completed","seq":1,"drop_id":"drop-aurora-2025w41",` +
+		`"creator_id":"creator-00417","split_version":3,"currency":"EUR","amount":4999,"event_time":1760000012345,"ingest_time":1760000012411,` +
+		`"postings":[{"account":"psp_clearing","amount":4999},{"account":"payable","participant":"creator-00417","amount":-4999}]}],` +
+		`"exceptions":[{"outcome":"excess","source":"app","checkout_id":"co-01979a6e5b1b7a02","type":"refunded","seq":2,"drop_id":"drop-aurora-2025w41",` +
+		`"currency":"EUR","amount":5000,"event_time":1760000012346,"ingest_time":1760000012412,"detail":"4999 of 4999 are left"}]}`,
+	KindPayable: `{"participant":"creator-00417","currency":"EUR","drop_id":"drop-aurora-2025w41","partition":3,"revision":41,"watermark":1760000002344,` +
+		`"accrued":-4999,"instruction":"creator-00417|EUR|1","paid":4999,"seq":1}`,
+	KindSettlement: `{"id":"creator-00417|EUR|1","participant":"creator-00417","currency":"EUR","seq":1,"revision":2,"status":"settled","amount":4499,` +
+		`"psp_amount":4499,"psp_exponent":2,"paid":4499,"as_of":1760000002344}`,
 }
 
 func TestSamplesAreCanonical(t *testing.T) {
