@@ -27,6 +27,7 @@ func FuzzDecodeDeadLetter(f *testing.F) { fuzzDecode(f, KindDeadLetter) }
 func FuzzDecodeLate(f *testing.F)       { fuzzDecode(f, KindLate) }
 func FuzzDecodeEstimate(f *testing.F)   { fuzzDecode(f, KindEstimate) }
 func FuzzDecodeDecision(f *testing.F)   { fuzzDecode(f, KindDecision) }
+func FuzzDecodeEdgeCost(f *testing.F)   { fuzzDecode(f, KindEdgeCost) }
 
 func fuzzDecode(f *testing.F, kind Kind) {
 	sample := samples[kind]

@@ -42,6 +42,9 @@ func newDestination(kind Kind) destination {
 	case KindDecision:
 		v := new(Decision)
 		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Decision(data, v) }, v.AppendJSON}
+	case KindEdgeCost:
+		v := new(EdgeCost)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.EdgeCost(data, v) }, v.AppendJSON}
 	}
 	v := new(Event)
 	v.Reset(kind)
@@ -101,6 +104,9 @@ var samples = map[Kind]string{
 		`"confidence":0.95,"p":0.23798,"always_valid":true,"sample_rate":0.5,"details":[{"name":"se","value":0.29}]}`,
 	KindDecision: `{"drop_id":"drop-aurora-2025w41","topic":"budget","subject":"fra2","at":1760000012345,"chosen":"cap","previous":"warn","value":66,` +
 		`"reason":"spent and reserved reach 95 % of the budget","inputs":[{"name":"spent","value":480000000000}]}`,
+	KindEdgeCost: `{"drop_id":"drop-aurora-2025w41","pop":"fra2","creator_id":"creator-00417","partition":7,"pane_start":1760000040000,"pane_ms":60000,` +
+		`"synthetic":true,"revision":4,"watermark":1760000052344,"maturity":"provisional","newest":1760000062345,"samples":1200,"sample_rate":0.1,` +
+		`"requests_micro":12000000000,"cpu_us":144000000,"egress_bytes":578532000,"conversions":3,"currency":"EUR","prices":"5f2ac1d09be4","cost":6480000}`,
 }
 
 func TestSamplesAreCanonical(t *testing.T) {
