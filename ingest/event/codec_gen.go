@@ -50,6 +50,8 @@ func (k Kind) Topic() string {
 		return "payable"
 	case KindSettlement:
 		return "settlement"
+	case KindEdgeCost:
+		return "edge-cost"
 	}
 	return ""
 }
@@ -95,13 +97,15 @@ func KindOf(topic string) Kind {
 		return KindPayable
 	case "settlement":
 		return KindSettlement
+	case "edge-cost":
+		return KindEdgeCost
 	}
 	return KindUnknown
 }
 
 // Kinds lists every kind, raw kinds first.
 func Kinds() []Kind {
-	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision, KindProgress, KindInventory, KindAttribution, KindLatencySketch, KindLocalization, KindLedger, KindPayable, KindSettlement}
+	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision, KindProgress, KindInventory, KindAttribution, KindLatencySketch, KindLocalization, KindLedger, KindPayable, KindSettlement, KindEdgeCost}
 }
 
 // RawKinds lists the kinds that clients and catalogues send.
@@ -10003,6 +10007,550 @@ func appendSettlement(dst []byte, v *Settlement) []byte {
 	}
 	dst = append(dst, `,"as_of":`...)
 	dst = strconv.AppendInt(dst, v.AsOf, 10)
+	return closeObject(dst, start)
+}
+
+// EdgeCost reads one edge-cost record into v, which it resets first, as Decode does.
+func (d *Decoder) EdgeCost(data []byte, v *EdgeCost) *Error {
+	return d.end(data, d.edgeCost(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *EdgeCost) AppendJSON(dst []byte) []byte { return appendEdgeCost(dst, v) }
+
+// edgeCostRequired are the required fields, by their bit in seen.
+var edgeCostRequired = [...]string{"partition", "pane_start", "pane_ms", "revision", "watermark", "maturity", "newest"}
+
+func (d *Decoder) edgeCost(b []byte, i int, v *EdgeCost) int {
+	*v = EdgeCost{SampleRate: 1}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+		f    float64
+		t    bool
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<7 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, edgeCostRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "drop_id":
+		goto DropID
+	case "pop":
+		goto POP
+	case "creator_id":
+		goto CreatorID
+	case "partition":
+		goto Partition
+	case "pane_start":
+		goto PaneStart
+	case "pane_ms":
+		goto PaneMS
+	case "synthetic":
+		goto Synthetic
+	case "revision":
+		goto Revision
+	case "watermark":
+		goto Watermark
+	case "maturity":
+		goto Maturity
+	case "newest":
+		goto Newest
+	case "samples":
+		goto Samples
+	case "sample_rate":
+		goto SampleRate
+	case "requests_micro":
+		goto RequestsMicro
+	case "cpu_us":
+		goto CPUMicros
+	case "egress_bytes":
+		goto EgressBytes
+	case "conversions":
+		goto Conversions
+	case "currency":
+		goto Currency
+	case "prices":
+		goto Prices
+	case "cost":
+		goto Cost
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+	} else {
+		v.DropID = s
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"pop":` {
+		i += 7
+		goto POP
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+POP:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "pop"); j < 0 {
+			return j
+		}
+		v.POP = ""
+	} else {
+		v.POP = s
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"creator_id":` {
+		i += 14
+		goto CreatorID
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+CreatorID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "creator_id"); j < 0 {
+			return j
+		}
+		v.CreatorID = ""
+	} else {
+		v.CreatorID = s
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 0
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 0
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"pane_start":` {
+		i += 14
+		goto PaneStart
+	}
+	goto next
+
+PaneStart:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "pane_start"); j < 0 {
+			return j
+		}
+		v.PaneStart = 0
+		seen &^= 1 << 1
+	} else {
+		v.PaneStart = n
+		seen |= 1 << 1
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"pane_ms":` {
+		i += 11
+		goto PaneMS
+	}
+	goto next
+
+PaneMS:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "pane_ms"); j < 0 {
+			return j
+		}
+		v.PaneMS = 0
+		seen &^= 1 << 2
+	} else {
+		if n < 1 {
+			return d.stop(ReasonOutOfRange, "pane_ms", i)
+		}
+		v.PaneMS = n
+		seen |= 1 << 2
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"synthetic":` {
+		i += 13
+		goto Synthetic
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Synthetic:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "synthetic"); j < 0 {
+			return j
+		}
+		v.Synthetic = false
+	} else {
+		v.Synthetic = t
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 3
+	} else {
+		v.Revision = u
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"watermark":` {
+		i += 13
+		goto Watermark
+	}
+	goto next
+
+Watermark:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "watermark"); j < 0 {
+			return j
+		}
+		v.Watermark = 0
+		seen &^= 1 << 4
+	} else {
+		v.Watermark = n
+		seen |= 1 << 4
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"maturity":` {
+		i += 12
+		goto Maturity
+	}
+	goto next
+
+Maturity:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "maturity"); j < 0 {
+			return j
+		}
+		v.Maturity = 0
+		seen &^= 1 << 5
+	} else {
+		var ok bool
+		if v.Maturity, ok = MaturityOf(s); s != "" && !ok {
+			return d.stop(ReasonUnknownEnum, "maturity", i)
+		}
+		if s != "" {
+			seen |= 1 << 5
+		} else {
+			seen &^= 1 << 5
+		}
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"newest":` {
+		i += 10
+		goto Newest
+	}
+	goto next
+
+Newest:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "newest"); j < 0 {
+			return j
+		}
+		v.Newest = 0
+		seen &^= 1 << 6
+	} else {
+		v.Newest = n
+		seen |= 1 << 6
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"samples":` {
+		i += 11
+		goto Samples
+	}
+	goto next
+
+Samples:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "samples"); j < 0 {
+			return j
+		}
+		v.Samples = 0
+	} else {
+		v.Samples = u
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"sample_rate":` {
+		i += 15
+		goto SampleRate
+	}
+	goto next
+
+SampleRate:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "sample_rate"); j < 0 {
+			return j
+		}
+		v.SampleRate = 1
+	} else {
+		if f > 1 || f <= 0 {
+			return d.stop(ReasonOutOfRange, "sample_rate", i)
+		}
+		v.SampleRate = f
+	}
+	i = j
+	if len(b)-i >= 18 && string(b[i:i+18]) == `,"requests_micro":` {
+		i += 18
+		goto RequestsMicro
+	}
+	goto next
+
+RequestsMicro:
+	if n, j = d.minor(b, i); j < 0 {
+		if j = d.null(b, i, "requests_micro"); j < 0 {
+			return j
+		}
+		v.RequestsMicro = 0
+	} else {
+		if n < 0 {
+			return d.stop(ReasonOutOfRange, "requests_micro", i)
+		}
+		v.RequestsMicro = n
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"cpu_us":` {
+		i += 10
+		goto CPUMicros
+	}
+	goto next
+
+CPUMicros:
+	if n, j = d.minor(b, i); j < 0 {
+		if j = d.null(b, i, "cpu_us"); j < 0 {
+			return j
+		}
+		v.CPUMicros = 0
+	} else {
+		if n < 0 {
+			return d.stop(ReasonOutOfRange, "cpu_us", i)
+		}
+		v.CPUMicros = n
+	}
+	i = j
+	if len(b)-i >= 16 && string(b[i:i+16]) == `,"egress_bytes":` {
+		i += 16
+		goto EgressBytes
+	}
+	goto next
+
+EgressBytes:
+	if n, j = d.minor(b, i); j < 0 {
+		if j = d.null(b, i, "egress_bytes"); j < 0 {
+			return j
+		}
+		v.EgressBytes = 0
+	} else {
+		if n < 0 {
+			return d.stop(ReasonOutOfRange, "egress_bytes", i)
+		}
+		v.EgressBytes = n
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"conversions":` {
+		i += 15
+		goto Conversions
+	}
+	goto next
+
+Conversions:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "conversions"); j < 0 {
+			return j
+		}
+		v.Conversions = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "conversions", i)
+		}
+		v.Conversions = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+Currency:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "currency"); j < 0 {
+			return j
+		}
+		v.Currency = ""
+	} else {
+		if s != "" {
+			if _, ok := CurrencyDigits(s); !ok {
+				return d.stop(ReasonUnknownCurrency, "currency", i)
+			}
+		}
+		v.Currency = s
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"prices":` {
+		i += 10
+		goto Prices
+	}
+	goto next
+
+Prices:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "prices"); j < 0 {
+			return j
+		}
+		v.Prices = ""
+	} else {
+		v.Prices = s
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"cost":` {
+		i += 8
+		goto Cost
+	}
+	goto next
+
+Cost:
+	if n, j = d.minor(b, i); j < 0 {
+		if j = d.null(b, i, "cost"); j < 0 {
+			return j
+		}
+		v.Cost = 0
+	} else {
+		if n < 0 {
+			return d.stop(ReasonOutOfRange, "cost", i)
+		}
+		v.Cost = n
+	}
+	i = j
+	goto next
+
+}
+
+func appendEdgeCost(dst []byte, v *EdgeCost) []byte {
+	start := len(dst)
+	if v.DropID != "" {
+		dst = append(dst, `,"drop_id":`...)
+		dst = appendText(dst, v.DropID)
+	}
+	if v.POP != "" {
+		dst = append(dst, `,"pop":`...)
+		dst = appendText(dst, v.POP)
+	}
+	if v.CreatorID != "" {
+		dst = append(dst, `,"creator_id":`...)
+		dst = appendText(dst, v.CreatorID)
+	}
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"pane_start":`...)
+	dst = strconv.AppendInt(dst, v.PaneStart, 10)
+	dst = append(dst, `,"pane_ms":`...)
+	dst = strconv.AppendInt(dst, v.PaneMS, 10)
+	if v.Synthetic {
+		dst = append(dst, `,"synthetic":`...)
+		dst = strconv.AppendBool(dst, v.Synthetic)
+	}
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"watermark":`...)
+	dst = strconv.AppendInt(dst, v.Watermark, 10)
+	dst = append(dst, `,"maturity":`...)
+	dst = appendText(dst, v.Maturity.String())
+	dst = append(dst, `,"newest":`...)
+	dst = strconv.AppendInt(dst, v.Newest, 10)
+	if v.Samples != 0 {
+		dst = append(dst, `,"samples":`...)
+		dst = strconv.AppendUint(dst, v.Samples, 10)
+	}
+	if v.SampleRate != 1 && v.SampleRate != 0 {
+		dst = append(dst, `,"sample_rate":`...)
+		dst = appendFloat(dst, v.SampleRate)
+	}
+	if v.RequestsMicro != 0 {
+		dst = append(dst, `,"requests_micro":`...)
+		dst = strconv.AppendInt(dst, v.RequestsMicro, 10)
+	}
+	if v.CPUMicros != 0 {
+		dst = append(dst, `,"cpu_us":`...)
+		dst = strconv.AppendInt(dst, v.CPUMicros, 10)
+	}
+	if v.EgressBytes != 0 {
+		dst = append(dst, `,"egress_bytes":`...)
+		dst = strconv.AppendInt(dst, v.EgressBytes, 10)
+	}
+	if v.Conversions != 0 {
+		dst = append(dst, `,"conversions":`...)
+		dst = strconv.AppendInt(dst, int64(v.Conversions), 10)
+	}
+	if v.Currency != "" {
+		dst = append(dst, `,"currency":`...)
+		dst = appendText(dst, v.Currency)
+	}
+	if v.Prices != "" {
+		dst = append(dst, `,"prices":`...)
+		dst = appendText(dst, v.Prices)
+	}
+	if v.Cost != 0 {
+		dst = append(dst, `,"cost":`...)
+		dst = strconv.AppendInt(dst, v.Cost, 10)
+	}
 	return closeObject(dst, start)
 }
 

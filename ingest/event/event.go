@@ -48,6 +48,7 @@ const (
 	KindLedger
 	KindPayable
 	KindSettlement
+	KindEdgeCost
 )
 
 // Type is what happened, within its kind.

@@ -35,6 +35,7 @@ func FuzzDecodeLocalization(f *testing.F)  { fuzzDecode(f, KindLocalization) }
 func FuzzDecodeLedger(f *testing.F)        { fuzzDecode(f, KindLedger) }
 func FuzzDecodePayable(f *testing.F)       { fuzzDecode(f, KindPayable) }
 func FuzzDecodeSettlement(f *testing.F)    { fuzzDecode(f, KindSettlement) }
+func FuzzDecodeEdgeCost(f *testing.F)      { fuzzDecode(f, KindEdgeCost) }
 
 func fuzzDecode(f *testing.F, kind Kind) {
 	sample := samples[kind]

@@ -66,6 +66,9 @@ func newDestination(kind Kind) destination {
 	case KindSettlement:
 		v := new(Settlement)
 		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Settlement(data, v) }, v.AppendJSON}
+	case KindEdgeCost:
+		v := new(EdgeCost)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.EdgeCost(data, v) }, v.AppendJSON}
 	}
 	v := new(Event)
 	v.Reset(kind)
@@ -152,6 +155,9 @@ var samples = map[Kind]string{
 		`"accrued":-4999,"instruction":"creator-00417|EUR|1","paid":4999,"seq":1}`,
 	KindSettlement: `{"id":"creator-00417|EUR|1","participant":"creator-00417","currency":"EUR","seq":1,"revision":2,"status":"settled","amount":4499,` +
 		`"psp_amount":4499,"psp_exponent":2,"paid":4499,"as_of":1760000002344}`,
+	KindEdgeCost: `{"drop_id":"drop-aurora-2025w41","pop":"fra2","creator_id":"creator-00417","partition":7,"pane_start":1760000040000,"pane_ms":60000,` +
+		`"synthetic":true,"revision":4,"watermark":1760000052344,"maturity":"provisional","newest":1760000062345,"samples":1200,"sample_rate":0.1,` +
+		`"requests_micro":12000000000,"cpu_us":144000000,"egress_bytes":578532000,"conversions":3,"currency":"EUR","prices":"5f2ac1d09be4","cost":6480000}`,
 }
 
 func TestSamplesAreCanonical(t *testing.T) {
