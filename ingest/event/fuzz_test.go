@@ -16,17 +16,18 @@ import (
 	"github.com/google/uuid"
 )
 
-func FuzzDecodePlayer(f *testing.F)     { fuzzDecode(f, KindPlayer) }
-func FuzzDecodeLatency(f *testing.F)    { fuzzDecode(f, KindLatency) }
-func FuzzDecodeCheckout(f *testing.F)   { fuzzDecode(f, KindCheckout) }
-func FuzzDecodeSubtitle(f *testing.F)   { fuzzDecode(f, KindSubtitle) }
-func FuzzDecodeDrop(f *testing.F)       { fuzzDecode(f, KindDrop) }
-func FuzzDecodeFeatures(f *testing.F)   { fuzzDecode(f, KindFeatures) }
-func FuzzDecodeVelocity(f *testing.F)   { fuzzDecode(f, KindVelocity) }
-func FuzzDecodeDeadLetter(f *testing.F) { fuzzDecode(f, KindDeadLetter) }
-func FuzzDecodeLate(f *testing.F)       { fuzzDecode(f, KindLate) }
-func FuzzDecodeEstimate(f *testing.F)   { fuzzDecode(f, KindEstimate) }
-func FuzzDecodeDecision(f *testing.F)   { fuzzDecode(f, KindDecision) }
+func FuzzDecodePlayer(f *testing.F)        { fuzzDecode(f, KindPlayer) }
+func FuzzDecodeLatency(f *testing.F)       { fuzzDecode(f, KindLatency) }
+func FuzzDecodeCheckout(f *testing.F)      { fuzzDecode(f, KindCheckout) }
+func FuzzDecodeSubtitle(f *testing.F)      { fuzzDecode(f, KindSubtitle) }
+func FuzzDecodeDrop(f *testing.F)          { fuzzDecode(f, KindDrop) }
+func FuzzDecodeFeatures(f *testing.F)      { fuzzDecode(f, KindFeatures) }
+func FuzzDecodeVelocity(f *testing.F)      { fuzzDecode(f, KindVelocity) }
+func FuzzDecodeDeadLetter(f *testing.F)    { fuzzDecode(f, KindDeadLetter) }
+func FuzzDecodeLate(f *testing.F)          { fuzzDecode(f, KindLate) }
+func FuzzDecodeEstimate(f *testing.F)      { fuzzDecode(f, KindEstimate) }
+func FuzzDecodeDecision(f *testing.F)      { fuzzDecode(f, KindDecision) }
+func FuzzDecodeExperimentArm(f *testing.F) { fuzzDecode(f, KindExperimentArm) }
 
 func fuzzDecode(f *testing.F, kind Kind) {
 	sample := samples[kind]

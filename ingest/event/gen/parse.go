@@ -18,7 +18,7 @@ import (
 )
 
 // sources hold the definitions.
-var sources = []string{"event.go", "derived.go", "readout.go", "reason.go"}
+var sources = []string{"event.go", "derived.go", "readout.go", "experiment.go", "reason.go"}
 
 // model is what the definitions say.
 type model struct {
