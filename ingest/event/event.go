@@ -40,6 +40,7 @@ const (
 	KindLate
 	KindEstimate
 	KindDecision
+	KindProgress
 	KindExperimentArm
 )
 
