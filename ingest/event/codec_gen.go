@@ -52,6 +52,8 @@ func (k Kind) Topic() string {
 		return "settlement"
 	case KindEdgeCost:
 		return "edge-cost"
+	case KindExperimentArm:
+		return "experiment-arm"
 	}
 	return ""
 }
@@ -99,13 +101,15 @@ func KindOf(topic string) Kind {
 		return KindSettlement
 	case "edge-cost":
 		return KindEdgeCost
+	case "experiment-arm":
+		return KindExperimentArm
 	}
 	return KindUnknown
 }
 
 // Kinds lists every kind, raw kinds first.
 func Kinds() []Kind {
-	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision, KindProgress, KindInventory, KindAttribution, KindLatencySketch, KindLocalization, KindLedger, KindPayable, KindSettlement, KindEdgeCost}
+	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision, KindProgress, KindInventory, KindAttribution, KindLatencySketch, KindLocalization, KindLedger, KindPayable, KindSettlement, KindEdgeCost, KindExperimentArm}
 }
 
 // RawKinds lists the kinds that clients and catalogues send.
@@ -651,6 +655,7 @@ func (ev *Event) Clone() Event {
 			}
 			c.Drop.Experiments[i].Language = strings.Clone(ev.Drop.Experiments[i].Language)
 			c.Drop.Experiments[i].Holdout = strings.Clone(ev.Drop.Experiments[i].Holdout)
+			c.Drop.Experiments[i].Layer = strings.Clone(ev.Drop.Experiments[i].Layer)
 		}
 		c.Drop.Forecast = append([]ForecastPoint(nil), ev.Drop.Forecast...)
 	}
@@ -10554,6 +10559,491 @@ func appendEdgeCost(dst []byte, v *EdgeCost) []byte {
 	return closeObject(dst, start)
 }
 
+// ExperimentArm reads one experiment-arm record into v, which it resets first, as Decode does.
+func (d *Decoder) ExperimentArm(data []byte, v *ExperimentArm) *Error {
+	return d.end(data, d.experimentArm(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *ExperimentArm) AppendJSON(dst []byte) []byte { return appendExperimentArm(dst, v) }
+
+// experimentArmRequired are the required fields, by their bit in seen.
+var experimentArmRequired = [...]string{"drop_id", "experiment_id", "variant", "partition", "revision", "watermark", "maturity", "refund_maturity", "design"}
+
+func (d *Decoder) experimentArm(b []byte, i int, v *ExperimentArm) int {
+	*v = ExperimentArm{SampleRate: 1}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+		f    float64
+		t    bool
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<9 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, experimentArmRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "drop_id":
+		goto DropID
+	case "experiment_id":
+		goto ExperimentID
+	case "variant":
+		goto Variant
+	case "language":
+		goto Language
+	case "partition":
+		goto Partition
+	case "revision":
+		goto Revision
+	case "watermark":
+		goto Watermark
+	case "maturity":
+		goto Maturity
+	case "refund_maturity":
+		goto RefundMaturity
+	case "design":
+		goto Design
+	case "changed":
+		goto Changed
+	case "exposed":
+		goto Exposed
+	case "converted":
+		goto Converted
+	case "refunded":
+		goto Refunded
+	case "crossed":
+		goto Crossed
+	case "misassigned":
+		goto Misassigned
+	case "sample_rate":
+		goto SampleRate
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+		seen &^= 1 << 0
+	} else {
+		v.DropID = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 17 && string(b[i:i+17]) == `,"experiment_id":` {
+		i += 17
+		goto ExperimentID
+	}
+	goto next
+
+ExperimentID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "experiment_id"); j < 0 {
+			return j
+		}
+		v.ExperimentID = ""
+		seen &^= 1 << 1
+	} else {
+		v.ExperimentID = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"variant":` {
+		i += 11
+		goto Variant
+	}
+	goto next
+
+Variant:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "variant"); j < 0 {
+			return j
+		}
+		v.Variant = ""
+		seen &^= 1 << 2
+	} else {
+		v.Variant = s
+		if s != "" {
+			seen |= 1 << 2
+		} else {
+			seen &^= 1 << 2
+		}
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"language":` {
+		i += 12
+		goto Language
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Language:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "language"); j < 0 {
+			return j
+		}
+		v.Language = ""
+	} else {
+		v.Language = s
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 3
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 4
+	} else {
+		v.Revision = u
+		seen |= 1 << 4
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"watermark":` {
+		i += 13
+		goto Watermark
+	}
+	goto next
+
+Watermark:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "watermark"); j < 0 {
+			return j
+		}
+		v.Watermark = 0
+		seen &^= 1 << 5
+	} else {
+		v.Watermark = n
+		seen |= 1 << 5
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"maturity":` {
+		i += 12
+		goto Maturity
+	}
+	goto next
+
+Maturity:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "maturity"); j < 0 {
+			return j
+		}
+		v.Maturity = 0
+		seen &^= 1 << 6
+	} else {
+		var ok bool
+		if v.Maturity, ok = MaturityOf(s); s != "" && !ok {
+			return d.stop(ReasonUnknownEnum, "maturity", i)
+		}
+		if s != "" {
+			seen |= 1 << 6
+		} else {
+			seen &^= 1 << 6
+		}
+	}
+	i = j
+	if len(b)-i >= 19 && string(b[i:i+19]) == `,"refund_maturity":` {
+		i += 19
+		goto RefundMaturity
+	}
+	goto next
+
+RefundMaturity:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "refund_maturity"); j < 0 {
+			return j
+		}
+		v.RefundMaturity = 0
+		seen &^= 1 << 7
+	} else {
+		var ok bool
+		if v.RefundMaturity, ok = MaturityOf(s); s != "" && !ok {
+			return d.stop(ReasonUnknownEnum, "refund_maturity", i)
+		}
+		if s != "" {
+			seen |= 1 << 7
+		} else {
+			seen &^= 1 << 7
+		}
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"design":` {
+		i += 10
+		goto Design
+	}
+	goto next
+
+Design:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "design"); j < 0 {
+			return j
+		}
+		v.Design = ""
+		seen &^= 1 << 8
+	} else {
+		v.Design = s
+		if s != "" {
+			seen |= 1 << 8
+		} else {
+			seen &^= 1 << 8
+		}
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"changed":` {
+		i += 11
+		goto Changed
+	}
+	goto next
+
+Changed:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "changed"); j < 0 {
+			return j
+		}
+		v.Changed = false
+	} else {
+		v.Changed = t
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"exposed":` {
+		i += 11
+		goto Exposed
+	}
+	goto next
+
+Exposed:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "exposed"); j < 0 {
+			return j
+		}
+		v.Exposed = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "exposed", i)
+		}
+		v.Exposed = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"converted":` {
+		i += 13
+		goto Converted
+	}
+	goto next
+
+Converted:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "converted"); j < 0 {
+			return j
+		}
+		v.Converted = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "converted", i)
+		}
+		v.Converted = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"refunded":` {
+		i += 12
+		goto Refunded
+	}
+	goto next
+
+Refunded:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "refunded"); j < 0 {
+			return j
+		}
+		v.Refunded = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "refunded", i)
+		}
+		v.Refunded = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"crossed":` {
+		i += 11
+		goto Crossed
+	}
+	goto next
+
+Crossed:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "crossed"); j < 0 {
+			return j
+		}
+		v.Crossed = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "crossed", i)
+		}
+		v.Crossed = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"misassigned":` {
+		i += 15
+		goto Misassigned
+	}
+	goto next
+
+Misassigned:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "misassigned"); j < 0 {
+			return j
+		}
+		v.Misassigned = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "misassigned", i)
+		}
+		v.Misassigned = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"sample_rate":` {
+		i += 15
+		goto SampleRate
+	}
+	goto next
+
+SampleRate:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "sample_rate"); j < 0 {
+			return j
+		}
+		v.SampleRate = 1
+	} else {
+		if f > 1 || f <= 0 {
+			return d.stop(ReasonOutOfRange, "sample_rate", i)
+		}
+		v.SampleRate = f
+	}
+	i = j
+	goto next
+
+}
+
+func appendExperimentArm(dst []byte, v *ExperimentArm) []byte {
+	start := len(dst)
+	dst = append(dst, `,"drop_id":`...)
+	dst = appendText(dst, v.DropID)
+	dst = append(dst, `,"experiment_id":`...)
+	dst = appendText(dst, v.ExperimentID)
+	dst = append(dst, `,"variant":`...)
+	dst = appendText(dst, v.Variant)
+	if v.Language != "" {
+		dst = append(dst, `,"language":`...)
+		dst = appendText(dst, v.Language)
+	}
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"watermark":`...)
+	dst = strconv.AppendInt(dst, v.Watermark, 10)
+	dst = append(dst, `,"maturity":`...)
+	dst = appendText(dst, v.Maturity.String())
+	dst = append(dst, `,"refund_maturity":`...)
+	dst = appendText(dst, v.RefundMaturity.String())
+	dst = append(dst, `,"design":`...)
+	dst = appendText(dst, v.Design)
+	if v.Changed {
+		dst = append(dst, `,"changed":`...)
+		dst = strconv.AppendBool(dst, v.Changed)
+	}
+	if v.Exposed != 0 {
+		dst = append(dst, `,"exposed":`...)
+		dst = strconv.AppendInt(dst, int64(v.Exposed), 10)
+	}
+	if v.Converted != 0 {
+		dst = append(dst, `,"converted":`...)
+		dst = strconv.AppendInt(dst, int64(v.Converted), 10)
+	}
+	if v.Refunded != 0 {
+		dst = append(dst, `,"refunded":`...)
+		dst = strconv.AppendInt(dst, int64(v.Refunded), 10)
+	}
+	if v.Crossed != 0 {
+		dst = append(dst, `,"crossed":`...)
+		dst = strconv.AppendInt(dst, int64(v.Crossed), 10)
+	}
+	if v.Misassigned != 0 {
+		dst = append(dst, `,"misassigned":`...)
+		dst = strconv.AppendInt(dst, int64(v.Misassigned), 10)
+	}
+	if v.SampleRate != 1 && v.SampleRate != 0 {
+		dst = append(dst, `,"sample_rate":`...)
+		dst = appendFloat(dst, v.SampleRate)
+	}
+	return closeObject(dst, start)
+}
+
 func (d *Decoder) splitList(b []byte, i int, list []Split) ([]Split, int) {
 	i, more := d.array(b, i)
 	for i >= 0 && more {
@@ -10891,6 +11381,8 @@ named:
 		goto Holdout
 	case "effect_sd":
 		goto EffectSD
+	case "layer":
+		goto Layer
 	}
 	d.UnknownFields++
 	if i = d.skip(b, i, maxDepth); i < 0 {
@@ -11020,6 +11512,22 @@ EffectSD:
 		v.EffectSD = f
 	}
 	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"layer":` {
+		i += 9
+		goto Layer
+	}
+	goto next
+
+Layer:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "experiments.layer"); j < 0 {
+			return j
+		}
+		v.Layer = ""
+	} else {
+		v.Layer = s
+	}
+	i = j
 	goto next
 
 }
@@ -11055,6 +11563,10 @@ func appendExperiment(dst []byte, v *Experiment) []byte {
 	if v.EffectSD != 0.01 && v.EffectSD != 0 {
 		dst = append(dst, `,"effect_sd":`...)
 		dst = appendFloat(dst, v.EffectSD)
+	}
+	if v.Layer != "" {
+		dst = append(dst, `,"layer":`...)
+		dst = appendText(dst, v.Layer)
 	}
 	return closeObject(dst, start)
 }

@@ -49,6 +49,7 @@ const (
 	KindPayable
 	KindSettlement
 	KindEdgeCost
+	KindExperimentArm
 )
 
 // Type is what happened, within its kind.
@@ -337,6 +338,9 @@ type Experiment struct {
 	Holdout string `json:"holdout"`
 	// EffectSD is the plausible effect on conversion, as a standard deviation of the difference of rates, fixed before the start. Absent means 0.01.
 	EffectSD float64 `json:"effect_sd" rule:"above=0;max=1;default=0.01"`
+	// Layer names a group of the drop's experiments that exclude each other: a player takes part in one of them at
+	// most. Their shares of traffic follow each other in the order of the catalogue. Empty for none.
+	Layer string `json:"layer"`
 }
 
 // Variant is an arm and its share of the enrolled, in basis points.

@@ -36,6 +36,7 @@ func FuzzDecodeLedger(f *testing.F)        { fuzzDecode(f, KindLedger) }
 func FuzzDecodePayable(f *testing.F)       { fuzzDecode(f, KindPayable) }
 func FuzzDecodeSettlement(f *testing.F)    { fuzzDecode(f, KindSettlement) }
 func FuzzDecodeEdgeCost(f *testing.F)      { fuzzDecode(f, KindEdgeCost) }
+func FuzzDecodeExperimentArm(f *testing.F) { fuzzDecode(f, KindExperimentArm) }
 
 func fuzzDecode(f *testing.F, kind Kind) {
 	sample := samples[kind]

@@ -69,6 +69,9 @@ func newDestination(kind Kind) destination {
 	case KindEdgeCost:
 		v := new(EdgeCost)
 		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.EdgeCost(data, v) }, v.AppendJSON}
+	case KindExperimentArm:
+		v := new(ExperimentArm)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.ExperimentArm(data, v) }, v.AppendJSON}
 	}
 	v := new(Event)
 	v.Reset(kind)
@@ -158,6 +161,9 @@ var samples = map[Kind]string{
 	KindEdgeCost: `{"drop_id":"drop-aurora-2025w41","pop":"fra2","creator_id":"creator-00417","partition":7,"pane_start":1760000040000,"pane_ms":60000,` +
 		`"synthetic":true,"revision":4,"watermark":1760000052344,"maturity":"provisional","newest":1760000062345,"samples":1200,"sample_rate":0.1,` +
 		`"requests_micro":12000000000,"cpu_us":144000000,"egress_bytes":578532000,"conversions":3,"currency":"EUR","prices":"5f2ac1d09be4","cost":6480000}`,
+	KindExperimentArm: `{"drop_id":"drop-aurora-2025w41","experiment_id":"cta-de","variant":"b","language":"de-DE","partition":7,"revision":12,` +
+		`"watermark":-1,"maturity":"final","refund_maturity":"provisional","design":"9f3a1c7be02d4456","changed":true,"exposed":10000,"converted":470,` +
+		`"refunded":18,"crossed":3,"misassigned":2,"sample_rate":0.5}`,
 }
 
 func TestSamplesAreCanonical(t *testing.T) {

@@ -152,6 +152,7 @@ func (t Topics) Table(cfg Config) []Topic {
 		{Name: cfg.Topic(event.KindPayable), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
 		{Name: cfg.Topic(event.KindSettlement), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
 		{Name: cfg.Topic(event.KindEdgeCost), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
+		{Name: cfg.Topic(event.KindExperimentArm), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
 		{Name: cfg.RedeliveryTopic(), Partitions: 1, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: restored},
 	}
 	for _, g := range t.Groups {
