@@ -80,24 +80,19 @@ func NewPartition(number int32, cfg Config, catalogue Catalogue, rules []Rule) *
 
 var ruleName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 
-// ValidateRules reports every rule whose name is taken or cannot name a metric and change-log keys.
-func ValidateRules(rules []Rule) error {
-	names := make([]string, len(rules))
-	for i, rule := range rules {
-		names[i] = rule.Name()
-	}
-	return validateNames(names)
-}
-
-func validateNames(names []string) error {
+// ValidateRules reports every rule of a stage whose name is taken or cannot name a metric and change-log keys.
+func ValidateRules[R interface{ Name() string }](rules []R) error {
 	var problems []error
-	for i, name := range names {
+	names := map[string]bool{}
+	for _, rule := range rules {
+		name := rule.Name()
 		if !ruleName.MatchString(name) {
 			problems = append(problems, fmt.Errorf("processors: rule name %q does not match %s", name, ruleName))
 		}
-		if slices.Contains(names[:i], name) {
+		if names[name] {
 			problems = append(problems, fmt.Errorf("processors: two rules named %q", name))
 		}
+		names[name] = true
 	}
 	return errors.Join(problems...)
 }
@@ -191,6 +186,10 @@ func (p *Partition) Flush(nowMS int64, caughtUp []bool) []event.Message {
 	}
 	for _, rule := range p.rules {
 		rule.Flush(times, &p.out)
+	}
+	if p.now.tell(p.cfg.ProgressEvery) {
+		progress := event.Progress{Partition: p.number, Watermark: p.now.watermark, Idle: p.now.idle}
+		p.out.Emit(event.KindProgress, strconv.Itoa(int(p.number)), progress.AppendJSON)
 	}
 	return p.out.Messages()
 }

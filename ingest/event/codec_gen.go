@@ -34,6 +34,8 @@ func (k Kind) Topic() string {
 		return "estimate"
 	case KindDecision:
 		return "decision"
+	case KindProgress:
+		return "progress"
 	}
 	return ""
 }
@@ -63,13 +65,15 @@ func KindOf(topic string) Kind {
 		return KindEstimate
 	case "decision":
 		return KindDecision
+	case "progress":
+		return KindProgress
 	}
 	return KindUnknown
 }
 
 // Kinds lists every kind, raw kinds first.
 func Kinds() []Kind {
-	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision}
+	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision, KindProgress}
 }
 
 // RawKinds lists the kinds that clients and catalogues send.
@@ -6712,6 +6716,128 @@ func appendDecision(dst []byte, v *Decision) []byte {
 			dst = appendInput(dst, &v.Inputs[i])
 		}
 		dst = append(dst, ']')
+	}
+	return closeObject(dst, start)
+}
+
+// Progress reads one progress record into v, which it resets first, as Decode does.
+func (d *Decoder) Progress(data []byte, v *Progress) *Error {
+	return d.end(data, d.progress(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Progress) AppendJSON(dst []byte) []byte { return appendProgress(dst, v) }
+
+// progressRequired are the required fields, by their bit in seen.
+var progressRequired = [...]string{"partition", "watermark"}
+
+func (d *Decoder) progress(b []byte, i int, v *Progress) int {
+	*v = Progress{}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		n    int64
+		t    bool
+	)
+	if len(b)-i >= 13 && string(b[i:i+13]) == `{"partition":` {
+		i += 13
+		goto Partition
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<2 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, progressRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "partition":
+		goto Partition
+	case "watermark":
+		goto Watermark
+	case "idle":
+		goto Idle
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 0
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 0
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"watermark":` {
+		i += 13
+		goto Watermark
+	}
+	goto next
+
+Watermark:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "watermark"); j < 0 {
+			return j
+		}
+		v.Watermark = 0
+		seen &^= 1 << 1
+	} else {
+		v.Watermark = n
+		seen |= 1 << 1
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"idle":` {
+		i += 8
+		goto Idle
+	}
+	goto next
+
+Idle:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "idle"); j < 0 {
+			return j
+		}
+		v.Idle = false
+	} else {
+		v.Idle = t
+	}
+	i = j
+	goto next
+
+}
+
+func appendProgress(dst []byte, v *Progress) []byte {
+	start := len(dst)
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"watermark":`...)
+	dst = strconv.AppendInt(dst, v.Watermark, 10)
+	if v.Idle {
+		dst = append(dst, `,"idle":`...)
+		dst = strconv.AppendBool(dst, v.Idle)
 	}
 	return closeObject(dst, start)
 }

@@ -40,6 +40,7 @@ const (
 	KindLate
 	KindEstimate
 	KindDecision
+	KindProgress
 )
 
 // Type is what happened, within its kind.

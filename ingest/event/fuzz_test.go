@@ -26,6 +26,7 @@ func FuzzDecodeVelocity(f *testing.F)   { fuzzDecode(f, KindVelocity) }
 func FuzzDecodeDeadLetter(f *testing.F) { fuzzDecode(f, KindDeadLetter) }
 func FuzzDecodeLate(f *testing.F)       { fuzzDecode(f, KindLate) }
 func FuzzDecodeEstimate(f *testing.F)   { fuzzDecode(f, KindEstimate) }
+func FuzzDecodeProgress(f *testing.F)   { fuzzDecode(f, KindProgress) }
 func FuzzDecodeDecision(f *testing.F)   { fuzzDecode(f, KindDecision) }
 
 func fuzzDecode(f *testing.F, kind Kind) {

@@ -62,3 +62,6 @@ func Route(key []byte) []byte {
 	}
 	return key
 }
+
+// Broadcast says whether every partition of the kind's topic gets a copy of each record.
+func (k Kind) Broadcast() bool { return k == KindProgress }

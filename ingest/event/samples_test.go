@@ -39,6 +39,9 @@ func newDestination(kind Kind) destination {
 	case KindEstimate:
 		v := new(Estimate)
 		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Estimate(data, v) }, v.AppendJSON}
+	case KindProgress:
+		v := new(Progress)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Progress(data, v) }, v.AppendJSON}
 	case KindDecision:
 		v := new(Decision)
 		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Decision(data, v) }, v.AppendJSON}
@@ -101,6 +104,7 @@ var samples = map[Kind]string{
 		`"confidence":0.95,"p":0.23798,"always_valid":true,"sample_rate":0.5,"details":[{"name":"se","value":0.29}]}`,
 	KindDecision: `{"drop_id":"drop-aurora-2025w41","topic":"budget","subject":"fra2","at":1760000012345,"chosen":"cap","previous":"warn","value":66,` +
 		`"reason":"spent and reserved reach 95 % of the budget","inputs":[{"name":"spent","value":480000000000}]}`,
+	KindProgress: `{"partition":3,"watermark":1760000002344,"idle":true}`,
 }
 
 func TestSamplesAreCanonical(t *testing.T) {

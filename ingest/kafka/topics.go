@@ -141,6 +141,7 @@ func (t Topics) Table(cfg Config) []Topic {
 		{Name: cfg.Topic(event.KindLate), Partitions: t.Partitions, Configs: derived},
 		{Name: cfg.Topic(event.KindEstimate), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
 		{Name: cfg.Topic(event.KindDecision), Partitions: t.Partitions, CoPartitioned: true, Configs: derived},
+		{Name: cfg.Topic(event.KindProgress), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: restored},
 		{Name: cfg.RedeliveryTopic(), Partitions: 1, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: restored},
 	}
 	for _, g := range t.Groups {
