@@ -394,6 +394,18 @@ func set(ev *event.Event, record *event.Record, name, value string) (err error) 
 		ev.Checkout.Channel = value
 	case "original":
 		ev.Checkout.OriginalTime = instant()
+	case "sku":
+		ev.Checkout.SKU = value
+	case "quantity":
+		ev.Checkout.Quantity = uint32(number())
+	case "channel":
+		ev.Checkout.Channel = value
+	case "seq":
+		ev.Checkout.Seq = uint32(number())
+	case "partner":
+		ev.Checkout.Partner = value
+	case "promised":
+		ev.Checkout.PromisedBy = instant()
 	default:
 		err = fmt.Errorf("an event has no %q", name)
 	}
