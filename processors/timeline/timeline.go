@@ -193,32 +193,9 @@ func (r *runner) line(number int, line string) (beside string, below []string, e
 		value := line[strings.Index(line, words[3]):]
 		return r.process(event.Record{Kind: kind, Key: []byte(words[2]), Value: []byte(value), Timestamp: base}), nil, nil
 	case words[0] == "drop" && len(words) > 1:
-		drop := &event.Drop{Name: words[1], Version: 1}
-		for _, word := range words[2:] {
-			name, value, _ := strings.Cut(word, "=")
-			var err error
-			switch name {
-			case "start":
-				drop.StartMS, err = ParseTime(value)
-			case "end":
-				drop.EndMS, err = ParseTime(value)
-			case "budget-currency":
-				drop.BudgetCurrency = value
-			case "basis":
-				drop.SplitBasis, _ = event.SplitBasisOf(value)
-			case "shares":
-				var split event.Split
-				split, err = parseSplit(value)
-				drop.Splits = append(drop.Splits, split)
-			default:
-				err = fmt.Errorf("a drop has no %q", name)
-			}
-			if err != nil {
-				return "", nil, err
-			}
-		}
+		drop, err := parseDrop(words[1:])
 		r.catalogue[words[1]] = drop
-		return "", nil, nil
+		return "", nil, err
 	case words[0] == "flush" && len(words) > 1:
 		below, err := r.flush(words[1:])
 		return "", below, err
@@ -226,6 +203,35 @@ func (r *runner) line(number int, line string) (beside string, below []string, e
 		return "", nil, r.restart()
 	}
 	return "", nil, fmt.Errorf("cannot read %q", line)
+}
+
+// parseDrop reads a drop's name and its fields, as in start=12:00:00.
+func parseDrop(words []string) (*event.Drop, error) {
+	drop := &event.Drop{Name: words[0], Version: 1}
+	for _, word := range words[1:] {
+		name, value, _ := strings.Cut(word, "=")
+		var err error
+		switch name {
+		case "start":
+			drop.StartMS, err = ParseTime(value)
+		case "end":
+			drop.EndMS, err = ParseTime(value)
+		case "budget-currency":
+			drop.BudgetCurrency = value
+		case "basis":
+			drop.SplitBasis, _ = event.SplitBasisOf(value)
+		case "shares":
+			var split event.Split
+			split, err = parseSplit(value)
+			drop.Splits = append(drop.Splits, split)
+		default:
+			err = fmt.Errorf("a drop has no %q", name)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return drop, nil
 }
 
 // parseSplit reads "1:platform=1000,a=9000": a version of shares in basis points.
@@ -398,10 +404,6 @@ func set(ev *event.Event, record *event.Record, name, value string) (err error) 
 		ev.Checkout.SKU = value
 	case "quantity":
 		ev.Checkout.Quantity = uint32(number())
-	case "channel":
-		ev.Checkout.Channel = value
-	case "seq":
-		ev.Checkout.Seq = uint32(number())
 	case "partner":
 		ev.Checkout.Partner = value
 	case "promised":
