@@ -61,6 +61,10 @@ type visit struct {
 	landed, converts, bought bool
 	landingMS                float32
 	variant                  string
+	// lost is the probability of converting at the latency budget less the one at landingMS, where that is above it, in billionths:
+	// whole numbers add up to the same sum in any order. pop served the landing.
+	lost int32
+	pop  uint8
 }
 
 func (sh *shard) visit(player uint32, dropNumber int) *visit {
@@ -221,14 +225,23 @@ func (sh *shard) land(s *session) {
 	first := !v.landed
 	if first {
 		v.landed, v.landingMS = true, float32(s.landingMS)
+		d := &sh.w.drops[s.drop]
 		logit := b.ConversionLogit + e.LatencyLogit*s.landingMS/100 + e.BuyLogit*float64(p.engagement)
+		if b.Rush != 0 {
+			logit += b.Rush * math.Exp2(-float64(sh.now-d.start)/float64(b.PeakHalfLifeMS))
+		}
 		if x := sh.experiment(s); x != nil {
 			v.variant = assign(x, s.playerID)
 			if v.variant == treatment {
 				logit += e.CTA[sh.w.s.Languages[p.language]]
 			}
 		}
-		v.converts = sh.chance(1 / (1 + math.Exp(-logit)))
+		probability := 1 / (1 + math.Exp(-logit))
+		v.converts = sh.chance(probability)
+		if over := s.landingMS - float64(d.entry.LatencyBudgetMS); over > 0 {
+			v.lost = int32(math.Round(1e9 * (1/(1+math.Exp(e.LatencyLogit*over/100-logit)) - probability)))
+		}
+		v.pop = s.pop
 	}
 	if v.variant != "" {
 		s.plan(sh.now+sh.between(100, 400), opExposure, 0)
