@@ -336,6 +336,12 @@ func set(ev *event.Event, record *event.Record, name, value string) (err error) 
 		ev.CreatorID = value
 	case "pop":
 		ev.POP = value
+	case "device":
+		ev.Device = value
+	case "language":
+		ev.Language = value
+	case "rate":
+		ev.SampleRate, err = strconv.ParseFloat(value, 64)
 	case "synthetic":
 		ev.Synthetic = true
 	case "heartbeat":
