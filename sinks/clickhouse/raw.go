@@ -70,6 +70,10 @@ func newTable(kind event.Kind) *table {
 		return newEstimates()
 	case event.KindDecision:
 		return newDecisions()
+	case event.KindAttribution:
+		return newAttribution()
+	case event.KindLatencySketch:
+		return newLatencySketches()
 	}
 	return nil
 }
