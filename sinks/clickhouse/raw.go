@@ -72,6 +72,10 @@ func newTable(kind event.Kind) *table {
 		return newDecisions()
 	case event.KindLocalization:
 		return newLocalization()
+	case event.KindAttribution:
+		return newAttribution()
+	case event.KindLatencySketch:
+		return newLatencySketches()
 	}
 	return nil
 }
