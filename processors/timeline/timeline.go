@@ -196,6 +196,14 @@ func (r *runner) line(number int, line string) (beside string, below []string, e
 		drop := &event.Drop{Name: words[1], Version: 1}
 		for _, word := range words[2:] {
 			name, value, _ := strings.Cut(word, "=")
+			if name == "cue_latency" {
+				ms, err := strconv.ParseInt(value, 10, 64)
+				if err != nil {
+					return "", nil, err
+				}
+				drop.CueLatencyMS = ms
+				continue
+			}
 			at, err := ParseTime(value)
 			if err != nil {
 				return "", nil, err
@@ -305,7 +313,12 @@ func (r *runner) event(number int, words []string) (event.Record, error) {
 	ev.ID = uuid.NewSHA1(uuid.NameSpaceOID, strconv.AppendInt(nil, int64(number), 10))
 	ev.Checkout.CheckoutID, ev.Checkout.Currency = "k"+strconv.Itoa(number), "USD"
 	ev.Latency.Request = event.RequestSegment
-	record := event.Record{Kind: ev.Kind, Key: []byte(ev.PlayerID), Timestamp: at}
+	if ev.Kind == event.KindSubtitle {
+		ev.PlayerID, ev.Subtitle.StreamID = "", words[2] // the key of a cue is its stream
+		ev.Subtitle.SourceLanguage, ev.Subtitle.TargetLanguage = "en", "en"
+	}
+	key := words[2]
+	record := event.Record{Kind: ev.Kind, Key: []byte(key), Timestamp: at}
 	for _, word := range words[4:] {
 		name, value, _ := strings.Cut(word, "=")
 		if err := set(&ev, &record, name, value); err != nil {
@@ -357,6 +370,26 @@ func set(ev *event.Event, record *event.Record, name, value string) (err error) 
 		ev.Checkout.Currency = value
 	case "original":
 		ev.Checkout.OriginalTime = instant()
+	case "cue":
+		ev.Subtitle.CueID = uint64(number())
+	case "from":
+		ev.Subtitle.SourceLanguage = value
+	case "to":
+		ev.Subtitle.TargetLanguage = value
+	case "speech":
+		ev.Subtitle.SpeechStartMS = number()
+	case "shown":
+		ev.Subtitle.DisplayMS = number()
+	case "for":
+		ev.Subtitle.OnScreenMS = number()
+	case "chars":
+		ev.Subtitle.Graphemes = uint32(number())
+	case "words":
+		ev.Subtitle.Words = uint32(number())
+	case "translation":
+		ev.Subtitle.TranslationMS = number()
+	case "missing":
+		ev.Subtitle.Missing = true
 	default:
 		err = fmt.Errorf("an event has no %q", name)
 	}
