@@ -46,7 +46,7 @@ type viewTally struct {
 	events                       [event.NumSteps]uint64
 	failed, refunded, chargeback uint64
 	money                        []Money  // by POP and currency
-	cues, missing                []uint64 // by language
+	cues, missing, good          []uint64 // by language
 }
 
 func (m *Money) add(n Money) {
@@ -70,7 +70,7 @@ func newTally(w *world) tally {
 		for v := range t.drops[i].views {
 			t.drops[i].views[v] = viewTally{
 				money: make([]Money, len(w.s.POPs)*len(w.currencies)),
-				cues:  make([]uint64, len(w.s.Languages)), missing: make([]uint64, len(w.s.Languages)),
+				cues:  make([]uint64, len(w.s.Languages)), missing: make([]uint64, len(w.s.Languages)), good: make([]uint64, len(w.s.Languages)),
 			}
 		}
 	}
@@ -120,6 +120,9 @@ func (sh *shard) enter(ev *event.Event, sub subject, at int64, t timing) {
 			v.cues[sub.language]++
 			if ev.Subtitle.Missing {
 				v.missing[sub.language]++
+			}
+			if good(&ev.Subtitle) {
+				v.good[sub.language]++
 			}
 		}
 		if sub.player != noPlayer {
