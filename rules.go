@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/churn"
+	"github.com/droplift/droplift/processors/localization"
 	"github.com/droplift/droplift/processors/velocity"
 )
 
@@ -13,7 +15,10 @@ import (
 var stageInputs = []event.Kind{event.KindPlayer, event.KindLatency, event.KindCheckout, event.KindSubtitle}
 
 // rollupInputs are the kinds that the rollup stage adds up.
-var rollupInputs = []event.Kind{event.KindProgress}
+var rollupInputs = []event.Kind{
+	event.KindProgress,
+	event.KindLocalization,
+}
 
 // partitionRules says which rule sets fold the raw records. Every configuration is checked before a partition needs it.
 func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition int32) []processors.Rule, error) {
@@ -21,18 +26,29 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 	if err := velocityConfig.Validate(); err != nil {
 		return nil, err
 	}
+	cues := n.cfg.SubtitleConfig.localization(n.log)
+	if err := cues.Validate(); err != nil {
+		return nil, err
+	}
 	return func(partition int32) []processors.Rule {
 		return []processors.Rule{
 			churn.New(churn.Config{}),
 			must(velocity.New(velocityConfig, partition, catalogue)),
+			must(localization.New(cues, partition, catalogue)),
 		}
 	}, nil
 }
 
 // rollupRules says which rule sets add up the partials.
 func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32) []processors.RollupRule, error) {
+	objectives, err := n.cfg.SubtitleConfig.objectives(n.log)
+	if err := errors.Join(err, objectives.Validate()); err != nil {
+		return nil, err
+	}
 	return func(int32) []processors.RollupRule {
-		return nil
+		return []processors.RollupRule{
+			must(localization.NewObjectives(objectives, catalogue)),
+		}
 	}, nil
 }
 
