@@ -68,6 +68,13 @@ func TestRoundTrip(t *testing.T) {
 		SampleRate: 0.5, Details: []event.Detail{{Name: "se", Value: 0.125}}}
 	decision := event.Decision{DropID: "drop-1", Topic: "budget", Subject: "fra", At: monday, Chosen: "cap", Previous: "warn", Value: 3,
 		Reason: "spent", Inputs: []event.Input{{Name: "spent", Value: 9}}}
+	block := event.Ledger{Partition: 3, Height: 2, Previous: "aa", PostedAt: monday, Transactions: []event.Transaction{
+		{Source: "web", CheckoutID: "k", Type: "completed", Seq: 1, DropID: "drop-1", CreatorID: "c1", SplitVersion: 2, Currency: "USD", Amount: 5, EventTime: monday - 2, IngestTime: monday - 1,
+			Postings: []event.Posting{{Account: event.AccountClearing, Amount: 5}, {Account: event.AccountPayable, Participant: "c1", Amount: -5}}},
+		{CheckoutID: "free", Type: "completed", DropID: "drop-1", Currency: "USD"}}, Exceptions: []event.Exception{
+		{Outcome: "excess", Source: "app", CheckoutID: "k", Type: "refunded", Seq: 4, DropID: "drop-1", Currency: "USD", Amount: 6, EventTime: monday - 4, IngestTime: monday - 3, Detail: "5 of 5 are left"}}}
+	block.Hash = block.Digest()
+	settlement := event.Settlement{ID: "c1|ISK|1", Participant: "c1", Currency: "ISK", Seq: 1, Revision: 2, Status: "mismatched", Amount: 45, PSPAmount: 4500, PSPExponent: 2, Paid: 44, AsOf: monday}
 
 	s := newSink(t, c)
 	derived := func(kind event.Kind, value []byte) []event.Record {
@@ -79,6 +86,7 @@ func TestRoundTrip(t *testing.T) {
 		derived(event.KindFeatures, features.AppendJSON(nil)), derived(event.KindVelocity, velocity.AppendJSON(nil)),
 		derived(event.KindDeadLetter, dead.AppendJSON(nil)), derived(event.KindLate, late.AppendJSON(nil)),
 		derived(event.KindEstimate, estimate.AppendJSON(nil)), derived(event.KindDecision, decision.AppendJSON(nil)),
+		derived(event.KindLedger, block.AppendJSON(nil)), derived(event.KindSettlement, settlement.AppendJSON(nil)),
 	} {
 		l := newTestLoader(t, s, rs[0].Kind, 3)
 		writeAll(t, l, rs)
@@ -88,6 +96,14 @@ func TestRoundTrip(t *testing.T) {
 		}
 	}
 	golden(t, "roundtrip", got.String())
+	if err := c.Blocks(t.Context(), func(l *event.Ledger) error {
+		if got, want := string(l.AppendJSON(nil)), string(block.AppendJSON(nil)); got != want || l.Digest() != block.Hash {
+			t.Errorf("the block is read back as\n%s, not\n%s", got, want)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
 }
 
 var update = flag.Bool("update", false, "rewrite the golden files")

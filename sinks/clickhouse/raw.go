@@ -70,6 +70,10 @@ func newTable(kind event.Kind) *table {
 		return newEstimates()
 	case event.KindDecision:
 		return newDecisions()
+	case event.KindLedger:
+		return newLedger()
+	case event.KindSettlement:
+		return newSettlements()
 	}
 	return nil
 }
