@@ -36,7 +36,8 @@ func StorageOf(kind event.Kind) (s Storage, ok bool) {
 		return Storage{}, false
 	}
 	s = Storage{Table: t.name, Replaces: t.replaces, Keeps: 90 * 24 * time.Hour}
-	if kind == event.KindCheckout || kind == event.KindDrop {
+	switch kind {
+	case event.KindCheckout, event.KindDrop, event.KindLedger, event.KindSettlement:
 		s.Keeps = 0
 	}
 	return s, true

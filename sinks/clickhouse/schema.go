@@ -29,6 +29,7 @@ var storedKinds = [...]event.Kind{
 	event.KindEstimate, event.KindDecision, event.KindLocalization,
 	event.KindEstimate, event.KindDecision,
 	event.KindAttribution, event.KindLatencySketch,
+	event.KindLedger, event.KindSettlement,
 }
 
 // Kinds lists the kinds that have a table.
