@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/churn"
+	"github.com/droplift/droplift/processors/inventory"
 	"github.com/droplift/droplift/processors/velocity"
 )
 
@@ -13,26 +15,36 @@ import (
 var stageInputs = []event.Kind{event.KindPlayer, event.KindLatency, event.KindCheckout, event.KindSubtitle}
 
 // rollupInputs are the kinds that the rollup stage adds up.
-var rollupInputs = []event.Kind{}
+var rollupInputs = []event.Kind{event.KindInventory}
 
 // partitionRules says which rule sets fold the raw records. Every configuration is checked before a partition needs it.
 func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition int32) []processors.Rule, error) {
 	velocityConfig := velocity.Config{Logger: n.log}
-	if err := velocityConfig.Validate(); err != nil {
+	inventoryConfig := inventory.Config{ReservationMS: n.cfg.InventoryReservation.Milliseconds(), Logger: n.log}
+	if err := errors.Join(velocityConfig.Validate(), inventoryConfig.Validate()); err != nil {
 		return nil, err
 	}
 	return func(partition int32) []processors.Rule {
 		return []processors.Rule{
 			churn.New(churn.Config{}),
 			must(velocity.New(velocityConfig, partition, catalogue)),
+			must(inventory.New(inventoryConfig, partition, catalogue)),
 		}
 	}, nil
 }
 
 // rollupRules says which rule sets add up the partials.
 func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32) []processors.RollupRule, error) {
+	inventoryConfig := inventory.RollupConfig{
+		LowBPS: uint64(n.cfg.InventoryLowBPS), Restock: n.cfg.InventoryRestock, AllowedLatenessMS: n.cfg.AllowedLateness.Milliseconds(),
+	}
+	if err := inventoryConfig.Validate(); err != nil {
+		return nil, err
+	}
 	return func(int32) []processors.RollupRule {
-		return nil
+		return []processors.RollupRule{
+			must(inventory.NewRollup(inventoryConfig, catalogue)),
+		}
 	}, nil
 }
 

@@ -124,11 +124,8 @@ type Newest struct {
 
 // NewestRows calls each with the newest row of every key of kind, in no order. NewestKey says which key a record has.
 func (c *Client) NewestRows(ctx context.Context, kind event.Kind, each func(Newest) error) error {
-	name := "audit_newest_drops"
-	if kind == event.KindVelocity {
-		name = "audit_newest_velocity"
-	}
-	return c.each(ctx, name, nil, func(rows driver.Rows) error {
+	names := map[event.Kind]string{event.KindDrop: "audit_newest_drops", event.KindVelocity: "audit_newest_velocity", event.KindInventory: "audit_newest_inventory"}
+	return c.each(ctx, names[kind], nil, func(rows driver.Rows) error {
 		var n Newest
 		var partition uint32
 		var offset uint64
@@ -148,6 +145,13 @@ func NewestKey(decoder *event.Decoder, r *event.Record) (key string, version uin
 			return "", 0, err
 		}
 		return fmt.Sprintf("%s\x1f%s\x1f%d\x1f%d", v.DropID, v.POP, v.PaneStart, v.Partition), v.Revision, nil
+	}
+	if r.Kind == event.KindInventory {
+		var v event.Inventory
+		if err := decoder.Inventory(r.Value, &v); err != nil {
+			return "", 0, err
+		}
+		return fmt.Sprintf("%s\x1f%s\x1f%s\x1f%s\x1f%d\x1f%d", v.DropID, v.SKU, v.Channel, v.Partner, v.PaneStart, v.Partition), v.Revision, nil
 	}
 	var ev event.Event
 	if err := decoder.Decode(r.Kind, r.Value, &ev); err != nil {

@@ -68,6 +68,9 @@ func TestRoundTrip(t *testing.T) {
 		SampleRate: 0.5, Details: []event.Detail{{Name: "se", Value: 0.125}}}
 	decision := event.Decision{DropID: "drop-1", Topic: "budget", Subject: "fra", At: monday, Chosen: "cap", Previous: "warn", Value: 3,
 		Reason: "spent", Inputs: []event.Input{{Name: "spent", Value: 9}}}
+	stock := event.Inventory{DropID: "drop-1", SKU: "jacket", Channel: "pos", Partner: "shop", Partition: 2, PaneStart: monday, PaneMS: 10000, Revision: 4,
+		Watermark: monday + 7, Maturity: event.Final, Sold: 1, Reserved: 2, Released: 3, Expired: 4, Returned: 5, Checkouts: 6, Promised: 7, Shipped: 8,
+		Fulfilled: 9, Cancelled: 10, Due: 11, Late: 12}
 
 	s := newSink(t, c)
 	derived := func(kind event.Kind, value []byte) []event.Record {
@@ -79,6 +82,7 @@ func TestRoundTrip(t *testing.T) {
 		derived(event.KindFeatures, features.AppendJSON(nil)), derived(event.KindVelocity, velocity.AppendJSON(nil)),
 		derived(event.KindDeadLetter, dead.AppendJSON(nil)), derived(event.KindLate, late.AppendJSON(nil)),
 		derived(event.KindEstimate, estimate.AppendJSON(nil)), derived(event.KindDecision, decision.AppendJSON(nil)),
+		derived(event.KindInventory, stock.AppendJSON(nil)),
 	} {
 		l := newTestLoader(t, s, rs[0].Kind, 3)
 		writeAll(t, l, rs)
