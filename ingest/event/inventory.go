@@ -5,8 +5,7 @@ package event
 // drop_id|sku|channel|partner|pane_start|partition; newer revisions replace older ones; sums are
 // exact. Sold to Returned are pieces, the rest are checkouts. Expired and Late stand where a clock
 // runs out, so in panes to come too, and are withdrawn if what they wait for happens before:
-// they count once the watermark has passed their pane. Pane 0 with no sku holds nothing: it tells
-// the partition's watermark. Synthetic events are not counted.
+// they count once the watermark has passed their pane. Synthetic events are not counted.
 type Inventory struct {
 	// DropID names the drop, SKU the item.
 	DropID string `json:"drop_id" rule:"required"`

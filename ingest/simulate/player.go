@@ -155,6 +155,22 @@ func (sh *shard) retain(number uint32, dropNumber int) {
 	r.purchasers++
 	r.returnAnyway += 1 - away
 	r.added += q * away
+	landed := sh.visit(number, dropNumber).landedAt
+	for i, h := range horizons {
+		// The window of the horizon catches this share of the sessions that the purchase adds, and those
+		// change something for players who have no other one in it.
+		adds := func(index int64) (anyway, added float64) {
+			a, b := h.window(index)
+			away := math.Exp(-sh.w.expectedSessions(&sh.players[number], a, b))
+			share := float64(max(0, min(b, to)-max(a, from))) / float64(to-from)
+			return 1 - away, q * share * away
+		}
+		anyway, added := adds(sh.now)
+		_, offered := adds(landed)
+		r.horizons[i].ReturnAnyway += anyway
+		r.horizons[i].Added += added
+		r.horizons[i].PerPurchaser += offered
+	}
 	if sh.chance(q) {
 		if at := sh.between(from, to); at < sh.w.end {
 			sh.timers.push(timer{at: at, what: timeComeback, ref: number})

@@ -55,6 +55,9 @@ type Scenario struct {
 	AnnounceMS int64 `json:"announce_ms" yaml:"announce_ms"`
 	// Degradations default to none.
 	Degradations []Degradation `json:"degradations" yaml:"degradations"`
+	// HoldoutBPS of the main drop's visitors are not offered its goods, in basis points: experiment
+	// offer-holdout of its catalogue entry. Default none.
+	HoldoutBPS uint32 `json:"holdout_bps" yaml:"holdout_bps"`
 	// Behaviour is taken as written unless it is wholly zero, which means DefaultBehaviour.
 	Behaviour Behaviour `json:"behaviour" yaml:"behaviour"`
 	// Subtitles are taken as written unless wholly zero, which means DefaultSubtitles.
@@ -269,6 +272,7 @@ func (s Scenario) Validate() error {
 	v.check(sub.LagMS > 0 && sub.TranslationMS > 0, "subtitles.lag_ms, translation_ms", "are not positive")
 	v.check(sub.SurgeMS >= 0 && sub.SurgeMS <= minute, "subtitles.surge_ms", "is outside 0 to 60,000")
 	v.share("subtitles.missing", sub.Missing)
+	v.check(s.HoldoutBPS < 10_000, "holdout_bps", "is over 9,999: nobody would be offered anything")
 	e := s.Effects
 	v.check(e.CreatorUplift > -1 && e.CreatorUplift <= 10, "effects.creator_uplift_rel", "is outside (−1, 10]")
 	v.check(e.Retention >= 0 && e.Retention <= 1, "effects.retention_d7_pp", "is outside 0 to 1")

@@ -61,6 +61,7 @@ func (m *Money) add(n Money) {
 type retentionTally struct {
 	purchasers          uint64
 	returnAnyway, added float64
+	horizons            [len(horizons)]Horizon
 }
 
 func newTally(w *world) tally {

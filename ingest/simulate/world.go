@@ -36,6 +36,8 @@ type drop struct {
 	streamMS   int64
 	// updateAt publishes entry's next version, with split version 2; 0 for never.
 	updateAt int64
+	// offer is the experiment of entry that withholds the goods from some, or nil.
+	offer *event.Experiment
 	// goods index entry.Items by currency and good.
 	goods [][numGoods]int
 }
@@ -157,6 +159,13 @@ func (w *world) describe(d *drop, experiments bool) {
 			Variants: []event.Variant{{Name: control, BPS: 5000}, {Name: treatment, BPS: 5000}},
 		})
 	}
+	if held := w.s.HoldoutBPS; held > 0 {
+		d.offer = &event.Experiment{
+			ID: "offer-holdout", Salt: "v1", TrafficBPS: 10_000, Holdout: holdout,
+			Variants: []event.Variant{{Name: holdout, BPS: held}, {Name: offered, BPS: 10_000 - held}},
+		}
+		d.entry.Experiments = append(d.entry.Experiments, *d.offer)
+	}
 }
 
 // cueCost is a fifth of a US cent for a translated cue.
@@ -210,6 +219,12 @@ func (d *drop) physical(item int) bool {
 const (
 	control   = "control"
 	treatment = "treatment"
+)
+
+// The arms of the offer's holdout.
+const (
+	holdout = "holdout"
+	offered = "offered"
 )
 
 // currencyShare is the share of players that pay in currency c.
@@ -296,6 +311,14 @@ func (w *world) expectedSessions(p *player, from, to int64) float64 {
 		}
 	}
 	return float64(p.rate) * n
+}
+
+// upliftSessions is the part of a player's expectedSessions that d's uplift adds in [from, to).
+func (w *world) upliftSessions(p *player, d *drop, from, to int64) float64 {
+	if a, b := max(from, d.start), min(to, d.start+upliftMS); d.creator == p.creator && a < b {
+		return float64(p.rate) * w.s.Effects.CreatorUplift * w.cycles(p, a, b)
+	}
+	return 0
 }
 
 // upliftMS is how long after a drop's start its creator's followers are more active.

@@ -34,9 +34,7 @@
 // # Publication
 //
 // Every flush publishes each changed pane of (drop, sku, channel, partner) once, with a growing
-// revision; one final revision follows when the pane is past the allowed lateness. A partial without
-// item and pane follows every [Config.BeatMS] until the drop is over: it tells how far a
-// partition is that has nothing else to say. [Rollup] adds the
+// revision; one final revision follows when the pane is past the allowed lateness. [Rollup] adds the
 // partials of all partitions up and publishes one estimate per item and, once per change,
 // the decision that it is low, sold out or oversold.
 package inventory

@@ -16,8 +16,6 @@ import (
 const (
 	// DefaultPaneMS is the hop of DOMAIN 2.1.
 	DefaultPaneMS = 10_000
-	// DefaultBeatMS bounds how far a silent partition holds a drop's totals back.
-	DefaultBeatMS = 30_000
 	// DefaultReservationMS is how long a shop holds a basket.
 	DefaultReservationMS = 10 * minuteMS
 	// DefaultKeepMS covers a return policy of a month and the parcel's way back.
@@ -37,8 +35,6 @@ type Config struct {
 	ReservationMS int64
 	// KeepMS is how long after a checkout's last event or promised time refunds and handovers still find it (default 45 d).
 	KeepMS int64
-	// BeatMS is how often, in event time, a partition tells how far it is with a drop, news or not (default 30,000).
-	BeatMS int64
 	// Logger gets one error per refused mark; nil discards.
 	Logger *slog.Logger
 }
@@ -58,9 +54,6 @@ func (c Config) Validate() error {
 	if c.KeepMS < 0 || c.KeepMS > longestPromise {
 		bad("keeping checkouts for %d ms is outside 0 to 366 d", c.KeepMS)
 	}
-	if c.BeatMS < 0 {
-		bad("a beat every %d ms", c.BeatMS)
-	}
 	return errors.Join(problems...)
 }
 
@@ -73,9 +66,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.KeepMS == 0 {
 		c.KeepMS = DefaultKeepMS
-	}
-	if c.BeatMS == 0 {
-		c.BeatMS = DefaultBeatMS
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -92,7 +82,6 @@ type Rule struct {
 	orders  *processors.Table[order]
 	panes   *processors.Table[pane]
 	horizon *processors.Table[instant]
-	beats   *processors.Table[beat]
 	names   *wire.Names
 	counts  [numOutcomes]uint64
 
@@ -130,7 +119,6 @@ func New(cfg Config, partition int32, catalogue processors.Catalogue) (*Rule, er
 	r.orders = processors.NewTable("order", processors.Codec[order](orderCodec{cfg: &r.cfg, names: r.names}))
 	r.panes = processors.NewTable("pane", processors.Codec[pane](paneCodec{paneMS: r.cfg.PaneMS}))
 	r.horizon = processors.NewTable("horizon", processors.Codec[instant](instantCodec{}))
-	r.beats = processors.NewTable("beat", processors.Codec[beat](beatCodec{}))
 	return r, nil
 }
 
@@ -139,7 +127,7 @@ func (r *Rule) Name() string { return "inventory" }
 
 // Tables implements processors.Rule.
 func (r *Rule) Tables() []processors.Staged {
-	return []processors.Staged{r.orders, r.panes, r.horizon, r.beats}
+	return []processors.Staged{r.orders, r.panes, r.horizon}
 }
 
 // Outcomes implements processors.Counting.
@@ -159,16 +147,11 @@ func (r *Rule) Apply(ev *event.Event, at int64) {
 	default:
 		return
 	}
-	drop := r.catalogue.Drop(ev.DropID, 0)
-	if drop != nil && at < r.beatsUntil(drop) && r.beats.Get(ev.DropID) == nil {
-		b, _ := r.beats.Put(ev.DropID)
-		b.next = at
-	}
 	r.key = append(wire.AppendString(r.key[:0], ev.DropID), ev.Checkout.CheckoutID...)
 	o, _ := r.orders.Put(wire.Alias(r.key))
 	before := o.marks(&r.cfg)
 	v := o.take(ev, at, r.names)
-	r.count(v, ev, at, drop)
+	r.count(v, ev, at)
 	after := o.marks(&r.cfg)
 	for slot := range after {
 		if before[slot] == after[slot] {
@@ -179,7 +162,7 @@ func (r *Rule) Apply(ev *event.Event, at int64) {
 	}
 }
 
-func (r *Rule) count(v verdict, ev *event.Event, at int64, drop *event.Drop) {
+func (r *Rule) count(v verdict, ev *event.Event, at int64) {
 	switch v {
 	case repeated:
 		r.counts[outcomeRepeated]++
@@ -191,7 +174,7 @@ func (r *Rule) count(v verdict, ev *event.Event, at int64, drop *event.Drop) {
 		return
 	}
 	c := &ev.Checkout
-	if drop == nil || !offers(drop, c.SKU) {
+	if drop := r.catalogue.Drop(ev.DropID, 0); drop == nil || !offers(drop, c.SKU) {
 		r.counts[outcomeUnknownSKU]++
 	}
 	switch {
@@ -277,24 +260,6 @@ func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 		}
 		r.orders.Delete(key)
 	})
-	r.beats.Due(t.Watermark, func(id string, _ *beat) { r.beat(id, t, out) })
-}
-
-// beatsUntil is when nothing of a drop's sale can change any more but for the allowed lateness.
-func (r *Rule) beatsUntil(drop *event.Drop) int64 { return drop.EndMS + r.cfg.ReservationMS }
-
-// beat publishes how far the partition is with a drop: a partial of nothing, in no pane.
-func (r *Rule) beat(id string, t processors.Times, out *processors.Output) {
-	b, _ := r.beats.Put(id)
-	b.revision++
-	b.next = t.Watermark + r.cfg.BeatMS
-	r.record = event.Inventory{DropID: id, Partition: r.partition, PaneMS: r.cfg.PaneMS, Revision: b.revision, Watermark: t.Watermark}
-	if drop := r.catalogue.Drop(id, 0); drop == nil || t.Watermark >= r.beatsUntil(drop)+t.AllowedLateness {
-		r.record.Maturity = event.Final
-		r.beats.Delete(id)
-	}
-	r.key = appendRecordKey(r.key[:0], &r.record)
-	out.Emit(event.KindInventory, wire.Alias(r.key), r.record.AppendJSON)
 }
 
 // emit publishes p's next revision, unless it holds nothing and nobody has heard of it: its marks came and went

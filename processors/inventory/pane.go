@@ -69,29 +69,7 @@ func (c paneCodec) Decode(data []byte, p *pane) error {
 // Deadline is the pane's last millisecond.
 func (c paneCodec) Deadline(p *pane) int64 { return p.start + c.paneMS - 1 }
 
-// beat is when, in event time, the partition next tells how far it is with a drop.
-type beat struct {
-	next     int64
-	revision uint64
-}
-
-const beatVersion = 1
-
-type beatCodec struct{}
-
-func (beatCodec) Append(dst []byte, b *beat) []byte {
-	return binary.AppendUvarint(binary.AppendUvarint(append(dst, beatVersion), uint64(b.next)), b.revision)
-}
-
-func (beatCodec) Decode(data []byte, b *beat) error {
-	r, _ := wire.NewReader(data, beatVersion)
-	*b = beat{next: r.Natural(), revision: r.Unsigned()}
-	return r.Done()
-}
-
-func (beatCodec) Deadline(b *beat) int64 { return b.next }
-
-// instant is one event time, kept under one key: how far panes have been deleted, or event time has come.
+// instant is one event time, kept under one key: how far panes have been deleted.
 type instant struct{ at int64 }
 
 const (

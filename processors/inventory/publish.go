@@ -36,16 +36,22 @@ type forecast struct{ at, from, to int64 }
 // enoughSales make a forecast.
 const enoughSales = 10
 
-// publish publishes one item and decides on it.
-func (r *Rollup) publish(id, sku string, entry *event.Drop, progress int64, final bool, out *processors.Output) {
+// publish publishes one item, if it has changed, and decides on it. It returns when to look again without news, 0 for never.
+func (r *Rollup) publish(id, sku string, entry *event.Drop, progress int64, final bool, out *processors.Output) (next int64) {
 	t := r.items.Get(r.itemKey(id, sku))
 	if t == nil {
-		return // forgotten
+		return 0 // forgotten
 	}
 	s := r.stock(id, t, sku, entry, progress)
 	now := shown{reserved: s.reserved, final: final, soldOutFinal: s.soldOutAt != 0 && progress >= s.soldOutAt-1+r.cfg.AllowedLatenessMS}
+	switch {
+	case s.reserved > 0:
+		next = progress + r.cfg.PublishEveryMS
+	case s.soldOutAt != 0 && !now.soldOutFinal:
+		next = s.soldOutAt - 1 + r.cfg.AllowedLatenessMS
+	}
 	if !t.changed && t.shown == now && t.inventory == s.limit {
-		return
+		return next
 	}
 	t, _ = r.items.Put(r.itemKey(id, sku))
 	t.shown, t.changed = now, false
@@ -72,6 +78,7 @@ func (r *Rollup) publish(id, sku string, entry *event.Drop, progress int64, fina
 	r.key = wire.AppendPart(wire.AppendPart(r.key[:0], id), Metric)
 	r.key = append(append(r.key, "sku="...), sku...)
 	out.Emit(event.KindEstimate, wire.Alias(r.key), e.AppendJSON)
+	return next
 }
 
 func (s *stock) details() []event.Detail {

@@ -79,9 +79,8 @@ func (c RollupConfig) withDefaults() RollupConfig {
 // Rollup adds the partials of limited runs up, publishes what is left of each item and decides
 // when it is low, sold out or oversold. It implements processors.RollupRule and processors.Counting.
 //
-// A drop's event time is the lowest of the newest watermarks of the partitions that have
-// contributed to it. Sold, reserved and returned pieces count as soon as they are known; reservations
-// that run out count up to that time.
+// Sold, reserved and returned pieces count as soon as they are known; reservations that run out count
+// up to the rollup's watermark.
 type Rollup struct {
 	cfg       RollupConfig
 	catalogue processors.Catalogue
@@ -90,7 +89,6 @@ type Rollup struct {
 	panes *processors.Table[flow]
 	items *processors.Table[item]
 	drops *processors.Table[run]
-	clock *processors.Table[instant]
 	names *wire.Names
 
 	decoder event.Decoder
@@ -127,7 +125,6 @@ func NewRollup(cfg RollupConfig, catalogue processors.Catalogue) (*Rollup, error
 	r.panes = processors.NewTable("pane", processors.Codec[flow](flowCodec{keepMS: r.cfg.KeepMS}))
 	r.items = processors.NewTable("item", processors.Codec[item](itemCodec{keepMS: r.cfg.KeepMS}))
 	r.drops = processors.NewTable("drop", processors.Codec[run](runCodec{keepMS: r.cfg.KeepMS, names: names}))
-	r.clock = processors.NewTable("clock", processors.Codec[instant](instantCodec{}))
 	return r, nil
 }
 
@@ -136,7 +133,7 @@ func (r *Rollup) Name() string { return "inventory" }
 
 // Tables implements processors.RollupRule.
 func (r *Rollup) Tables() []processors.Staged {
-	return []processors.Staged{r.parts, r.panes, r.items, r.drops, r.clock}
+	return []processors.Staged{r.parts, r.panes, r.items, r.drops}
 }
 
 // Outcomes implements processors.Counting.
@@ -155,8 +152,10 @@ func (r *Rollup) Apply(record *event.Record) *event.Error {
 	if err := r.decoder.Inventory(record.Value, v); err != nil {
 		return err
 	}
-	d := r.run(v)
-	d.dirty = true
+	d, created := r.drops.Put(v.DropID)
+	if created {
+		d.published = processors.NoWatermark
+	}
 	now := part{revision: v.Revision, numbers: numbers{int64(v.Sold), int64(v.Returned), int64(v.Expired), int64(v.Reserved), int64(v.Released)}}
 	was := part{}
 	key := wire.Alias(record.Key)
@@ -177,6 +176,7 @@ func (r *Rollup) Apply(record *event.Record) *event.Error {
 	if delta == (numbers{}) {
 		return nil
 	}
+	d.dirty = true
 	d.newest = max(d.newest, v.PaneStart)
 	if i, known := slices.BinarySearch(d.skus, v.SKU); !known {
 		d.skus = slices.Insert(d.skus, i, r.names.Text(v.SKU))
@@ -191,25 +191,6 @@ func (r *Rollup) Apply(record *event.Record) *event.Error {
 	return nil
 }
 
-// run is the state of the partial's drop, its watermarks brought forward.
-func (r *Rollup) run(v *event.Inventory) *run {
-	key := wire.Alias(append(r.key[:0], v.DropID...))
-	d, created := r.drops.Put(key)
-	if created {
-		d.published = processors.NoWatermark
-	}
-	i, known := slices.BinarySearchFunc(d.marks, v.Partition, func(m watermark, p int32) int { return int(m.partition) - int(p) })
-	if !known {
-		d.marks = slices.Insert(d.marks, i, watermark{v.Partition, v.Watermark})
-	}
-	d.marks[i].at = max(d.marks[i].at, v.Watermark)
-	if c := r.clock.Get(instantKey); c == nil || v.Watermark > c.at {
-		c, _ := r.clock.Put(instantKey)
-		c.at = max(c.at, v.Watermark)
-	}
-	return d
-}
-
 func (r *Rollup) itemKey(drop, sku string) string {
 	r.key = append(wire.AppendString(r.key[:0], drop), sku...)
 	return wire.Alias(r.key)
@@ -222,31 +203,30 @@ func (r *Rollup) paneKey(drop, sku string, start int64) string {
 
 // Flush implements processors.RollupRule.
 func (r *Rollup) Flush(t processors.RollupTimes, out *processors.Output) {
-	now := int64(dirtyNow)
-	if c := r.clock.Get(instantKey); c != nil {
-		now = max(now, c.at)
-	}
-	r.drops.Due(now, func(id string, d *run) {
-		if !d.dirty {
+	r.drops.Due(max(dirtyNow, t.Watermark), func(id string, d *run) {
+		if !d.dirty && d.next == 0 {
 			r.drops.Delete(id)
 			return
 		}
-		progress := d.progress()
-		if progress < 0 || !t.Quiet && !t.Due(d.published, progress, r.cfg.PublishEveryMS) {
+		if t.Watermark < 0 || d.dirty && !t.Quiet && !t.Due(d.published, t.Watermark, r.cfg.PublishEveryMS) {
 			return
 		}
 		entry := r.catalogue.Drop(id, 0)
+		d, _ = r.drops.Put(id)
 		if entry == nil {
 			r.counts[rollupUnknownDrop]++
+			d.dirty, d.next = false, t.Watermark+r.cfg.PublishEveryMS
 			return
 		}
-		d, _ = r.drops.Put(id)
-		final := progress >= entry.EndMS-1+r.cfg.AllowedLatenessMS
+		d.published, d.dirty, d.next = t.Watermark, false, 0
+		final := entry.EndMS - 1 + r.cfg.AllowedLatenessMS
 		for _, sku := range d.skus {
-			r.publish(id, sku, entry, progress, final, out)
+			d.wake(r.publish(id, sku, entry, t.Watermark, t.Watermark >= final, out))
 		}
-		d.published, d.dirty = progress, false
+		if t.Watermark < final {
+			d.wake(final)
+		}
 	})
-	r.items.Due(now, func(key string, _ *item) { r.items.Delete(key) })
-	r.panes.Due(now, func(key string, _ *flow) { r.panes.Delete(key) })
+	r.items.Due(t.Watermark, func(key string, _ *item) { r.items.Delete(key) })
+	r.panes.Due(t.Watermark, func(key string, _ *flow) { r.panes.Delete(key) })
 }

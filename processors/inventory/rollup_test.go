@@ -58,6 +58,8 @@ func (s *stage) turn(watermark int64, quiet bool, steps ...step) []event.Decisio
 	for i, rule := range s.rules {
 		own := slices.DeleteFunc(slices.Clone(steps), func(x step) bool { return int(x.player[1]-'0')%len(s.rules) != i })
 		records = append(records, turn(s.t, rule, watermark, own...)...)
+		p := event.Progress{Partition: int32(i), Watermark: watermark}
+		records = append(records, event.Record{Kind: event.KindProgress, Key: fmt.Append(nil, i), Value: p.AppendJSON(nil)})
 	}
 	return s.fold(quiet, records...)
 }
@@ -400,7 +402,7 @@ func TestRollupStateOfEarlierVersions(t *testing.T) {
 		for range 5 {
 			x.add(dropStart+random.Int64N(hourMS), some())
 		}
-		d := run{marks: []watermark{{0, -1}, {int32(1 + i), dropStart}}, skus: []string{"jacket", "vip"}, published: -1, dirty: i%2 == 0, newest: dropStart}
+		d := run{skus: []string{"jacket", "vip"}, published: -1, dirty: i%2 == 0, next: dropStart * int64(i/2), newest: dropStart}
 		parts, flows = append(parts, partCodec{}.Append(nil, &p)), append(flows, flowCodec{}.Append(nil, &f))
 		items, runs = append(items, itemCodec{}.Append(nil, &x)), append(runs, runCodec.Append(nil, &d))
 	}

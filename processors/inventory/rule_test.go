@@ -88,8 +88,6 @@ func TestStateOfEarlierVersions(t *testing.T) {
 	}
 	statetest.Check(t, statetest.Kind{Name: "order", Newest: orderVersion, Samples: someOrders, Read: readWith(orders)})
 	statetest.Check(t, statetest.Kind{Name: "pane", Newest: paneVersion, Samples: somePanes, Read: readWith(panes)})
-	statetest.Check(t, statetest.Kind{Name: "beat", Newest: beatVersion,
-		Samples: [][]byte{beatCodec{}.Append(nil, &beat{next: dropStart, revision: 7})}, Read: readWith(beatCodec{})})
 	statetest.Check(t, statetest.Kind{Name: "instant", Newest: instantVersion,
 		Samples: [][]byte{instantCodec{}.Append(nil, &instant{at: dropStart})}, Read: readWith(instantCodec{})})
 }

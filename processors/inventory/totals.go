@@ -95,25 +95,22 @@ func (t *item) add(pane int64, delta numbers) {
 	s.sold, s.returned, s.expired = s.sold+f.sold, s.returned+f.returned, s.expired+f.expired
 }
 
-// watermark is a partition's newest.
-type watermark struct {
-	partition int32
-	at        int64
-}
-
 // run is one drop's limited run.
 type run struct {
-	marks []watermark // by partition
-	skus  []string    // sorted
-	// published is the event time of the last publication, −1 before; dirty says that something came since.
+	skus []string // sorted
+	// published is the watermark of the last publication, −1 before; dirty says that something came since.
 	published int64
 	dirty     bool
-	newest    int64
+	// next is when, in event time, something changes without news: a reservation runs out, a number becomes final. 0 for never.
+	next   int64
+	newest int64 // pane
 }
 
-// progress is the event time that all partitions which contributed have reached.
-func (d *run) progress() int64 {
-	return slices.MinFunc(d.marks, func(a, b watermark) int { return cmp.Compare(a.at, b.at) }).at
+// wake makes sure that the drop is looked at again at at; 0 is never.
+func (d *run) wake(at int64) {
+	if at != 0 && (d.next == 0 || at < d.next) {
+		d.next = at
+	}
 }
 
 // The state encodings: a version byte, then varints.
@@ -228,10 +225,7 @@ type runCodec struct {
 func (runCodec) Append(dst []byte, d *run) []byte {
 	dst = binary.AppendVarint(append(dst, runVersion), d.published)
 	dst = binary.AppendVarint(append(dst, bits(d.dirty)), d.newest)
-	dst = binary.AppendUvarint(dst, uint64(len(d.marks)))
-	for _, m := range d.marks {
-		dst = binary.AppendVarint(binary.AppendUvarint(dst, uint64(m.partition)), m.at)
-	}
+	dst = binary.AppendVarint(dst, d.next)
 	dst = binary.AppendUvarint(dst, uint64(len(d.skus)))
 	for _, sku := range d.skus {
 		dst = wire.AppendString(dst, sku)
@@ -241,15 +235,9 @@ func (runCodec) Append(dst []byte, d *run) []byte {
 
 func (c runCodec) Decode(data []byte, d *run) error {
 	r, _ := wire.NewReader(data, runVersion)
-	*d = run{published: r.Signed(), dirty: r.Byte() != 0, newest: r.Signed(), marks: d.marks[:0], skus: d.skus[:0]}
-	for n := r.Count(); n > 0 && !r.Failed(); n-- {
-		d.marks = append(d.marks, watermark{int32(r.Uint32()), r.Signed()})
-	}
+	*d = run{published: r.Signed(), dirty: r.Byte() != 0, newest: r.Signed(), next: r.Signed(), skus: d.skus[:0]}
 	for n := r.Count(); n > 0 && !r.Failed(); n-- {
 		d.skus = append(d.skus, c.names.Bytes(r.Bytes()))
-	}
-	if !r.Failed() && len(d.marks) == 0 {
-		r.Fail()
 	}
 	return r.Done()
 }
@@ -258,8 +246,11 @@ func (c runCodec) Decode(data []byte, d *run) error {
 const dirtyNow = 1
 
 func (c runCodec) Deadline(d *run) int64 {
-	if d.dirty {
+	switch {
+	case d.dirty:
 		return dirtyNow
+	case d.next != 0:
+		return d.next
 	}
 	return d.newest + c.keepMS
 }

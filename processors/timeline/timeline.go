@@ -2,7 +2,7 @@
 // happens to one partition, line by line, with what comes of it beside and below.
 //
 //	# A player, a resend and a late event. Times are on 2026-03-02 UTC; +1d12:00:00 is the next noon.
-//	drop d1 start=12:00:00 end=+1d12:00:00
+//	drop d1 start=12:00:00 end=+1d12:00:00 basis=gross shares=1:platform=1000,a=9000
 //	@12:00:05 player p1 session_start session=s1 id=a
 //	@12:00:05 player p1 session_start session=s1 id=a  -> duplicate
 //	@12:00:06.250 checkout p1 completed amount=4999 currency=USD drop=d1
@@ -196,17 +196,25 @@ func (r *runner) line(number int, line string) (beside string, below []string, e
 		drop := &event.Drop{Name: words[1], Version: 1}
 		for _, word := range words[2:] {
 			name, value, _ := strings.Cut(word, "=")
-			at, err := ParseTime(value)
-			if err != nil {
-				return "", nil, err
-			}
+			var err error
 			switch name {
 			case "start":
-				drop.StartMS = at
+				drop.StartMS, err = ParseTime(value)
 			case "end":
-				drop.EndMS = at
+				drop.EndMS, err = ParseTime(value)
+			case "budget-currency":
+				drop.BudgetCurrency = value
+			case "basis":
+				drop.SplitBasis, _ = event.SplitBasisOf(value)
+			case "shares":
+				var split event.Split
+				split, err = parseSplit(value)
+				drop.Splits = append(drop.Splits, split)
 			default:
-				return "", nil, fmt.Errorf("a drop has no %q", name)
+				err = fmt.Errorf("a drop has no %q", name)
+			}
+			if err != nil {
+				return "", nil, err
 			}
 		}
 		r.catalogue[words[1]] = drop
@@ -218,6 +226,19 @@ func (r *runner) line(number int, line string) (beside string, below []string, e
 		return "", nil, r.restart()
 	}
 	return "", nil, fmt.Errorf("cannot read %q", line)
+}
+
+// parseSplit reads "1:platform=1000,a=9000": a version of shares in basis points.
+func parseSplit(text string) (s event.Split, err error) {
+	version, shares, _ := strings.Cut(text, ":")
+	n, err := strconv.ParseUint(version, 10, 32)
+	s.Version = uint32(n)
+	for share := range strings.SplitSeq(shares, ",") {
+		participant, bps, _ := strings.Cut(share, "=")
+		n, wrong := strconv.ParseUint(bps, 10, 32)
+		s.Shares, err = append(s.Shares, event.Share{Participant: participant, BPS: uint32(n)}), cmp.Or(err, wrong)
+	}
+	return s, err
 }
 
 func (r *runner) process(record event.Record) string {
@@ -342,6 +363,12 @@ func set(ev *event.Event, record *event.Record, name, value string) (err error) 
 		ev.Player.HeartbeatMS = number()
 	case "ms":
 		ev.Latency.MS, err = strconv.ParseFloat(value, 64)
+	case "cpu":
+		ev.Latency.CPUMS, err = strconv.ParseFloat(value, 64)
+	case "egress":
+		ev.Latency.EgressBytes = number()
+	case "rate":
+		ev.SampleRate, err = strconv.ParseFloat(value, 64)
 	case "request":
 		ev.Latency.Request = event.RequestUnknown
 		for q := event.RequestUnknown + 1; q <= event.RequestProbe; q++ {
@@ -355,16 +382,22 @@ func set(ev *event.Event, record *event.Record, name, value string) (err error) 
 		ev.Checkout.Amount = number()
 	case "currency":
 		ev.Checkout.Currency = value
+	case "seq":
+		ev.Checkout.Seq = uint32(number())
+	case "tax":
+		ev.Checkout.Tax = number()
+	case "fee":
+		ev.Checkout.Fee = number()
+	case "split":
+		ev.Checkout.SplitVersion = uint32(number())
+	case "channel":
+		ev.Checkout.Channel = value
 	case "original":
 		ev.Checkout.OriginalTime = instant()
 	case "sku":
 		ev.Checkout.SKU = value
 	case "quantity":
 		ev.Checkout.Quantity = uint32(number())
-	case "channel":
-		ev.Checkout.Channel = value
-	case "seq":
-		ev.Checkout.Seq = uint32(number())
 	case "partner":
 		ev.Checkout.Partner = value
 	case "promised":

@@ -49,10 +49,7 @@ func newInventory() *table {
 		cancelled.add(v.Cancelled)
 		due.add(v.Due)
 		late.add(v.Late)
-		// Panes may lie ahead, and beats in none.
-		if v.PaneStart == 0 {
-			return r.Timestamp, nil
-		}
+		// Panes may lie ahead.
 		return min(v.PaneStart, r.Timestamp), nil
 	}
 	return t

@@ -68,6 +68,10 @@ func TestRoundTrip(t *testing.T) {
 		SampleRate: 0.5, Details: []event.Detail{{Name: "se", Value: 0.125}}}
 	decision := event.Decision{DropID: "drop-1", Topic: "budget", Subject: "fra", At: monday, Chosen: "cap", Previous: "warn", Value: 3,
 		Reason: "spent", Inputs: []event.Input{{Name: "spent", Value: 9}}}
+	cues := event.Localization{DropID: "drop-1", Language: "fr", SameLanguage: true, Partition: 2, PaneStart: monday, PaneMS: 15_000, Revision: 4, Watermark: monday + 7,
+		Expected: 9, Good: 3, Stretch: 2, Missing: 5, Unreported: 4, Slow: 6, Brief: 7, Long: 8, Dense: 10, Wordy: 11, Early: 12,
+		LatencySumMS: 13, LatencyZero: 14, LatencyBins: []event.CueLatencyBin{{Index: -3, Count: 15}, {Index: 401, Count: 16}},
+		Translated: 17, TranslationSumMS: 18, TranslationBins: []event.CueTranslationBin{{Index: 336, Count: 19}}}
 	stock := event.Inventory{DropID: "drop-1", SKU: "jacket", Channel: "pos", Partner: "shop", Partition: 2, PaneStart: monday, PaneMS: 10000, Revision: 4,
 		Watermark: monday + 7, Maturity: event.Final, Sold: 1, Reserved: 2, Released: 3, Expired: 4, Returned: 5, Checkouts: 6, Promised: 7, Shipped: 8,
 		Fulfilled: 9, Cancelled: 10, Due: 11, Late: 12}
@@ -82,6 +86,7 @@ func TestRoundTrip(t *testing.T) {
 		derived(event.KindFeatures, features.AppendJSON(nil)), derived(event.KindVelocity, velocity.AppendJSON(nil)),
 		derived(event.KindDeadLetter, dead.AppendJSON(nil)), derived(event.KindLate, late.AppendJSON(nil)),
 		derived(event.KindEstimate, estimate.AppendJSON(nil)), derived(event.KindDecision, decision.AppendJSON(nil)),
+		derived(event.KindLocalization, cues.AppendJSON(nil)),
 		derived(event.KindInventory, stock.AppendJSON(nil)),
 	} {
 		l := newTestLoader(t, s, rs[0].Kind, 3)

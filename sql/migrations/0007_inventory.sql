@@ -3,7 +3,7 @@
 CREATE TABLE IF NOT EXISTS inventory
 (
     drop_id    LowCardinality(String) COMMENT 'drop',
-    sku        LowCardinality(String) COMMENT 'item; empty in the rows of pane 1970-01-01, which only tell how far a partition is',
+    sku        LowCardinality(String) COMMENT 'item',
     channel    LowCardinality(String) COMMENT 'web, app or pos',
     partner    LowCardinality(String) COMMENT 'who fulfils; empty where nothing is to be handed over',
     partition  UInt32 COMMENT 'of the checkouts; sums over partitions are exact',
