@@ -64,8 +64,12 @@ type Config struct {
 	OutOfOrderness        time.Duration `group:"processing" help:"How far events may be out of order before the watermark passes them." default:"10s"`
 	AllowedLateness       time.Duration `group:"processing" help:"How long late events still correct published numbers." default:"10m"`
 	IdleAfter             time.Duration `group:"processing" help:"An input without records or lag for this long does not hold the watermark." default:"30s"`
-	SnapshotDir           string        `group:"processing" help:"Directory of snapshots of the processors' state, which make restarts fast. Shared between processes (NFS, say) it makes moving partitions fast too. auto is snapshots below --data-dir, none is no snapshots." default:"auto" placeholder:"DIR"`
-	SnapshotInterval      time.Duration `group:"processing" help:"How often a partition's state is snapshotted." default:"1m"`
+	InventoryReservation  time.Duration `group:"processing" help:"How long, in event time, a started checkout holds its pieces of a limited item." default:"10m"`
+	InventoryLowBPS       uint16        `name:"inventory-low-bps" group:"processing" help:"Share of a limited item's inventory, in basis points, at and below which it is decided to be low." default:"1000"`
+	InventoryRestock      bool          `group:"processing" help:"Pieces whose checkout was refunded in full are for sale again. By default they are not: somebody has to look at them first."`
+
+	SnapshotDir      string        `group:"processing" help:"Directory of snapshots of the processors' state, which make restarts fast. Shared between processes (NFS, say) it makes moving partitions fast too. auto is snapshots below --data-dir, none is no snapshots." default:"auto" placeholder:"DIR"`
+	SnapshotInterval time.Duration `group:"processing" help:"How often a partition's state is snapshotted." default:"1m"`
 
 	SubtitleConfig
 
@@ -146,6 +150,12 @@ func (c *Config) Validate() error {
 	positive("idle-after", c.IdleAfter)
 	positive("snapshot-interval", c.SnapshotInterval)
 	problems = append(problems, c.SubtitleConfig.validate(c.AllowedLateness))
+	if c.InventoryReservation < time.Millisecond || c.InventoryReservation > 24*time.Hour {
+		bad("inventory-reservation", "%s is not between 1ms and a day", c.InventoryReservation)
+	}
+	if c.InventoryLowBPS < 1 || c.InventoryLowBPS > 10_000 {
+		bad("inventory-low-bps", "%d is not between 1 and 10000", c.InventoryLowBPS)
+	}
 	if _, err := c.memoryLimit(); err != nil {
 		bad("memory-limit", "%v", err)
 	}

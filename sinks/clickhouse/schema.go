@@ -30,6 +30,7 @@ var storedKinds = [...]event.Kind{
 	event.KindEstimate, event.KindDecision,
 	event.KindAttribution, event.KindLatencySketch,
 	event.KindLedger, event.KindSettlement,
+	event.KindEstimate, event.KindDecision, event.KindLocalization, event.KindInventory,
 }
 
 // Kinds lists the kinds that have a table.
