@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/droplift/droplift/ingest/kafka"
+	"github.com/droplift/droplift/processors/settlement"
 )
 
 // Config is everything that can be set, by flag, by environment variable
@@ -72,6 +73,12 @@ type Config struct {
 	SnapshotInterval time.Duration `group:"processing" help:"How often a partition's state is snapshotted." default:"1m"`
 
 	SubtitleConfig
+
+	SettleHold       time.Duration    `group:"settlement" help:"How long after a drop's end nothing of it is paid out: disputes come late." default:"168h"`
+	SettleReserveBPS int64            `name:"settle-reserve-bps" group:"settlement" help:"Share of what a participant has earned with a drop, in basis points, that is held back for --settle-reserve-for." default:"1000"`
+	SettleReserveFor time.Duration    `group:"settlement" help:"How long after a drop's end the reserve is held back." default:"2880h"`
+	SettleMinPayout  map[string]int64 `group:"settlement" help:"Least payout per currency, in minor units (USD=1000,JPY=1000); less waits for more. A currency that is not named has no minimum." default:"USD=1000,EUR=1000,GBP=1000" mapsep:"," placeholder:"CODE=MINOR,..."`
+	SettleDisputeFee map[string]int64 `group:"settlement" help:"What the payment provider keeps of every chargeback, per currency, in minor units. A currency that is not named costs nothing." default:"USD=1500,EUR=1500,GBP=1500" mapsep:"," placeholder:"CODE=MINOR,..."`
 
 	SinkGroup      string        `group:"sink" help:"Consumer group of the ClickHouse sink." default:"droplift-clickhouse"`
 	SinkBatchRows  int           `group:"sink" help:"Rows at which a topic-partition's batch is inserted." default:"100000"`
@@ -159,6 +166,11 @@ func (c *Config) Validate() error {
 	if _, err := c.memoryLimit(); err != nil {
 		bad("memory-limit", "%v", err)
 	}
+	if c.SettleHold < 0 || c.SettleReserveFor < 0 || c.SettleReserveBPS < 0 {
+		bad("settle-hold", "neither it nor --settle-reserve-for or --settle-reserve-bps may be negative")
+	} else if err := c.settlement().Validate(); err != nil {
+		problems = append(problems, err)
+	}
 	positive("sink-batch-age", c.SinkBatchAge)
 	if c.SinkBatchRows < 1 {
 		bad("sink-batch-rows", "%d is not positive", c.SinkBatchRows)
@@ -167,6 +179,20 @@ func (c *Config) Validate() error {
 		bad("sink-batch-bytes", "%d is not positive", c.SinkBatchBytes)
 	}
 	return errors.Join(problems...)
+}
+
+// settlement is how creators are paid. A setting of 0 is none, not the package's default.
+func (c *Config) settlement() settlement.Config {
+	orNone := func(n int64) int64 {
+		if n == 0 {
+			return -1
+		}
+		return n
+	}
+	return settlement.Config{
+		Hold: orNone(c.SettleHold.Milliseconds()), ReserveBPS: orNone(c.SettleReserveBPS), ReserveFor: orNone(c.SettleReserveFor.Milliseconds()),
+		MinPayout: c.SettleMinPayout, DisputeFee: c.SettleDisputeFee,
+	}
 }
 
 func loopback(host string) bool {

@@ -9,6 +9,7 @@ import (
 	"github.com/droplift/droplift/processors/churn"
 	"github.com/droplift/droplift/processors/inventory"
 	"github.com/droplift/droplift/processors/localization"
+	"github.com/droplift/droplift/processors/settlement"
 	"github.com/droplift/droplift/processors/velocity"
 )
 
@@ -20,6 +21,7 @@ var rollupInputs = []event.Kind{
 	event.KindProgress,
 	event.KindLocalization,
 	event.KindInventory,
+	event.KindPayable,
 }
 
 // partitionRules says which rule sets fold the raw records. Every configuration is checked before a partition needs it.
@@ -27,7 +29,8 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 	velocityConfig := velocity.Config{Logger: n.log}
 	cues := n.cfg.SubtitleConfig.localization(n.log)
 	inventoryConfig := inventory.Config{ReservationMS: n.cfg.InventoryReservation.Milliseconds(), Logger: n.log}
-	if err := errors.Join(velocityConfig.Validate(), cues.Validate(), inventoryConfig.Validate()); err != nil {
+	settlementConfig := n.cfg.settlement()
+	if err := errors.Join(velocityConfig.Validate(), cues.Validate(), inventoryConfig.Validate(), settlementConfig.Validate()); err != nil {
 		return nil, err
 	}
 	return func(partition int32) []processors.Rule {
@@ -36,6 +39,7 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 			must(velocity.New(velocityConfig, partition, catalogue)),
 			must(localization.New(cues, partition, catalogue)),
 			must(inventory.New(inventoryConfig, partition, catalogue)),
+			must(settlement.NewLedger(settlementConfig, partition, catalogue)),
 		}
 	}, nil
 }
@@ -46,13 +50,15 @@ func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32
 	inventoryConfig := inventory.RollupConfig{
 		LowBPS: uint64(n.cfg.InventoryLowBPS), Restock: n.cfg.InventoryRestock, AllowedLatenessMS: n.cfg.AllowedLateness.Milliseconds(),
 	}
-	if err := errors.Join(err, objectives.Validate(), inventoryConfig.Validate()); err != nil {
+	settlementConfig := n.cfg.settlement()
+	if err := errors.Join(err, objectives.Validate(), inventoryConfig.Validate(), settlementConfig.Validate()); err != nil {
 		return nil, err
 	}
 	return func(int32) []processors.RollupRule {
 		return []processors.RollupRule{
 			must(localization.NewObjectives(objectives, catalogue)),
 			must(inventory.NewRollup(inventoryConfig, catalogue)),
+			must(settlement.NewPayouts(settlementConfig, catalogue)),
 		}
 	}, nil
 }
