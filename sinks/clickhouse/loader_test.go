@@ -74,6 +74,10 @@ func TestRoundTrip(t *testing.T) {
 		Money: []event.LatencyMoney{{Currency: "EUR", Net: [12]int64{2: 4999, 11: -7}}, {Currency: "JPY"}}}
 	sketch := event.LatencySketch{DropID: "drop-1", POP: "fra", Request: event.RequestLanding, Partition: 3, PaneStart: monday, PaneMS: 60_000, Revision: 2, Watermark: -1,
 		Maturity: event.Final, SampleRate: 0.5, Accuracy: 0.01, Samples: 4, Zero: 1000, Bins: []event.SketchBin{{Index: -3, Weight: 1000}, {Index: 124, Weight: 2000}}}
+	cues := event.Localization{DropID: "drop-1", Language: "fr", SameLanguage: true, Partition: 2, PaneStart: monday, PaneMS: 15_000, Revision: 4, Watermark: monday + 7,
+		Expected: 9, Good: 3, Stretch: 2, Missing: 5, Unreported: 4, Slow: 6, Brief: 7, Long: 8, Dense: 10, Wordy: 11, Early: 12,
+		LatencySumMS: 13, LatencyZero: 14, LatencyBins: []event.CueLatencyBin{{Index: -3, Count: 15}, {Index: 401, Count: 16}},
+		Translated: 17, TranslationSumMS: 18, TranslationBins: []event.CueTranslationBin{{Index: 336, Count: 19}}}
 
 	s := newSink(t, c)
 	derived := func(kind event.Kind, value []byte) []event.Record {
@@ -86,6 +90,7 @@ func TestRoundTrip(t *testing.T) {
 		derived(event.KindDeadLetter, dead.AppendJSON(nil)), derived(event.KindLate, late.AppendJSON(nil)),
 		derived(event.KindEstimate, estimate.AppendJSON(nil)), derived(event.KindDecision, decision.AppendJSON(nil)),
 		derived(event.KindAttribution, attribution.AppendJSON(nil)), derived(event.KindLatencySketch, sketch.AppendJSON(nil)),
+		derived(event.KindLocalization, cues.AppendJSON(nil)),
 	} {
 		l := newTestLoader(t, s, rs[0].Kind, 3)
 		writeAll(t, l, rs)
