@@ -408,9 +408,9 @@ func happened(w *world, parts []*shard, number int) Happened {
 		h.Latency = append(h.Latency, Bucket{FromMS: from})
 	}
 	d := &w.drops[number]
+	h.Retention.Horizons = slices.Clone(horizons[:])
 	h.Arms, h.LatencyLoss = map[string]map[string]Arm{}, map[string]float64{}
 	lost := make([]int64, len(w.s.POPs))
-	h.Retention.Horizons = slices.Clone(horizons[:])
 	for i := range d.entry.Experiments {
 		h.Arms[d.entry.Experiments[i].ID] = map[string]Arm{}
 	}
@@ -443,7 +443,6 @@ func happened(w *world, parts []*shard, number int) Happened {
 			}
 			h.Visitors++
 			h.Converters += bought
-			lost[v.pop] += int64(v.lost)
 			if v.offer == holdout {
 				h.Offer.Held++
 			} else {
@@ -454,6 +453,7 @@ func happened(w *world, parts []*shard, number int) Happened {
 				a := arms[v.offer]
 				arms[v.offer] = Arm{a.Visitors + 1, a.Converters + bought}
 			}
+			lost[v.pop] += int64(v.lost)
 			k := len(latencyEdges) - 1
 			for float64(v.landingMS) < latencyEdges[k] {
 				k--

@@ -232,10 +232,10 @@ func (sh *shard) land(s *session) {
 	sh.player(s, event.LandingView, nil)
 	first := !v.landed
 	if first {
-		d := &sh.w.drops[s.drop]
 		v.landed, v.landingMS, v.landedAt, v.pop = true, float32(s.landingMS), sh.now, s.pop
-		if x := d.offer; x != nil {
-			v.offer = assign(x, s.playerID)
+		d := &sh.w.drops[s.drop]
+		if d.offer != nil {
+			v.offer = assign(d.offer, s.playerID)
 		}
 		logit := b.ConversionLogit + e.LatencyLogit*s.landingMS/100 + e.BuyLogit*float64(p.engagement)
 		if b.Rush != 0 {

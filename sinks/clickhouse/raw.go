@@ -70,12 +70,12 @@ func newTable(kind event.Kind) *table {
 		return newEstimates()
 	case event.KindDecision:
 		return newDecisions()
+	case event.KindLocalization:
+		return newLocalization()
 	case event.KindAttribution:
 		return newAttribution()
 	case event.KindLatencySketch:
 		return newLatencySketches()
-	case event.KindLocalization:
-		return newLocalization()
 	}
 	return nil
 }
