@@ -27,7 +27,6 @@ var storedKinds = [...]event.Kind{
 	event.KindPlayer, event.KindLatency, event.KindCheckout, event.KindSubtitle, event.KindDrop,
 	event.KindFeatures, event.KindVelocity, event.KindDeadLetter, event.KindLate,
 	event.KindEstimate, event.KindDecision, event.KindLocalization,
-	event.KindEstimate, event.KindDecision,
 	event.KindAttribution, event.KindLatencySketch,
 	event.KindLedger, event.KindSettlement,
 	event.KindEstimate, event.KindDecision, event.KindLocalization, event.KindInventory,
