@@ -64,6 +64,8 @@ type Config struct {
 	OutOfOrderness        time.Duration `group:"processing" help:"How far events may be out of order before the watermark passes them." default:"10s"`
 	AllowedLateness       time.Duration `group:"processing" help:"How long late events still correct published numbers." default:"10m"`
 	IdleAfter             time.Duration `group:"processing" help:"An input without records or lag for this long does not hold the watermark." default:"30s"`
+	ExperimentLook        time.Duration `group:"processing" help:"Event time between two looks at a drop's experiments. Any number of looks is allowed: their p-values and intervals hold at all of them." default:"1m"`
+	ExperimentAlpha       float64       `group:"processing" help:"Probability with which any of a drop's experiments may be called significant although none has an effect." default:"0.05"`
 	SnapshotDir           string        `group:"processing" help:"Directory of snapshots of the processors' state, which make restarts fast. Shared between processes (NFS, say) it makes moving partitions fast too. auto is snapshots below --data-dir, none is no snapshots." default:"auto" placeholder:"DIR"`
 	SnapshotInterval      time.Duration `group:"processing" help:"How often a partition's state is snapshotted." default:"1m"`
 
@@ -143,6 +145,10 @@ func (c *Config) Validate() error {
 	positive("allowed-lateness", c.AllowedLateness)
 	positive("idle-after", c.IdleAfter)
 	positive("snapshot-interval", c.SnapshotInterval)
+	positive("experiment-look", c.ExperimentLook)
+	if !(c.ExperimentAlpha > 0 && c.ExperimentAlpha < 0.5) {
+		bad("experiment-alpha", "%v is not between 0 and 0.5", c.ExperimentAlpha)
+	}
 	if _, err := c.memoryLimit(); err != nil {
 		bad("memory-limit", "%v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/churn"
+	"github.com/droplift/droplift/processors/experiments"
 	"github.com/droplift/droplift/processors/velocity"
 )
 
@@ -13,7 +14,7 @@ import (
 var stageInputs = []event.Kind{event.KindPlayer, event.KindLatency, event.KindCheckout, event.KindSubtitle}
 
 // rollupInputs are the kinds that the rollup stage adds up.
-var rollupInputs = []event.Kind{event.KindProgress}
+var rollupInputs = []event.Kind{event.KindProgress, event.KindExperimentArm}
 
 // partitionRules says which rule sets fold the raw records. Every configuration is checked before a partition needs it.
 func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition int32) []processors.Rule, error) {
@@ -25,14 +26,21 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 		return []processors.Rule{
 			churn.New(churn.Config{}),
 			must(velocity.New(velocityConfig, partition, catalogue)),
+			must(experiments.New(experiments.Config{}, partition, catalogue)),
 		}
 	}, nil
 }
 
 // rollupRules says which rule sets add up the partials.
 func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32) []processors.RollupRule, error) {
+	experimentsConfig := experiments.RollupConfig{EveryMS: n.cfg.ExperimentLook.Milliseconds(), Alpha: n.cfg.ExperimentAlpha}
+	if err := experimentsConfig.Validate(); err != nil {
+		return nil, err
+	}
 	return func(int32) []processors.RollupRule {
-		return nil
+		return []processors.RollupRule{
+			must(experiments.NewRollup(experimentsConfig, catalogue)),
+		}
 	}, nil
 }
 

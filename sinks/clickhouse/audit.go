@@ -125,8 +125,11 @@ type Newest struct {
 // NewestRows calls each with the newest row of every key of kind, in no order. NewestKey says which key a record has.
 func (c *Client) NewestRows(ctx context.Context, kind event.Kind, each func(Newest) error) error {
 	name := "audit_newest_drops"
-	if kind == event.KindVelocity {
+	switch kind {
+	case event.KindVelocity:
 		name = "audit_newest_velocity"
+	case event.KindExperimentArm:
+		name = "audit_newest_experiments"
 	}
 	return c.each(ctx, name, nil, func(rows driver.Rows) error {
 		var n Newest
@@ -148,6 +151,13 @@ func NewestKey(decoder *event.Decoder, r *event.Record) (key string, version uin
 			return "", 0, err
 		}
 		return fmt.Sprintf("%s\x1f%s\x1f%d\x1f%d", v.DropID, v.POP, v.PaneStart, v.Partition), v.Revision, nil
+	}
+	if r.Kind == event.KindExperimentArm {
+		var a event.ExperimentArm
+		if err := decoder.ExperimentArm(r.Value, &a); err != nil {
+			return "", 0, err
+		}
+		return fmt.Sprintf("%s\x1f%s\x1f%s\x1f%s\x1f%d", a.DropID, a.ExperimentID, a.Language, a.Variant, a.Partition), a.Revision, nil
 	}
 	var ev event.Event
 	if err := decoder.Decode(r.Kind, r.Value, &ev); err != nil {

@@ -40,7 +40,7 @@ func TestRoundTrip(t *testing.T) {
 		Items:  []event.Item{{SKU: "jacket", Price: 4999, Currency: "USD", Inventory: 500}, {SKU: "cap", Price: 2500, Currency: "JPY"}},
 		Budget: 9, BudgetCurrency: "USD", LatencyBudgetMS: 300, CueLatencyMS: 5000,
 		Experiments: []event.Experiment{{ID: "x", Salt: "s", TrafficBPS: 5000, Variants: []event.Variant{{Name: "a", BPS: 5000}, {Name: "b", BPS: 5000}},
-			Language: "de", Holdout: "a", EffectSD: 0.02}},
+			Language: "de", Holdout: "a", EffectSD: 0.02, Layer: "page"}},
 		CueCost: 11, AnnouncedMS: monday - 2, Followers: 12, SplitBasis: event.SplitBasisNetOfFee, Forecast: []event.ForecastPoint{{AgeMS: 1000, BPS: 9000}}}
 	purchase := checkout(event.CheckoutRefunded, "p1", monday, 4999)
 	purchase.Checkout = event.Checkout{CheckoutID: "k", Amount: 4999, Currency: "KWD", SKU: "jacket", Quantity: 2, SplitVersion: 1, OriginalTime: monday - 1, Channel: "web", Reason: "size\t'"}
@@ -68,6 +68,8 @@ func TestRoundTrip(t *testing.T) {
 		SampleRate: 0.5, Details: []event.Detail{{Name: "se", Value: 0.125}}}
 	decision := event.Decision{DropID: "drop-1", Topic: "budget", Subject: "fra", At: monday, Chosen: "cap", Previous: "warn", Value: 3,
 		Reason: "spent", Inputs: []event.Input{{Name: "spent", Value: 9}}}
+	arm := event.ExperimentArm{DropID: "drop-1", ExperimentID: "cta-de", Variant: "b", Language: "de", Partition: 2, Revision: 4, Watermark: monday + 7,
+		Maturity: event.Final, Design: "9f3a1c7be02d4456", Changed: true, Exposed: 6, Converted: 5, Refunded: 4, Crossed: 3, Misassigned: 2, SampleRate: 0.5}
 
 	s := newSink(t, c)
 	derived := func(kind event.Kind, value []byte) []event.Record {
@@ -79,6 +81,7 @@ func TestRoundTrip(t *testing.T) {
 		derived(event.KindFeatures, features.AppendJSON(nil)), derived(event.KindVelocity, velocity.AppendJSON(nil)),
 		derived(event.KindDeadLetter, dead.AppendJSON(nil)), derived(event.KindLate, late.AppendJSON(nil)),
 		derived(event.KindEstimate, estimate.AppendJSON(nil)), derived(event.KindDecision, decision.AppendJSON(nil)),
+		derived(event.KindExperimentArm, arm.AppendJSON(nil)),
 	} {
 		l := newTestLoader(t, s, rs[0].Kind, 3)
 		writeAll(t, l, rs)

@@ -70,6 +70,8 @@ func newTable(kind event.Kind) *table {
 		return newEstimates()
 	case event.KindDecision:
 		return newDecisions()
+	case event.KindExperimentArm:
+		return newExperiments()
 	}
 	return nil
 }
