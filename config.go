@@ -69,6 +69,8 @@ type Config struct {
 	SnapshotDir           string        `group:"processing" help:"Directory of snapshots of the processors' state, which make restarts fast. Shared between processes (NFS, say) it makes moving partitions fast too. auto is snapshots below --data-dir, none is no snapshots." default:"auto" placeholder:"DIR"`
 	SnapshotInterval      time.Duration `group:"processing" help:"How often a partition's state is snapshotted." default:"1m"`
 
+	SubtitleConfig
+
 	SinkGroup      string        `group:"sink" help:"Consumer group of the ClickHouse sink." default:"droplift-clickhouse"`
 	SinkBatchRows  int           `group:"sink" help:"Rows at which a topic-partition's batch is inserted." default:"100000"`
 	SinkBatchBytes int           `group:"sink" help:"Bytes of JSON at which it is inserted; up to three batches per topic-partition are in memory." default:"67108864"`
@@ -145,6 +147,7 @@ func (c *Config) Validate() error {
 	positive("allowed-lateness", c.AllowedLateness)
 	positive("idle-after", c.IdleAfter)
 	positive("snapshot-interval", c.SnapshotInterval)
+	problems = append(problems, c.SubtitleConfig.validate(c.AllowedLateness))
 	positive("experiment-look", c.ExperimentLook)
 	if !(c.ExperimentAlpha > 0 && c.ExperimentAlpha < 0.5) {
 		bad("experiment-alpha", "%v is not between 0 and 0.5", c.ExperimentAlpha)

@@ -59,6 +59,7 @@ func newArgumentParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
 			{Key: "kafka", Title: "Kafka:"},
 			{Key: "clickhouse", Title: "ClickHouse:"},
 			{Key: "processing", Title: "Processing:"},
+			{Key: "subtitles", Title: "Subtitle objectives:"},
 			{Key: "sink", Title: "Sink:"},
 			{Key: "operations", Title: "Operations:"},
 		}),

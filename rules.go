@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/churn"
 	"github.com/droplift/droplift/processors/experiments"
+	"github.com/droplift/droplift/processors/localization"
 	"github.com/droplift/droplift/processors/velocity"
 )
 
@@ -14,7 +16,11 @@ import (
 var stageInputs = []event.Kind{event.KindPlayer, event.KindLatency, event.KindCheckout, event.KindSubtitle}
 
 // rollupInputs are the kinds that the rollup stage adds up.
-var rollupInputs = []event.Kind{event.KindProgress, event.KindExperimentArm}
+var rollupInputs = []event.Kind{
+	event.KindProgress,
+	event.KindLocalization,
+	event.KindExperimentArm,
+}
 
 // partitionRules says which rule sets fold the raw records. Every configuration is checked before a partition needs it.
 func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition int32) []processors.Rule, error) {
@@ -22,10 +28,15 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 	if err := velocityConfig.Validate(); err != nil {
 		return nil, err
 	}
+	cues := n.cfg.SubtitleConfig.localization(n.log)
+	if err := cues.Validate(); err != nil {
+		return nil, err
+	}
 	return func(partition int32) []processors.Rule {
 		return []processors.Rule{
 			churn.New(churn.Config{}),
 			must(velocity.New(velocityConfig, partition, catalogue)),
+			must(localization.New(cues, partition, catalogue)),
 			must(experiments.New(experiments.Config{}, partition, catalogue)),
 		}
 	}, nil
@@ -33,12 +44,17 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 
 // rollupRules says which rule sets add up the partials.
 func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32) []processors.RollupRule, error) {
+	objectives, err := n.cfg.SubtitleConfig.objectives(n.log)
+	if err := errors.Join(err, objectives.Validate()); err != nil {
+		return nil, err
+	}
 	experimentsConfig := experiments.RollupConfig{EveryMS: n.cfg.ExperimentLook.Milliseconds(), Alpha: n.cfg.ExperimentAlpha}
 	if err := experimentsConfig.Validate(); err != nil {
 		return nil, err
 	}
 	return func(int32) []processors.RollupRule {
 		return []processors.RollupRule{
+			must(localization.NewObjectives(objectives, catalogue)),
 			must(experiments.NewRollup(experimentsConfig, catalogue)),
 		}
 	}, nil

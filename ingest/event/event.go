@@ -41,6 +41,14 @@ const (
 	KindEstimate
 	KindDecision
 	KindProgress
+	KindInventory
+	KindAttribution
+	KindLatencySketch
+	KindLocalization
+	KindLedger
+	KindPayable
+	KindSettlement
+	KindEdgeCost
 	KindExperimentArm
 )
 
@@ -204,7 +212,7 @@ type Checkout struct {
 type Subtitle struct {
 	// StreamID is the partition key of subtitle records.
 	StreamID string `json:"stream_id" rule:"required"`
-	// CueID is unique within (stream, target language).
+	// CueID is the number of the cue in the source track: unique within (stream, target language), and the same in every language.
 	CueID uint64 `json:"cue_id"`
 	// SpeechStartMS is when the speech began on the media timeline.
 	SpeechStartMS int64 `json:"speech_start_ms" rule:"required;min=0"`

@@ -36,7 +36,8 @@ func StorageOf(kind event.Kind) (s Storage, ok bool) {
 		return Storage{}, false
 	}
 	s = Storage{Table: t.name, Replaces: t.replaces, Keeps: 90 * 24 * time.Hour}
-	if kind == event.KindCheckout || kind == event.KindDrop {
+	switch kind {
+	case event.KindCheckout, event.KindDrop, event.KindLedger, event.KindSettlement:
 		s.Keeps = 0
 	}
 	return s, true
@@ -128,6 +129,8 @@ func (c *Client) NewestRows(ctx context.Context, kind event.Kind, each func(Newe
 	switch kind {
 	case event.KindVelocity:
 		name = "audit_newest_velocity"
+	case event.KindLocalization:
+		name = "audit_newest_localization"
 	case event.KindExperimentArm:
 		name = "audit_newest_experiments"
 	}
@@ -152,6 +155,13 @@ func NewestKey(decoder *event.Decoder, r *event.Record) (key string, version uin
 		}
 		return fmt.Sprintf("%s\x1f%s\x1f%d\x1f%d", v.DropID, v.POP, v.PaneStart, v.Partition), v.Revision, nil
 	}
+	if r.Kind == event.KindLocalization {
+		var v event.Localization
+		if err := decoder.Localization(r.Value, &v); err != nil {
+			return "", 0, err
+		}
+		return fmt.Sprintf("%s\x1f%s\x1f%d\x1f%d", v.DropID, v.Language, v.PaneStart, v.Partition), v.Revision, nil
+	}
 	if r.Kind == event.KindExperimentArm {
 		var a event.ExperimentArm
 		if err := decoder.ExperimentArm(r.Value, &a); err != nil {
@@ -175,13 +185,15 @@ type ViewCheck struct {
 	Due, Missing, Stray, Differing int64
 }
 
-// viewSources are the base tables of the views whose target holds minima, which are checked from one side.
+// viewSources are the base tables of the views whose target holds minima or plain facts, which are checked from one side.
 var viewSources = []struct {
 	view    string
 	sources []event.Kind
 }{
 	{"member_activity", []event.Kind{event.KindPlayer, event.KindCheckout}},
 	{"player_drops", []event.Kind{event.KindPlayer, event.KindCheckout, event.KindLatency}},
+	{"player_sessions", []event.Kind{event.KindPlayer}},
+	{"first_exposures", []event.Kind{event.KindPlayer}},
 }
 
 // CheckViews recomputes what the materialized views over the sources make of the records below released, per kind and
