@@ -87,6 +87,27 @@ type DropView struct {
 	POPs map[string]POPView `json:"pops"`
 	// Cues by target language.
 	Cues map[string]Cues `json:"cues"`
+	// Sold are the pieces in completed checkouts, by sku; Oversold those beyond the item's inventory.
+	Sold     map[string]uint64 `json:"sold"`
+	Oversold map[string]uint64 `json:"oversold"`
+	// Channels are the completed checkouts by channel: web, app, pos.
+	Channels map[string]uint64 `json:"channels"`
+	// Partners by name: what became of their promises.
+	Partners map[string]Fulfilment `json:"partners"`
+}
+
+// Fulfilment is what became of a partner's promises: each one was Kept, Late, Cancelled or is Open. The first of
+// shipped and fulfilled is what hands an item over.
+type Fulfilment struct {
+	// Promised are completed checkouts with a promise.
+	Promised uint64 `json:"promised"`
+	// Kept were handed over by the promised time, Late after it.
+	Kept uint64 `json:"kept"`
+	Late uint64 `json:"late"`
+	// Cancelled ones were refunded in full by the promised time and before any handover.
+	Cancelled uint64 `json:"cancelled"`
+	// Open ones are not handed over when the run ends, whether due or not.
+	Open uint64 `json:"open"`
 }
 
 // Money is in minor units.
@@ -240,8 +261,13 @@ func dropBooks(w *world, parts []*shard, number int) DropBooks {
 	return b
 }
 
+func emptyView() DropView {
+	return DropView{Money: map[string]Money{}, POPs: map[string]POPView{}, Cues: map[string]Cues{},
+		Sold: map[string]uint64{}, Oversold: map[string]uint64{}, Channels: map[string]uint64{}, Partners: map[string]Fulfilment{}}
+}
+
 func dropView(w *world, parts []*shard, number, view int) DropView {
-	b := DropView{Money: map[string]Money{}, POPs: map[string]POPView{}, Cues: map[string]Cues{}}
+	b := emptyView()
 	total := newTally(w).drops[0].views[view]
 	for _, sh := range parts {
 		v := &sh.tally.drops[number+1].views[view]
@@ -251,6 +277,17 @@ func dropView(w *world, parts []*shard, number, view int) DropView {
 		b.Failed += v.failed
 		b.Refunded += v.refunded
 		b.Chargeback += v.chargeback
+		for sku, n := range v.sold {
+			b.Sold[sku] += n
+		}
+		for channel, n := range v.channels {
+			b.Channels[channel] += n
+		}
+		for _, p := range sh.promises {
+			if p.drop == number {
+				p.count(view, b.Partners)
+			}
+		}
 		for i := range v.money {
 			total.money[i].add(v.money[i])
 		}
@@ -280,6 +317,13 @@ func dropView(w *world, parts []*shard, number, view int) DropView {
 		at.Completed += m.Completed
 		at.Money[currency] = m
 		b.POPs[pop] = at
+	}
+	if number != noDrop {
+		for _, item := range w.drops[number].entry.Items {
+			if n := b.Sold[item.SKU]; item.Inventory > 0 && n > item.Inventory {
+				b.Oversold[item.SKU] = n - item.Inventory
+			}
+		}
 	}
 	for i, n := range total.cues {
 		if n > 0 {

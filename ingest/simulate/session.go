@@ -275,7 +275,7 @@ func (sh *shard) begin(s *session, kind event.Kind, typ event.Type) *event.Event
 	*ev = event.Event{Kind: kind, Envelope: event.Envelope{
 		Type: typ, EventTime: sh.now, PlayerID: s.playerID, SessionID: s.id,
 		Region: sh.w.s.Regions[p.region].Code, POP: sh.w.s.POPs[s.pop].Name, Language: sh.w.s.Languages[p.language],
-		Consent: p.consent, SampleRate: 1, SchemaVersion: 1,
+		Device: devices[p.device], Consent: p.consent, SampleRate: 1, SchemaVersion: 1,
 	}}
 	if s.drop == noDrop {
 		ev.CreatorID = sh.w.creators[p.creator]

@@ -77,13 +77,3 @@ func (r *Rollup) publish(id string, s *account, drop *event.Drop, at int64, out 
 		costs([]event.Dimension{{Name: "creator", Value: s.creators[i].name}}, &s.creators[i].totals)
 	}
 }
-
-// waiting says that a partial of the drop is not final.
-func (s *account) waiting() bool {
-	for _, p := range s.partitions {
-		if p.open > 0 {
-			return true
-		}
-	}
-	return false
-}

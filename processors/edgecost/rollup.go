@@ -166,7 +166,7 @@ func (r *Rollup) Apply(record *event.Record) *event.Error {
 	s.count(e.PaneStart, r.cfg.WindowMS, change)
 	s.creator(e.CreatorID, r.names).totals.add(change)
 	s.newest, s.rate = max(s.newest, e.Newest), min(s.rate, e.SampleRate)
-	p.watermark = max(p.watermark, e.Watermark)
+	s.fresh = true
 	if known == nil {
 		p.open++
 	}
@@ -191,23 +191,31 @@ func (r *Rollup) Flush(t processors.RollupTimes, out *processors.Output) {
 	r.accounts.Due(overdue, func(id string, s *account) {
 		drop := r.catalogue.Drop(id, 0)
 		if drop == nil {
-			r.unknown++
+			if s.fresh {
+				r.unknown++
+				s, _ = r.accounts.Put(id)
+				s.fresh = false
+			}
 			return
 		}
-		at := s.asOf()
-		to, due := boundary(at), t.Due(s.published, at, r.cfg.PublishMS)
+		to := boundary(t.Watermark)
+		due := s.fresh && t.Watermark > 0 && (t.Watermark-s.published >= r.cfg.PublishMS || t.Quiet && t.Now-s.told >= quietMS)
 		if to <= s.evaluated && !due {
 			return
 		}
 		s, _ = r.accounts.Put(id)
+		ended := s.ended
 		r.evaluate(id, s, drop, to, out)
-		if due {
-			s.published = at
+		if due || s.ended && !ended {
+			s.published, s.told, s.fresh = t.Watermark, t.Now, false
 			s.revision++
-			r.publish(id, s, drop, at, out)
+			r.publish(id, s, drop, t.Watermark, out)
 		}
 	})
 }
+
+// quietMS is how often, by the runtime's clock, estimates are published when nothing is left to fold.
+const quietMS = 1000
 
 // evaluate decides at every boundary up to and with to that lies in the drop.
 func (r *Rollup) evaluate(id string, s *account, drop *event.Drop, to int64, out *processors.Output) {

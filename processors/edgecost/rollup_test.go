@@ -75,10 +75,10 @@ func (p *plant) minute(watermark int64, events func(partition int) []*event.Even
 		}
 		p.logs[n].commit(rule)
 	}
-	p.roll(records, false)
+	p.roll(records, processors.RollupTimes{Watermark: watermark})
 }
 
-func (p *plant) roll(records []event.Record, quiet bool) (estimates []event.Estimate, decisions []event.Decision) {
+func (p *plant) roll(records []event.Record, times processors.RollupTimes) (estimates []event.Estimate, decisions []event.Decision) {
 	p.t.Helper()
 	turn := func() (estimates []event.Estimate, decisions []event.Decision) {
 		for i := range records {
@@ -87,7 +87,7 @@ func (p *plant) roll(records []event.Record, quiet bool) (estimates []event.Esti
 			}
 		}
 		var out processors.Output
-		p.rollup.Flush(processors.RollupTimes{Quiet: quiet}, &out)
+		p.rollup.Flush(times, &out)
 		_, estimates, decisions = decode(p.t, out.Messages())
 		return estimates, decisions
 	}
@@ -413,7 +413,7 @@ func TestRollupOutcomes(t *testing.T) {
 		partial(func(e *event.EdgeCost) { e.DropID = "" }),
 		partial(func(e *event.EdgeCost) { e.DropID, e.Watermark = "gone", dropStart+minuteMS }),
 		{Kind: event.KindDecision, Value: []byte("{")},
-	}, true)
+	}, processors.RollupTimes{Watermark: dropStart + minuteMS, Now: dropStart, Quiet: true})
 	want := map[string]uint64{"stale_revision": 2, "after_final": 1, "foreign_currency": 1, "out_of_range": 1, "no_price_list": 0, "unknown_drop": 1}
 	if got := outcomes(p.rollup); !maps.Equal(got, want) {
 		t.Errorf("outcomes %v, want %v", got, want)
@@ -482,25 +482,28 @@ func TestTotalsFollowRevisions(t *testing.T) {
 	}
 }
 
+// Estimates come every minute of event time, and when nothing is left to fold at most once a second; never without news.
 func TestPublicationPace(t *testing.T) {
 	p := newPlant(t, 1, RollupConfig{}, catalogue{"d": {StartMS: dropStart, EndMS: dropStart + hourMS}})
-	e := event.EdgeCost{DropID: "d", PaneStart: dropStart, PaneMS: minuteMS, Revision: 1, Watermark: dropStart + 30_000, Newest: dropStart, SampleRate: 1, RequestsMicro: million, Currency: "USD", Cost: 1}
-	send := func(watermark int64, quiet bool) int {
-		e.Watermark = watermark
-		e.Revision++
-		estimates, _ := p.roll([]event.Record{{Kind: event.KindEdgeCost, Key: appendRecordKey(nil, &e), Value: e.AppendJSON(nil)}}, quiet)
-		return len(estimates)
-	}
-	first := send(dropStart+30_000, false)
-	if first == 0 || send(dropStart+60_000, false) != 0 {
-		t.Errorf("%d estimates first", first)
-	}
-	// Nothing comes any more: what is known is published without a change.
-	if estimates, _ := p.roll(nil, true); len(estimates) != first {
-		t.Errorf("%d estimates when quiet, want %d", len(estimates), first)
-	}
-	if estimates, _ := p.roll(nil, true); len(estimates) != 0 {
-		t.Errorf("%d estimates again", len(estimates))
+	e := event.EdgeCost{DropID: "d", PaneStart: dropStart, PaneMS: minuteMS, Revision: 1, Watermark: dropStart, Newest: dropStart, SampleRate: 1, RequestsMicro: million, Currency: "USD", Cost: 1}
+	for i, c := range []struct {
+		second, clock int64 // of event time, of the runtime
+		news, quiet   bool
+		want          bool
+	}{
+		{30, 0, true, false, true}, {60, 0, true, false, false}, {90, 0, true, false, true},
+		{91, 5000, true, true, true}, {92, 5500, true, true, false}, {93, 6000, false, true, true}, {94, 9000, false, true, false},
+		{150, 9000, false, false, false}, {151, 9000, true, false, false}, {153, 9000, true, false, true}, {3700, 9000, false, false, true}, {3800, 9000, false, true, false},
+	} {
+		var records []event.Record
+		if c.news {
+			e.Revision++
+			records = []event.Record{{Kind: event.KindEdgeCost, Key: appendRecordKey(nil, &e), Value: e.AppendJSON(nil)}}
+		}
+		estimates, _ := p.roll(records, processors.RollupTimes{Watermark: dropStart + c.second*1000, Now: c.clock, Quiet: c.quiet})
+		if (len(estimates) > 0) != c.want {
+			t.Errorf("step %d, %+v: %d estimates", i, c, len(estimates))
+		}
 	}
 }
 
@@ -530,14 +533,14 @@ func randomAccount(random *rand.Rand) account {
 		return t
 	}
 	s := account{
-		revision: random.Uint64N(1 << 20), published: random.Int64N(1<<41) - 1, evaluated: random.Int64N(1 << 41), newest: random.Int64N(1 << 41),
+		revision: random.Uint64N(1 << 20), published: random.Int64N(1 << 41), told: random.Int64N(1 << 41), fresh: random.IntN(2) == 0, evaluated: random.Int64N(1 << 41), newest: random.Int64N(1 << 41),
 		currency: "USD", rate: random.Float64(), total: sum(), pace: random.Float64(), shed: random.Int64N(7), replicas: random.Int64N(100),
 		limited: random.IntN(2) == 0, unpriced: random.IntN(2) == 0, ended: random.IntN(2) == 0,
 		guard: edgebudget.Guard{Level: edgebudget.Level(random.IntN(3)), SinceMS: random.Int64N(1 << 41), BelowMS: random.Int64N(1 << 41), Budget: random.Int64N(1 << 50), Notified: random.IntN(2) == 0},
 	}
 	for i := range 1 + random.IntN(3) {
 		s.minutes = append(s.minutes, minute{start: int64(i) * minuteMS, totals: sum()})
-		s.partitions = append(s.partitions, partition{number: int32(i), watermark: random.Int64N(1<<41) - 1, final: -1, open: random.Uint32N(5)})
+		s.partitions = append(s.partitions, partition{number: int32(i), final: random.Int64N(1<<41) - 1, open: random.Uint32N(5)})
 		s.creators = append(s.creators, creator{name: fmt.Sprint("c", i), totals: sum()})
 		s.history = append(s.history, edgebudget.Recommendation{AtMS: random.Int64N(1 << 41), Replicas: random.Int64N(100)})
 	}
@@ -592,7 +595,7 @@ func BenchmarkRollup(b *testing.B) {
 			b.Fatal(err)
 		}
 		if i%len(records) == len(records)-1 {
-			r.Flush(processors.RollupTimes{}, &out)
+			r.Flush(processors.RollupTimes{Watermark: e.Watermark}, &out)
 			out.Reset()
 			for _, table := range r.Tables() {
 				table.Changes(func(string, []byte) {})

@@ -110,8 +110,7 @@ type minute struct {
 
 // partition is how far one partition of the first stage has come.
 type partition struct {
-	number    int32
-	watermark int64
+	number int32
 	// final is the newest pane that it made final; open counts its partials that are not.
 	final int64
 	open  uint32
@@ -125,9 +124,10 @@ type creator struct {
 
 // account is the state of one drop.
 type account struct {
-	// revision of the estimates; published is the event time they were last published for; evaluated the last minute boundary decided at.
-	revision             uint64
-	published, evaluated int64
+	// revision of the estimates; published is the event time they were last published for, told the runtime's clock then; evaluated
+	// is the last minute boundary decided at.
+	revision                   uint64
+	published, told, evaluated int64
 	// newest is the event time of the newest event counted.
 	newest   int64
 	currency string  // of the costs; empty until one has been seen
@@ -145,38 +145,23 @@ type account struct {
 	replicas int64
 	limited  bool
 	history  []edgebudget.Recommendation
-	// unpriced says that no price list fits the budget, and that this was told; ended that the drop was over at evaluated.
-	unpriced, ended bool
+	// unpriced says that no price list fits the budget, and that this was told; ended that the drop was over at evaluated; fresh
+	// that something was counted since the estimates were published.
+	unpriced, ended, fresh bool
 }
 
-// asOf is the event time up to which the drop's partials are complete; −1 for none. See the package comment.
-func (s *account) asOf() int64 {
-	lowest, highest, waiting := int64(math.MaxInt64), int64(-1), false
-	for _, p := range s.partitions {
-		highest = max(highest, p.watermark)
-		if p.open > 0 {
-			waiting, lowest = true, min(lowest, p.watermark)
-		}
-	}
-	if waiting {
-		return lowest
-	}
-	return highest
+// waiting says that a partial of the drop is not final.
+func (s *account) waiting() bool {
+	return slices.ContainsFunc(s.partitions, func(p partition) bool { return p.open > 0 })
 }
 
-// boundary is the last minute boundary up to which panes are complete at asOf.
-func boundary(asOf int64) int64 { return (asOf + 1) / minuteMS * minuteMS }
-
-// behind says that something is left to publish or to decide.
-func (s *account) behind() bool {
-	at := s.asOf()
-	return at > s.published || boundary(at) > s.evaluated
-}
+// boundary is the last minute boundary that a watermark has passed.
+func boundary(watermark int64) int64 { return (watermark + 1) / minuteMS * minuteMS }
 
 func (s *account) partition(number int32) *partition {
 	i, found := slices.BinarySearchFunc(s.partitions, number, func(p partition, n int32) int { return cmp.Compare(p.number, n) })
 	if !found {
-		s.partitions = slices.Insert(s.partitions, i, partition{number: number, watermark: -1, final: -1})
+		s.partitions = slices.Insert(s.partitions, i, partition{number: number, final: -1})
 	}
 	return &s.partitions[i]
 }
@@ -225,10 +210,10 @@ type accountCodec struct{ names *wire.Names }
 func (accountCodec) Append(dst []byte, s *account) []byte {
 	dst = append(dst, accountVersion)
 	dst = binary.AppendUvarint(dst, s.revision)
-	for _, n := range []int64{s.published, s.evaluated, s.newest, s.guard.SinceMS, s.guard.BelowMS, s.guard.Budget, s.shed, s.replicas} {
+	for _, n := range []int64{s.published, s.told, s.evaluated, s.newest, s.guard.SinceMS, s.guard.BelowMS, s.guard.Budget, s.shed, s.replicas} {
 		dst = binary.AppendVarint(dst, n)
 	}
-	dst = append(dst, byte(s.guard.Level), flag(s.guard.Notified)|flag(s.limited)<<1|flag(s.unpriced)<<2|flag(s.ended)<<3)
+	dst = append(dst, byte(s.guard.Level), flag(s.guard.Notified)|flag(s.limited)<<1|flag(s.unpriced)<<2|flag(s.ended)<<3|flag(s.fresh)<<4)
 	dst = wire.AppendFloat(wire.AppendFloat(dst, s.rate), s.pace)
 	dst = wire.AppendString(dst, s.currency)
 	dst = s.total.append(dst)
@@ -238,8 +223,8 @@ func (accountCodec) Append(dst []byte, s *account) []byte {
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(s.partitions)))
 	for _, p := range s.partitions {
-		dst = binary.AppendVarint(binary.AppendVarint(dst, int64(p.number)), p.watermark)
-		dst = binary.AppendUvarint(binary.AppendVarint(dst, p.final), uint64(p.open))
+		dst = binary.AppendVarint(binary.AppendVarint(dst, int64(p.number)), p.final)
+		dst = binary.AppendUvarint(dst, uint64(p.open))
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(s.creators)))
 	for i := range s.creators {
@@ -256,16 +241,16 @@ func (c accountCodec) Decode(data []byte, s *account) error {
 	r, _ := wire.NewReader(data, accountVersion)
 	*s = account{minutes: s.minutes[:0], partitions: s.partitions[:0], creators: s.creators[:0], history: s.history[:0]}
 	s.revision = r.Unsigned()
-	for _, n := range []*int64{&s.published, &s.evaluated, &s.newest, &s.guard.SinceMS, &s.guard.BelowMS, &s.guard.Budget, &s.shed, &s.replicas} {
+	for _, n := range []*int64{&s.published, &s.told, &s.evaluated, &s.newest, &s.guard.SinceMS, &s.guard.BelowMS, &s.guard.Budget, &s.shed, &s.replicas} {
 		*n = r.Signed()
 	}
 	s.guard.Level = edgebudget.Level(r.Byte())
 	flags := r.Byte()
-	s.guard.Notified, s.limited, s.unpriced, s.ended = flags&1 != 0, flags&2 != 0, flags&4 != 0, flags&8 != 0
+	s.guard.Notified, s.limited, s.unpriced, s.ended, s.fresh = flags&1 != 0, flags&2 != 0, flags&4 != 0, flags&8 != 0, flags&16 != 0
 	s.rate, s.pace = r.Float(), r.Float()
 	s.currency = c.names.Bytes(r.Bytes())
 	s.total.read(&r)
-	if s.guard.Level > edgebudget.LevelCap || flags > 15 || !(s.pace >= 0 && s.pace <= 1) || s.shed < 0 || s.shed > int64(len(edgebudget.ShedOrder())) {
+	if s.guard.Level > edgebudget.LevelCap || flags > 31 || !(s.pace >= 0 && s.pace <= 1) || s.shed < 0 || s.shed > int64(len(edgebudget.ShedOrder())) {
 		r.Fail()
 	}
 	for n := r.Count(); n > 0 && !r.Failed(); n-- {
@@ -278,7 +263,7 @@ func (c accountCodec) Decode(data []byte, s *account) error {
 		if number != int64(int32(number)) {
 			r.Fail()
 		}
-		s.partitions = append(s.partitions, partition{number: int32(number), watermark: r.Signed(), final: r.Signed(), open: r.Uint32()})
+		s.partitions = append(s.partitions, partition{number: int32(number), final: r.Signed(), open: r.Uint32()})
 	}
 	for n := r.Count(); n > 0 && !r.Failed(); n-- {
 		one := creator{name: c.names.Bytes(r.Bytes())}
@@ -291,9 +276,9 @@ func (c accountCodec) Decode(data []byte, s *account) error {
 	return r.Done()
 }
 
-// Deadline makes Due hand out every account that is behind, changed or not.
+// Deadline makes Due hand out every account about which something is left to say, changed or not.
 func (accountCodec) Deadline(s *account) int64 {
-	if s.behind() {
+	if s.fresh || !s.ended || s.waiting() {
 		return overdue
 	}
 	return 0

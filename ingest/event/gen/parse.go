@@ -18,7 +18,7 @@ import (
 )
 
 // sources hold the definitions.
-var sources = []string{"event.go", "derived.go", "readout.go", "edgecost.go", "reason.go"}
+var sources = []string{"event.go", "derived.go", "readout.go", "inventory.go", "reason.go", "attribution.go", "localization.go", "ledger.go", "edgecost.go", "experiment.go"}
 
 // model is what the definitions say.
 type model struct {
