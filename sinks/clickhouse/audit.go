@@ -36,7 +36,7 @@ func StorageOf(kind event.Kind) (s Storage, ok bool) {
 		return Storage{}, false
 	}
 	s = Storage{Table: t.name, Replaces: t.replaces, Keeps: 90 * 24 * time.Hour}
-	if kind == event.KindCheckout || kind == event.KindDrop {
+	if kind == event.KindCheckout || kind == event.KindDrop || kind == event.KindEdgeCost {
 		s.Keeps = 0
 	}
 	return s, true
@@ -124,11 +124,7 @@ type Newest struct {
 
 // NewestRows calls each with the newest row of every key of kind, in no order. NewestKey says which key a record has.
 func (c *Client) NewestRows(ctx context.Context, kind event.Kind, each func(Newest) error) error {
-	name := "audit_newest_drops"
-	if kind == event.KindVelocity {
-		name = "audit_newest_velocity"
-	}
-	return c.each(ctx, name, nil, func(rows driver.Rows) error {
+	return c.each(ctx, "audit_newest_"+newTable(kind).name, nil, func(rows driver.Rows) error {
 		var n Newest
 		var partition uint32
 		var offset uint64
@@ -142,7 +138,14 @@ func (c *Client) NewestRows(ctx context.Context, kind event.Kind, each func(Newe
 
 // NewestKey decodes a record of a kind whose rows replace each other into the key and version that its row has.
 func NewestKey(decoder *event.Decoder, r *event.Record) (key string, version uint64, refused *event.Error) {
-	if r.Kind == event.KindVelocity {
+	switch r.Kind {
+	case event.KindEdgeCost:
+		var e event.EdgeCost
+		if err := decoder.EdgeCost(r.Value, &e); err != nil {
+			return "", 0, err
+		}
+		return fmt.Sprintf("%s\x1f%s\x1f%s\x1f%d\x1f%t\x1f%s\x1f%d", e.DropID, e.POP, e.CreatorID, e.PaneStart, e.Synthetic, e.Prices, e.Partition), e.Revision, nil
+	case event.KindVelocity:
 		var v event.Velocity
 		if err := decoder.Velocity(r.Value, &v); err != nil {
 			return "", 0, err

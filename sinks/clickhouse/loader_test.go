@@ -73,6 +73,10 @@ func TestRoundTrip(t *testing.T) {
 		LatencySumMS: 13, LatencyZero: 14, LatencyBins: []event.CueLatencyBin{{Index: -3, Count: 15}, {Index: 401, Count: 16}},
 		Translated: 17, TranslationSumMS: 18, TranslationBins: []event.CueTranslationBin{{Index: 336, Count: 19}}}
 
+	edgeCost := event.EdgeCost{DropID: "drop-1", POP: "fra", CreatorID: "creator-1", Partition: 2, PaneStart: monday, PaneMS: 60000, Synthetic: true, Revision: 4,
+		Watermark: monday + 7, Maturity: event.Final, Newest: monday + 6, Samples: 5, SampleRate: 0.25, RequestsMicro: 20_000_000, CPUMicros: 30_000, EgressBytes: 1 << 40,
+		Conversions: 3, Currency: "USD", Prices: "5f2ac1d09be4", Cost: 1 << 60}
+
 	s := newSink(t, c)
 	derived := func(kind event.Kind, value []byte) []event.Record {
 		return []event.Record{{Kind: kind, Offset: 5, Timestamp: monday + 5, Value: value}}
@@ -83,6 +87,7 @@ func TestRoundTrip(t *testing.T) {
 		derived(event.KindFeatures, features.AppendJSON(nil)), derived(event.KindVelocity, velocity.AppendJSON(nil)),
 		derived(event.KindDeadLetter, dead.AppendJSON(nil)), derived(event.KindLate, late.AppendJSON(nil)),
 		derived(event.KindEstimate, estimate.AppendJSON(nil)), derived(event.KindDecision, decision.AppendJSON(nil)),
+		derived(event.KindEdgeCost, edgeCost.AppendJSON(nil)),
 		derived(event.KindLocalization, cues.AppendJSON(nil)),
 	} {
 		l := newTestLoader(t, s, rs[0].Kind, 3)

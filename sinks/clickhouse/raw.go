@@ -72,6 +72,8 @@ func newTable(kind event.Kind) *table {
 		return newDecisions()
 	case event.KindLocalization:
 		return newLocalization()
+	case event.KindEdgeCost:
+		return newEdgeCost()
 	}
 	return nil
 }

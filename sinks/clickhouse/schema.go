@@ -27,6 +27,7 @@ var storedKinds = [...]event.Kind{
 	event.KindPlayer, event.KindLatency, event.KindCheckout, event.KindSubtitle, event.KindDrop,
 	event.KindFeatures, event.KindVelocity, event.KindDeadLetter, event.KindLate,
 	event.KindEstimate, event.KindDecision, event.KindLocalization,
+	event.KindEdgeCost,
 }
 
 // Kinds lists the kinds that have a table.
