@@ -59,6 +59,7 @@ func newArgumentParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
 			{Key: "kafka", Title: "Kafka:"},
 			{Key: "clickhouse", Title: "ClickHouse:"},
 			{Key: "processing", Title: "Processing:"},
+			{Key: "edge", Title: "Edge cost:"},
 			{Key: "sink", Title: "Sink:"},
 			{Key: "operations", Title: "Operations:"},
 		}),

@@ -6,6 +6,7 @@ import (
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/churn"
+	"github.com/droplift/droplift/processors/edgecost"
 	"github.com/droplift/droplift/processors/velocity"
 )
 
@@ -13,7 +14,7 @@ import (
 var stageInputs = []event.Kind{event.KindPlayer, event.KindLatency, event.KindCheckout, event.KindSubtitle}
 
 // rollupInputs are the kinds that the rollup stage adds up.
-var rollupInputs = []event.Kind{event.KindProgress}
+var rollupInputs = []event.Kind{event.KindProgress, event.KindEdgeCost}
 
 // partitionRules says which rule sets fold the raw records. Every configuration is checked before a partition needs it.
 func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition int32) []processors.Rule, error) {
@@ -21,18 +22,34 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 	if err := velocityConfig.Validate(); err != nil {
 		return nil, err
 	}
+	prices, err := n.cfg.edgePrices()
+	if err != nil {
+		return nil, err
+	}
+	edgeConfig := edgecost.Config{Prices: prices, Logger: n.log}
+	if err := edgeConfig.Validate(); err != nil {
+		return nil, err
+	}
 	return func(partition int32) []processors.Rule {
 		return []processors.Rule{
 			churn.New(churn.Config{}),
 			must(velocity.New(velocityConfig, partition, catalogue)),
+			must(edgecost.New(edgeConfig, partition, catalogue)),
 		}
 	}, nil
 }
 
 // rollupRules says which rule sets add up the partials.
 func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32) []processors.RollupRule, error) {
+	edge, err := n.cfg.edgeRollup()
+	if err != nil {
+		return nil, err
+	}
+	edge.Logger = n.log
 	return func(int32) []processors.RollupRule {
-		return nil
+		return []processors.RollupRule{
+			must(edgecost.NewRollup(edge, catalogue)),
+		}
 	}, nil
 }
 
