@@ -37,6 +37,7 @@ type CLI struct {
 	Audit      AuditCmd      `cmd:"" help:"Compare Kafka with ClickHouse, offset by offset."`
 	Migrate    MigrateCmd    `cmd:"" help:"Create or upgrade the ClickHouse tables."`
 	Query      QueryCmd      `cmd:"" help:"Ask ClickHouse: a named query or SQL."`
+	Prewarm    PrewarmCmd    `cmd:"" help:"Plan the warming of a drop's caches, and check that they are warm."`
 	Report     ReportCmd     `cmd:"" help:"Print a drop's report."`
 	Status     StatusCmd     `cmd:"" help:"Show how the running processes do, and why they are behind."`
 	Settings   SettingsCmd   `cmd:"" name:"config" help:"Check or show the configuration."`

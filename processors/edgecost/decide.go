@@ -38,16 +38,21 @@ type picture struct {
 }
 
 // look makes the picture at a boundary; amounts are 0 where no price list fits.
-func (r *Rollup) look(s *account, drop *event.Drop, at int64) picture {
+func (r *Rollup) look(s *account, drop *event.Drop, at, watermark int64) picture {
 	p := picture{at: at, budget: drop.Budget, left: max(0, drop.EndMS-at)}
 	from := max(at-r.cfg.WindowMS, firstMinute(drop))
 	p.windowMS = max(0, at-from)
-	beyond := int64(0)
+	// What is in flight is what happened between the watermark and the newest event: some of it is counted already. Far behind,
+	// in a replay, that is not what a reservation is for: history holds it.
+	flight := min(max(0, s.newest-watermark), r.cfg.WindowMS)
+	beyond, counted := int64(0), int64(0)
 	for i := range s.minutes {
 		m := &s.minutes[i]
 		switch {
 		case m.start >= at:
-			beyond += m.totals.cost
+			if beyond += m.totals.cost; m.start < at+flight {
+				counted += m.totals.cost
+			}
 		case m.start >= from:
 			p.window += m.totals.cost
 		}
@@ -56,8 +61,7 @@ func (r *Rollup) look(s *account, drop *event.Drop, at int64) picture {
 		}
 	}
 	p.spent = s.total.cost - beyond
-	// In flight is what came after the boundary; what is known of it is not all of it.
-	p.reserved = max(beyond, edgebudget.Projection(0, p.window, p.windowMS, s.newest+1-at))
+	p.reserved = max(counted, edgebudget.Projection(0, p.window, p.windowMS, flight))
 	p.projected = edgebudget.Projection(p.spent, p.window, p.windowMS, p.left)
 	p.planned = planOf(drop).At(at - drop.StartMS)
 	return p
@@ -75,8 +79,8 @@ func planOf(drop *event.Drop) edgebudget.Plan {
 }
 
 // decide is one evaluation. Every change becomes a decision.
-func (r *Rollup) decide(id string, s *account, drop *event.Drop, at int64, out *processors.Output) {
-	p := r.look(s, drop, at)
+func (r *Rollup) decide(id string, s *account, drop *event.Drop, at, watermark int64, out *processors.Output) {
+	p := r.look(s, drop, at, watermark)
 	say := func(topic, subject, chosen, previous string, value float64, reason string, more ...event.Input) {
 		r.decision = event.Decision{DropID: id, Topic: topic, Subject: subject, At: at, Chosen: chosen, Previous: previous, Value: value, Reason: reason,
 			Inputs: append([]event.Input{

@@ -20,7 +20,8 @@
 //
 //	S(m)      cost of all panes that end at or before m
 //	rate      cost of the last 15 min, or since the start, by their length
-//	reserved  what is in flight: the larger of what is counted beyond m and rate · (newest event − m)
+//	reserved  what is in flight between the watermark and the newest event, 15 min of it at the most: the larger of
+//	          what is counted of it and rate · that time
 //	Ŝ         S + rate · (end − m)
 //	plan      a(m) = B·F(m)/F(T) by the catalogue's forecast
 //

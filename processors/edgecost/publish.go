@@ -65,7 +65,7 @@ func (r *Rollup) publish(id string, s *account, drop *event.Drop, at int64, out 
 		emit("edge_cost_per_conversion", dimensions, t, float64(t.cost)/float64(max(1, t.conversions)), none)
 	}
 	costs(nil, &s.total)
-	p := r.look(s, drop, s.evaluated)
+	p := r.look(s, drop, s.evaluated, at)
 	missing := ""
 	if p.windowMS == 0 {
 		missing = "the drop has not begun"

@@ -205,7 +205,7 @@ func (r *Rollup) Flush(t processors.RollupTimes, out *processors.Output) {
 		}
 		s, _ = r.accounts.Put(id)
 		ended := s.ended
-		r.evaluate(id, s, drop, to, out)
+		r.evaluate(id, s, drop, t.Watermark, out)
 		if due || s.ended && !ended {
 			s.published, s.told, s.fresh = t.Watermark, t.Now, false
 			s.revision++
@@ -217,8 +217,9 @@ func (r *Rollup) Flush(t processors.RollupTimes, out *processors.Output) {
 // quietMS is how often, by the runtime's clock, estimates are published when nothing is left to fold.
 const quietMS = 1000
 
-// evaluate decides at every boundary up to and with to that lies in the drop.
-func (r *Rollup) evaluate(id string, s *account, drop *event.Drop, to int64, out *processors.Output) {
+// evaluate decides at every boundary in the drop that the watermark has passed.
+func (r *Rollup) evaluate(id string, s *account, drop *event.Drop, watermark int64, out *processors.Output) {
+	to := boundary(watermark)
 	from := s.evaluated + minuteMS
 	// Nothing is decided before the start, or before there is anything to decide on.
 	if first := firstMinute(drop) + minuteMS; from < first {
@@ -232,7 +233,7 @@ func (r *Rollup) evaluate(id string, s *account, drop *event.Drop, to int64, out
 		if ends && s.ended {
 			break
 		}
-		r.decide(id, s, drop, at, out)
+		r.decide(id, s, drop, at, watermark, out)
 		s.ended = ends
 		s.passed(at, r.cfg.WindowMS)
 	}

@@ -246,6 +246,35 @@ func TestOverspentDrop(t *testing.T) {
 	}
 }
 
+// What is in flight counts towards CAP: the watermark lags, by a slow partition say, and the newest events are minutes ahead.
+func TestReservations(t *testing.T) {
+	drops := catalogue{"d": {StartMS: dropStart, EndMS: dropStart + 40*minuteMS, Budget: 1_000_000, BudgetCurrency: "USD"}}
+	p := newPlant(t, 1, RollupConfig{}, drops)
+	for m := range int64(18) { // 54,000 a minute; the watermark is four minutes behind
+		at := dropStart + (m+1)*minuteMS
+		p.minute(at-4*minuteMS, steady(at, 100))
+	}
+	levels := p.about(topicBudget, "")
+	if len(levels) != 2 || levels[1].Chosen != "cap" {
+		t.Fatalf("levels %v", levels)
+	}
+	// Newest is four minutes less most of one ahead of the watermark; 756,000 are spent by then and 216,000 counted beyond.
+	limit := levels[1]
+	if spent, reserved := input(t, limit, "spent"), input(t, limit, "reserved"); spent >= 950_000 || reserved < 54_000*3 || spent+reserved < 950_000 {
+		t.Errorf("CAP %+v", limit)
+	}
+	// A replay of hours reserves nothing for what history holds: a drop that stays within its budget is never capped.
+	drops["d"] = &event.Drop{StartMS: dropStart, EndMS: dropStart + 10*hourMS, Budget: 40_000_000, BudgetCurrency: "USD"}
+	p = newPlant(t, 1, RollupConfig{}, drops)
+	for m := range int64(600) {
+		p.minute(dropStart-minuteMS, steady(dropStart+(m+1)*minuteMS, 100))
+	}
+	p.minute(dropStart+12*hourMS, steady(0, 0))
+	if got := chosen(p.about(topicBudget, "")); len(got) != 0 {
+		t.Errorf("levels %v of a drop that spent %v of 40 million", got, p.estimate("edge_spent").Value)
+	}
+}
+
 // A new catalogue version with a higher budget unlatches CAP; nothing else does while the drop runs.
 func TestRaisedBudget(t *testing.T) {
 	drops := catalogue{"d": {StartMS: dropStart, EndMS: dropStart + 10*hourMS, Budget: 1_000_000, BudgetCurrency: "USD"}}
