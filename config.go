@@ -82,6 +82,33 @@ type Config struct {
 	SettleMinPayout  map[string]int64 `group:"settlement" help:"Least payout per currency, in minor units (USD=1000,JPY=1000); less waits for more. A currency that is not named has no minimum." default:"USD=1000,EUR=1000,GBP=1000" mapsep:"," placeholder:"CODE=MINOR,..."`
 	SettleDisputeFee map[string]int64 `group:"settlement" help:"What the payment provider keeps of every chargeback, per currency, in minor units. A currency that is not named costs nothing." default:"USD=1500,EUR=1500,GBP=1500" mapsep:"," placeholder:"CODE=MINOR,..."`
 
+	EdgePriceCurrency    string   `group:"edge" help:"ISO 4217 currency of the edge platform's price list. The prices given here are typical ones: put in your own. A drop whose budget is in another currency has no cost and says so. Empty prices nothing." default:"USD" placeholder:"CODE"`
+	EdgePriceRequests    string   `group:"edge" help:"Price of a million requests, as an exact decimal." default:"0.30"`
+	EdgePriceCPUMs       string   `name:"edge-price-cpu-ms" group:"edge" help:"Price of a million milliseconds of edge compute." default:"0.02"`
+	EdgePriceEgressGB    string   `name:"edge-price-egress-gb" group:"edge" help:"Price of a GB (10⁹ bytes) that leaves the edge." default:"0"`
+	EdgePricePOP         []string `name:"edge-price-pop" group:"edge" help:"Prices of single POPs, as POP:requests=PRICE, POP:cpu-ms=PRICE or POP:egress-gb=PRICE." placeholder:"POP:NAME=PRICE,..."`
+	EdgePriceReplicaHour string   `group:"edge" help:"Price of one replica for an hour, which bounds replicas by what is left of the budget; 0 sets no bound." default:"0"`
+
+	EdgePaceStep       float64       `group:"edge" help:"By which share the pace of optional work falls every minute that more is spent than planned, and rises otherwise." default:"0.1"`
+	EdgeWarn           float64       `group:"edge" help:"Projected spending, as a share of the budget, at which a drop warns." default:"1"`
+	EdgeWarnLeave      float64       `group:"edge" help:"Share at or below which the projection must stay for the warning to end." default:"0.85"`
+	EdgeWarnLeaveAfter time.Duration `group:"edge" help:"For how long it must stay there." default:"10m"`
+	EdgeWarnDwell      time.Duration `group:"edge" help:"How long a warning lasts at the least." default:"5m"`
+	EdgeCap            float64       `group:"edge" help:"What is spent and in flight, as a share of the budget, at which a drop is capped, until its budget is raised or it ends." default:"0.95"`
+	EdgeNotify         float64       `group:"edge" help:"Share spent at which people are told, once." default:"0.8"`
+	EdgeRateWindow     time.Duration `group:"edge" help:"How far back the rate of spending looks." default:"15m"`
+
+	EdgeReplicasMin        int64         `group:"edge" help:"Replicas that checkout needs, whatever the budget says." default:"2"`
+	EdgeReplicasMax        int64         `group:"edge" help:"Replicas at the most." default:"100"`
+	EdgeReplicaCores       float64       `group:"edge" help:"Cores of a replica." default:"4"`
+	EdgeReplicaUtilisation float64       `group:"edge" help:"Share of its cores that should be busy." default:"0.6"`
+	EdgeScaleTolerance     float64       `group:"edge" help:"Deviation of the utilisation from its target up to which replicas stay as they are." default:"0.1"`
+	EdgeScaleDownWindow    time.Duration `group:"edge" help:"How far back a scale-in looks for the highest recommendation." default:"5m"`
+
+	EdgeShedWarn    int `group:"edge" help:"Kinds of optional work that are shed at a warning, first first: debug traces, latency sampling, recommendations, small translations, impression detail, heartbeats every 60 s. Checkout, ledger, consent, erasure and exposure logs are never shed." default:"3"`
+	EdgeShedCap     int `group:"edge" help:"Kinds of optional work that are shed at the cap." default:"6"`
+	EdgeShedLimited int `group:"edge" help:"Kinds of optional work that are shed while the budget pays for fewer replicas than wanted." default:"1"`
+
 	SinkGroup      string        `group:"sink" help:"Consumer group of the ClickHouse sink." default:"droplift-clickhouse"`
 	SinkBatchRows  int           `group:"sink" help:"Rows at which a topic-partition's batch is inserted." default:"100000"`
 	SinkBatchBytes int           `group:"sink" help:"Bytes of JSON at which it is inserted; up to three batches per topic-partition are in memory." default:"67108864"`
@@ -168,6 +195,13 @@ func (c *Config) Validate() error {
 	positive("experiment-look", c.ExperimentLook)
 	if !(c.ExperimentAlpha > 0 && c.ExperimentAlpha < 0.5) {
 		bad("experiment-alpha", "%v is not between 0 and 0.5", c.ExperimentAlpha)
+	}
+	positive("edge-rate-window", c.EdgeRateWindow)
+	if _, err := c.edgePrices(); err != nil {
+		bad("edge-price-…", "%v", err)
+	}
+	if _, err := c.edgeRollup(); err != nil {
+		bad("edge-…", "%v", err)
 	}
 	if _, err := c.memoryLimit(); err != nil {
 		bad("memory-limit", "%v", err)

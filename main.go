@@ -38,6 +38,7 @@ type CLI struct {
 	Ledger     LedgerCmd     `cmd:"" help:"Prove the ledger of creator splits."`
 	Migrate    MigrateCmd    `cmd:"" help:"Create or upgrade the ClickHouse tables."`
 	Query      QueryCmd      `cmd:"" help:"Ask ClickHouse: a named query or SQL."`
+	Prewarm    PrewarmCmd    `cmd:"" help:"Plan the warming of a drop's caches, and check that they are warm."`
 	Report     ReportCmd     `cmd:"" help:"Print a drop's report."`
 	Status     StatusCmd     `cmd:"" help:"Show how the running processes do, and why they are behind."`
 	Settings   SettingsCmd   `cmd:"" name:"config" help:"Check or show the configuration."`
@@ -62,6 +63,7 @@ func newArgumentParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
 			{Key: "processing", Title: "Processing:"},
 			{Key: "subtitles", Title: "Subtitle objectives:"},
 			{Key: "settlement", Title: "Settlement:"},
+			{Key: "edge", Title: "Edge cost:"},
 			{Key: "sink", Title: "Sink:"},
 			{Key: "operations", Title: "Operations:"},
 		}),

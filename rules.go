@@ -7,6 +7,7 @@ import (
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/churn"
+	"github.com/droplift/droplift/processors/edgecost"
 	"github.com/droplift/droplift/processors/experiments"
 	"github.com/droplift/droplift/processors/inventory"
 	"github.com/droplift/droplift/processors/localization"
@@ -24,6 +25,7 @@ var rollupInputs = []event.Kind{
 	event.KindInventory,
 	event.KindPayable,
 	event.KindExperimentArm,
+	event.KindEdgeCost,
 }
 
 // partitionRules says which rule sets fold the raw records. Every configuration is checked before a partition needs it.
@@ -32,7 +34,9 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 	cues := n.cfg.SubtitleConfig.localization(n.log)
 	inventoryConfig := inventory.Config{ReservationMS: n.cfg.InventoryReservation.Milliseconds(), Logger: n.log}
 	settlementConfig := n.cfg.settlement()
-	if err := errors.Join(velocityConfig.Validate(), cues.Validate(), inventoryConfig.Validate(), settlementConfig.Validate()); err != nil {
+	prices, err := n.cfg.edgePrices()
+	edgeConfig := edgecost.Config{Prices: prices, Logger: n.log}
+	if err := errors.Join(err, velocityConfig.Validate(), cues.Validate(), inventoryConfig.Validate(), settlementConfig.Validate(), edgeConfig.Validate()); err != nil {
 		return nil, err
 	}
 	return func(partition int32) []processors.Rule {
@@ -43,6 +47,7 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 			must(inventory.New(inventoryConfig, partition, catalogue)),
 			must(settlement.NewLedger(settlementConfig, partition, catalogue)),
 			must(experiments.New(experiments.Config{}, partition, catalogue)),
+			must(edgecost.New(edgeConfig, partition, catalogue)),
 		}
 	}, nil
 }
@@ -54,11 +59,10 @@ func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32
 		LowBPS: uint64(n.cfg.InventoryLowBPS), Restock: n.cfg.InventoryRestock, AllowedLatenessMS: n.cfg.AllowedLateness.Milliseconds(),
 	}
 	settlementConfig := n.cfg.settlement()
-	if err := errors.Join(err, objectives.Validate(), inventoryConfig.Validate(), settlementConfig.Validate()); err != nil {
-		return nil, err
-	}
 	experimentsConfig := experiments.RollupConfig{EveryMS: n.cfg.ExperimentLook.Milliseconds(), Alpha: n.cfg.ExperimentAlpha}
-	if err := experimentsConfig.Validate(); err != nil {
+	edgeConfig, edgeErr := n.cfg.edgeRollup()
+	edgeConfig.Logger = n.log
+	if err := errors.Join(err, edgeErr, objectives.Validate(), inventoryConfig.Validate(), settlementConfig.Validate(), experimentsConfig.Validate()); err != nil {
 		return nil, err
 	}
 	return func(int32) []processors.RollupRule {
@@ -67,6 +71,7 @@ func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32
 			must(inventory.NewRollup(inventoryConfig, catalogue)),
 			must(settlement.NewPayouts(settlementConfig, catalogue)),
 			must(experiments.NewRollup(experimentsConfig, catalogue)),
+			must(edgecost.NewRollup(edgeConfig, catalogue)),
 		}
 	}, nil
 }

@@ -18,6 +18,7 @@ type taskMetrics struct {
 	watermark   *prometheus.GaugeVec
 	stateKeys   *prometheus.GaugeVec
 	stateBytes  *prometheus.GaugeVec
+	decisions   *decisionMetrics
 }
 
 func newTaskMetrics(registry *prometheus.Registry) *taskMetrics {
@@ -48,6 +49,7 @@ func newTaskMetrics(registry *prometheus.Registry) *taskMetrics {
 			Help: "Encoded keys and values of a partition's state.",
 		}, partition),
 	}
+	m.decisions = newDecisionMetrics(registry)
 	registry.MustRegister(m.events, m.deadLetters, m.outcomes, m.watermark, m.stateKeys, m.stateBytes)
 	return m
 }
@@ -83,6 +85,16 @@ type observedTask struct {
 	label    string
 	before   processors.Stats
 	outcomes map[[2]string]uint64 // by rule and outcome
+}
+
+// Dropped implements kafka.Dropper: gauges of a partition that has moved would stand still here beside its new owner's.
+func (t *observedTask) Dropped() {
+	for _, gauge := range []*prometheus.GaugeVec{t.metrics.watermark, t.metrics.stateKeys, t.metrics.stateBytes} {
+		gauge.DeleteLabelValues(t.stage, t.label)
+	}
+	if d, ok := t.countedTask.(kafka.Dropper); ok {
+		d.Dropped()
+	}
 }
 
 // Commit implements kafka.Task.

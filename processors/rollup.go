@@ -50,6 +50,12 @@ type RollupRule interface {
 	Tables() []Staged
 }
 
+// Deciding is a RollupRule whose decisions stand until the next one about the same drop, topic and subject. Standing hands out those
+// in force by the committed state, after a restore say, so that whoever follows decisions does not wait for a change. They are valid during the call.
+type Deciding interface {
+	Standing(each func(*event.Decision)) error
+}
+
 // RollupTimes is what a rollup rule may know of time at a flush.
 type RollupTimes struct {
 	// Watermark up to which all partitions of the first stage have come that are not idle; NoWatermark before the first.

@@ -39,6 +39,9 @@ type Task interface {
 	Snapshot(each func(key string, value []byte))
 }
 
+// Dropper is a Task that wants to know when this process owns it no longer: after its last call, whatever the reason.
+type Dropper interface{ Dropped() }
+
 // StageConfig describes a transactional stage. Group, Inputs and NewTask are
 // required.
 type StageConfig struct {

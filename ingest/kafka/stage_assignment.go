@@ -202,6 +202,9 @@ func (ss *session) restore(ctx context.Context, tasks []*owned) error {
 
 // drop forgets a task.
 func (ss *session) drop(number int32) {
+	if d, ok := ss.tasks[number].task.(Dropper); ok {
+		d.Dropped()
+	}
 	delete(ss.tasks, number)
 	for _, topic := range ss.topics {
 		ss.metrics.lag.DeleteLabelValues(topic, strconv.Itoa(int(number)))

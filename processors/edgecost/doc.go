@@ -15,17 +15,16 @@
 //
 // # Second stage: Rollup
 //
-// It keeps the newest revision of every open partial and adds them up per drop. A drop's event time is the lowest
-// newest watermark of the partitions that have open partials of it, or the highest where none has: a partition whose partials
-// are all final owes nothing, and what it sends next comes with a newer watermark. At every minute boundary m that this time
-// passes, in order, from the drop's start to its end:
+// It keeps the newest revision of every open partial and adds them up per drop. At every minute boundary m that the stage's
+// watermark passes, in order, from the drop's start to its end:
 //
 //	S(m)      cost of all panes that end at or before m
 //	rate      cost of the last 15 min, or since the start, by their length
-//	reserved  what is in flight: the larger of what is counted beyond m and rate · (newest event − m)
+//	reserved  what is in flight between the watermark and the newest event, 15 min of it at the most: the larger of
+//	          what is counted of it and rate · that time
 //	Ŝ         S + rate · (end − m)
 //	plan      a(m) = B·F(m)/F(T) by the catalogue's forecast
 //
 // From these come the pace p, the budget's level, the replicas and what to shed, each a Decision when it changes, with its inputs.
-// The catalogue's newest entry is used: a raised budget unlatches CAP at the next minute.
+// A partial that comes after the watermark that covers it is in the next minute's S. The catalogue's newest entry is used: a raised budget unlatches CAP at the next minute.
 package edgecost

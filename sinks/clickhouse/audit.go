@@ -37,7 +37,7 @@ func StorageOf(kind event.Kind) (s Storage, ok bool) {
 	}
 	s = Storage{Table: t.name, Replaces: t.replaces, Keeps: 90 * 24 * time.Hour}
 	switch kind {
-	case event.KindCheckout, event.KindDrop, event.KindLedger, event.KindSettlement:
+	case event.KindCheckout, event.KindDrop, event.KindLedger, event.KindSettlement, event.KindEdgeCost:
 		s.Keeps = 0
 	}
 	return s, true

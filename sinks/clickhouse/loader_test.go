@@ -91,6 +91,10 @@ func TestRoundTrip(t *testing.T) {
 	arm := event.ExperimentArm{DropID: "drop-1", ExperimentID: "cta-de", Variant: "b", Language: "de", Partition: 2, Revision: 4, Watermark: monday + 7,
 		Maturity: event.Final, Design: "9f3a1c7be02d4456", Changed: true, Exposed: 6, Converted: 5, Refunded: 4, Crossed: 3, Misassigned: 2, SampleRate: 0.5}
 
+	edgeCost := event.EdgeCost{DropID: "drop-1", POP: "fra", CreatorID: "creator-1", Partition: 2, PaneStart: monday, PaneMS: 60000, Synthetic: true, Revision: 4,
+		Watermark: monday + 7, Maturity: event.Final, Newest: monday + 6, Samples: 5, SampleRate: 0.25, RequestsMicro: 20_000_000, CPUMicros: 30_000, EgressBytes: 1 << 40,
+		Conversions: 3, Currency: "USD", Prices: "5f2ac1d09be4", Cost: 1 << 60}
+
 	s := newSink(t, c)
 	derived := func(kind event.Kind, value []byte) []event.Record {
 		return []event.Record{{Kind: kind, Offset: 5, Timestamp: monday + 5, Value: value}}
@@ -101,6 +105,7 @@ func TestRoundTrip(t *testing.T) {
 		derived(event.KindFeatures, features.AppendJSON(nil)), derived(event.KindVelocity, velocity.AppendJSON(nil)),
 		derived(event.KindDeadLetter, dead.AppendJSON(nil)), derived(event.KindLate, late.AppendJSON(nil)),
 		derived(event.KindEstimate, estimate.AppendJSON(nil)), derived(event.KindDecision, decision.AppendJSON(nil)),
+		derived(event.KindEdgeCost, edgeCost.AppendJSON(nil)),
 		derived(event.KindLocalization, cues.AppendJSON(nil)),
 		derived(event.KindAttribution, attribution.AppendJSON(nil)), derived(event.KindLatencySketch, sketch.AppendJSON(nil)),
 		derived(event.KindLedger, block.AppendJSON(nil)), derived(event.KindSettlement, settlement.AppendJSON(nil)),

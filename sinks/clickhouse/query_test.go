@@ -37,7 +37,7 @@ func storeDrop(t testing.TB, c *Client) {
 
 	drop := event.Event{Kind: event.KindDrop}
 	drop.Type, drop.EventTime, drop.DropID, drop.CreatorID = event.Catalogue, monday, "drop-1", "creator-1"
-	drop.Drop = event.Drop{Name: "Première", Version: 1, StartMS: start, EndMS: start + 2*day, Experiments: []event.Experiment{{
+	drop.Drop = event.Drop{Name: "Première", Version: 1, StartMS: start, EndMS: start + 2*day, Budget: 1_000_000, BudgetCurrency: "USD", Experiments: []event.Experiment{{
 		ID: "offer", Salt: "v1", TrafficBPS: 10_000, Holdout: "none", EffectSD: 0.01,
 		Variants: []event.Variant{{Name: "none", BPS: 2500}, {Name: "all", BPS: 7500}}}}}
 	write(event.KindDrop, drop)
@@ -137,6 +137,7 @@ func storeDrop(t testing.TB, c *Client) {
 	writeAll(t, newTestLoader(t, s, event.KindFeatures, 0), []event.Record{{Kind: event.KindFeatures, Timestamp: start, Value: features.AppendJSON(nil)}})
 	late := event.Late{Topic: "player", Partition: 1, Offset: 43, Timestamp: start, EventTime: start - day, LateByMS: 100_000, DropID: "drop-1", Value: []byte("{}")}
 	writeAll(t, newTestLoader(t, s, event.KindLate, 0), []event.Record{{Kind: event.KindLate, Timestamp: start, Value: late.AppendJSON(nil)}})
+	storeEdgeCost(t, c)
 	dead := event.DeadLetter{Topic: "checkout", Timestamp: start, Class: event.ReasonWrongType, Field: "amount", Value: []byte("{")}
 	writeAll(t, newTestLoader(t, s, event.KindDeadLetter, 0), []event.Record{
 		{Kind: event.KindDeadLetter, Timestamp: start, Value: dead.AppendJSON(nil)},
@@ -152,6 +153,7 @@ func TestQueries(t *testing.T) {
 	given := Params{
 		"drop": "drop-1", "from": start, "to": start.Add(20 * time.Minute), "table": "dead_letters",
 		"cohort": "drop", "max_age": 1, "watermark_ms": monday + 5*week,
+		"creator": "creator-1", "before": start.Add(24 * time.Hour),
 		"first": "{0:0}", "last": "{0:9}", "released": "{0:1000}", "player": "{0:1000}", "checkout": "{0:1000}", "latency": "{0:1000}",
 	}
 	queries, err := sql.Queries()

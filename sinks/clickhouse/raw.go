@@ -84,6 +84,8 @@ func newTable(kind event.Kind) *table {
 		return newInventory()
 	case event.KindExperimentArm:
 		return newExperiments()
+	case event.KindEdgeCost:
+		return newEdgeCost()
 	}
 	return nil
 }

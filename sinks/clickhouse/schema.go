@@ -32,6 +32,7 @@ var storedKinds = [...]event.Kind{
 	event.KindLedger, event.KindSettlement,
 	event.KindInventory,
 	event.KindExperimentArm,
+	event.KindEdgeCost,
 }
 
 // Kinds lists the kinds that have a table.

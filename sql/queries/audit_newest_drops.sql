@@ -2,5 +2,5 @@
 -- grain: One row per drop.
 -- units: version grows; the Kafka position is where the row stood.
 -- maturity: As of now.
-SELECT drop_id AS key, toUInt64(version) AS version, kafka_partition AS partition, kafka_offset AS offset
+SELECT drop_id AS key, toUInt64(version) AS version, kafka_partition, kafka_offset
 FROM drops FINAL
