@@ -102,6 +102,15 @@ func storeDrop(t testing.TB, c *Client) {
 	pane(start+10*minute, 0, 1, 2, event.Provisional)
 	writeAll(t, newTestLoader(t, s, event.KindVelocity, 0), panes)
 
+	var cues []event.Record
+	for i := range int64(4) {
+		v := event.Localization{DropID: "drop-1", Language: []string{"en", "fr"}[i%2], SameLanguage: i%2 == 0, Partition: 3, PaneStart: start + i/2*15_000, PaneMS: 15_000,
+			Revision: 2, Watermark: start + 2*minute, Maturity: event.Final, Expected: 40, Good: uint32(40 - 8*(i%2)), Missing: uint32(3 * (i % 2)), Slow: uint32(5 * (i % 2)),
+			LatencySumMS: 40 * 3000, LatencyBins: []event.CueLatencyBin{{Index: 380, Count: 30}, {Index: 425, Count: 10}}}
+		cues = append(cues, event.Record{Kind: event.KindLocalization, Offset: i, Timestamp: start, Value: v.AppendJSON(nil)})
+	}
+	writeAll(t, newTestLoader(t, s, event.KindLocalization, 0), cues)
+
 	features := event.Features{PlayerID: "p00", Revision: 1, AsOf: start}
 	writeAll(t, newTestLoader(t, s, event.KindFeatures, 0), []event.Record{{Kind: event.KindFeatures, Timestamp: start, Value: features.AppendJSON(nil)}})
 	late := event.Late{Topic: "player", Partition: 1, Offset: 43, Timestamp: start, EventTime: start - day, LateByMS: 100_000, DropID: "drop-1", Value: []byte("{}")}

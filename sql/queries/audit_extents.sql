@@ -18,6 +18,8 @@ SELECT * FROM
     UNION ALL
     SELECT 'velocity', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM velocity GROUP BY kafka_partition
     UNION ALL
+    SELECT 'localization', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM localization GROUP BY kafka_partition
+    UNION ALL
     SELECT 'dead_letters', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM dead_letters GROUP BY kafka_partition
     UNION ALL
     SELECT 'late_events', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM late_events GROUP BY kafka_partition

@@ -3,5 +3,5 @@
 -- units: key is drop, language, pane start (Unix ms) and partition, separated by a character that none of them holds; revision grows; the Kafka position is where the row stood.
 -- maturity: As of now.
 SELECT concat(drop_id, '\x1f', language, '\x1f', toString(toUnixTimestamp64Milli(pane_start)), '\x1f', toString(partition)) AS key,
-       revision AS version, kafka_partition AS partition, kafka_offset AS offset
+       revision AS version, kafka_partition, kafka_offset
 FROM localization FINAL
