@@ -55,6 +55,15 @@ func TestConfigCheckReportsEveryProblem(t *testing.T) {
 			want: []string{"--log-level must be one of", `--kafka-addr: "nowhere"`, "DROPLIFT_KAFKA_PARTITIONS: ", "--sink-batch-rows: 0 is not positive"},
 		},
 		{name: "a static member of a consumer group", file: "instance: edge-1\nkafka:\n  group-protocol: consumer\n", want: []string{"--instance: needs --kafka-group-protocol classic"}},
+		{
+			name: "subtitle objectives",
+			file: "cue:\n  target: 0.9\n  burn-windows: [page:15m:0.05, 'wake:1h:0.1', ticket:6h:0.25]\n  silence: 10m\n  on-screen-min: 8s\n",
+			want: []string{`--cue-burn-windows: "wake:1h:0.1" is not like`, "--cue-silence: 10m0s is not under --allowed-lateness", "no time on screen is between 8000 and 7000 ms"},
+		},
+		{
+			name: "a threshold that can never fire", file: "cue:\n  target: 0.9\n  burn-windows: [page:15m:0.075, ticket:6h:0.25]\n",
+			want: []string{"above a burn rate of 14.4, but with a target of 0.9 the burn rate is at most 10, when everything is bad: it can never fire; the largest factor possible is below 10"},
+		},
 		{name: "no YAML", file: "a: [1\nb: 2\n", want: []string{"configuration "}},
 		{name: "secrets in a URL", file: "clickhouse-url: http://me:secret@127.0.0.1:8123\n", want: []string{"--clickhouse-url: holds a password"}},
 	} {

@@ -75,6 +75,7 @@ func TestKilledPipelineEndsAsTheUninterruptedOne(t *testing.T) {
 var sameTables = map[string]string{
 	"velocity":  "SELECT * EXCEPT (revision, watermark, maturity, kafka_partition, kafka_offset, kafka_time, inserted_at) FROM velocity_latest",
 	"features":  "SELECT * EXCEPT (revision, watermark, maturity, kafka_partition, kafka_offset, kafka_time, inserted_at) FROM features_latest",
+	"cues":      "SELECT * EXCEPT (revision, watermark, maturity, kafka_partition, kafka_offset, kafka_time, inserted_at) FROM localization_latest WHERE expected > 0",
 	"purchases": "SELECT * EXCEPT (version, kafka_partition, kafka_offset) FROM purchases FINAL",
 	"members":   "SELECT player_id, min(first_activity), min(first_drop), min(first_creator) FROM members GROUP BY player_id",
 	"drops":     "SELECT drop_id, min(exposure), min(completed), player_id FROM player_drops GROUP BY drop_id, player_id",

@@ -25,7 +25,8 @@
 // A cue counts in the pane of the earliest event time at which any record named it, in any language, so that languages compare
 // pane by pane and corrections stay in one place. An earlier record that arrives later moves the cue; every pane touched is published anew. A
 // pane is final when Watermark ≥ its end − 1 + AllowedLateness, and its cues are then forgotten but for the highest media time
-// among them: a record about a cue at or before that time which is not known any more is counted as settled, and changes nothing.
+// among them: a record about a cue at or before that time which is not known any more is counted as settled, and changes nothing. Only
+// records that come more than the allowed lateness after their cue meet this.
 // Events without a drop_id and synthetic ones do not count.
 //
 // # Objectives

@@ -132,6 +132,14 @@ func storeDrop(t testing.TB, c *Client) {
 	sketch := event.LatencySketch{DropID: "drop-1", POP: "fra", Request: event.RequestLanding, PaneStart: start, PaneMS: 60_000, Revision: 1, Watermark: start, SampleRate: 0.5, Accuracy: 0.01,
 		Samples: 3, Zero: 1000, Bins: []event.SketchBin{{Index: 200, Weight: 3000}, {Index: 290, Weight: 2000}}}
 	writeAll(t, newTestLoader(t, s, event.KindLatencySketch, 0), []event.Record{{Kind: event.KindLatencySketch, Timestamp: start, Value: sketch.AppendJSON(nil)}})
+	var cues []event.Record
+	for i := range int64(4) {
+		v := event.Localization{DropID: "drop-1", Language: []string{"en", "fr"}[i%2], SameLanguage: i%2 == 0, Partition: 3, PaneStart: start + i/2*15_000, PaneMS: 15_000,
+			Revision: 2, Watermark: start + 2*minute, Maturity: event.Final, Expected: 40, Good: uint32(40 - 8*(i%2)), Missing: uint32(3 * (i % 2)), Slow: uint32(5 * (i % 2)),
+			LatencySumMS: 40 * 3000, LatencyBins: []event.CueLatencyBin{{Index: 380, Count: 30}, {Index: 425, Count: 10}}}
+		cues = append(cues, event.Record{Kind: event.KindLocalization, Offset: i, Timestamp: start, Value: v.AppendJSON(nil)})
+	}
+	writeAll(t, newTestLoader(t, s, event.KindLocalization, 0), cues)
 
 	features := event.Features{PlayerID: "p00", Revision: 1, AsOf: start}
 	writeAll(t, newTestLoader(t, s, event.KindFeatures, 0), []event.Record{{Kind: event.KindFeatures, Timestamp: start, Value: features.AppendJSON(nil)}})

@@ -20,6 +20,24 @@ SELECT * FROM
     UNION ALL
     SELECT 'edge_cost', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM edge_cost GROUP BY kafka_partition
     UNION ALL
+    SELECT 'localization', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM localization GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'inventory', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM inventory GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'attribution', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM attribution GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'latency_sketches', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM latency_sketches GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'experiments', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM experiments GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'ledger', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM ledger GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'settlements', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM settlements GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'estimates', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM estimates GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'decisions', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM decisions GROUP BY kafka_partition
+    UNION ALL
     SELECT 'dead_letters', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM dead_letters GROUP BY kafka_partition
     UNION ALL
     SELECT 'late_events', kafka_partition, count(), min(kafka_offset), max(kafka_offset), uniqExact(kafka_offset) FROM late_events GROUP BY kafka_partition
