@@ -114,6 +114,8 @@ func storeDrop(t testing.TB, c *Client) {
 	pane(start+10*minute, 0, 1, 2, event.Provisional)
 	writeAll(t, newTestLoader(t, s, event.KindVelocity, 0), panes)
 
+	storeStock(t, c, start)
+
 	features := event.Features{PlayerID: "p00", Revision: 1, AsOf: start}
 	writeAll(t, newTestLoader(t, s, event.KindFeatures, 0), []event.Record{{Kind: event.KindFeatures, Timestamp: start, Value: features.AppendJSON(nil)}})
 	late := event.Late{Topic: "player", Partition: 1, Offset: 43, Timestamp: start, EventTime: start - day, LateByMS: 100_000, DropID: "drop-1", Value: []byte("{}")}
