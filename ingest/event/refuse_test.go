@@ -158,6 +158,7 @@ func TestRefusals(t *testing.T) {
 		{KindFeatures, `"latency_mean_ms":[181.5,190.25,-1,-1]`, `"latency_mean_ms":[181.5,"x",-1,-1]`, ReasonWrongType, "latency_mean_ms"},
 		{KindFeatures, `"maturity":"provisional"`, `"maturity":"done"`, ReasonUnknownEnum, "maturity"},
 		{KindFeatures, `"revision":12,`, ``, ReasonMissingField, "revision"},
+		{KindDrop, `"inventory":500`, `"inventory":-500`, ReasonOutOfRange, "items.inventory"},
 		{KindVelocity, `"partition":7`, `"partition":2147483648`, ReasonOutOfRange, "partition"},
 		{KindVelocity, `{"panes":3,"count":6}`, `{"panes":3,"count":-6}`, ReasonOutOfRange, "time_to_convert.count"},
 		{KindDeadLetter, `"amount_precision"`, `"whatever"`, ReasonUnknownEnum, "class"},

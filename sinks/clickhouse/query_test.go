@@ -140,6 +140,7 @@ func storeDrop(t testing.TB, c *Client) {
 		cues = append(cues, event.Record{Kind: event.KindLocalization, Offset: i, Timestamp: start, Value: v.AppendJSON(nil)})
 	}
 	writeAll(t, newTestLoader(t, s, event.KindLocalization, 0), cues)
+	storeStock(t, c, start)
 
 	features := event.Features{PlayerID: "p00", Revision: 1, AsOf: start}
 	writeAll(t, newTestLoader(t, s, event.KindFeatures, 0), []event.Record{{Kind: event.KindFeatures, Timestamp: start, Value: features.AppendJSON(nil)}})
