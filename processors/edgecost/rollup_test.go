@@ -264,14 +264,14 @@ func TestReservations(t *testing.T) {
 		t.Errorf("CAP %+v", limit)
 	}
 	// A replay of hours reserves nothing for what history holds: a drop that stays within its budget is never capped.
-	drops["d"] = &event.Drop{StartMS: dropStart, EndMS: dropStart + 10*hourMS, Budget: 40_000_000, BudgetCurrency: "USD"}
+	drops["d"] = &event.Drop{StartMS: dropStart, EndMS: dropStart + 200*minuteMS, Budget: 15_000_000, BudgetCurrency: "USD"}
 	p = newPlant(t, 1, RollupConfig{}, drops)
-	for m := range int64(600) {
+	for m := range int64(200) {
 		p.minute(dropStart-minuteMS, steady(dropStart+(m+1)*minuteMS, 100))
 	}
 	p.minute(dropStart+12*hourMS, steady(0, 0))
 	if got := chosen(p.about(topicBudget, "")); len(got) != 0 {
-		t.Errorf("levels %v of a drop that spent %v of 40 million", got, p.estimate("edge_spent").Value)
+		t.Errorf("levels %v of a drop that spent %v of 15 million", got, p.estimate("edge_spent").Value)
 	}
 }
 
