@@ -38,6 +38,7 @@ type CLI struct {
 	Migrate    MigrateCmd    `cmd:"" help:"Create or upgrade the ClickHouse tables."`
 	Query      QueryCmd      `cmd:"" help:"Ask ClickHouse: a named query or SQL."`
 	Report     ReportCmd     `cmd:"" help:"Print a drop's report."`
+	Lift       LiftCmd       `cmd:"" help:"Print what a drop changed, by grade of evidence."`
 	Status     StatusCmd     `cmd:"" help:"Show how the running processes do, and why they are behind."`
 	Settings   SettingsCmd   `cmd:"" name:"config" help:"Check or show the configuration."`
 }
