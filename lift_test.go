@@ -25,7 +25,6 @@ import (
 func TestLiftStory(t *testing.T) {
 	p := startPipeline(t, t.TempDir())
 	s := simulate.Story(1)
-	s.Faults = simulate.Faults{Duplicate: 0.01, OutOfOrder: 0.02, LateWithin: 0.005, LateBeyond: 0.001}
 	t.Logf("seed %d", s.Seed)
 	generator, err := simulate.New(s)
 	if err != nil {

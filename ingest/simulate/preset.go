@@ -114,7 +114,7 @@ func Tiny(seed uint64) Scenario {
 // be told. Some 500,000 events in 82 days; the three weeks between drops keep one out of another's windows.
 func Story(seed uint64) Scenario {
 	s := Demo(seed)
-	s.Players = 9000
+	s.Players = 9800
 	s.HistoryMS, s.AfterMS = 73*day, 8*day
 	s.HoldoutBPS = 2000
 	s.Earlier = []EarlierDrop{
@@ -123,6 +123,7 @@ func Story(seed uint64) Scenario {
 	}
 	s.Effects = Effects{LatencyLogit: -0.05, CreatorUplift: 0.10, Retention: 0.055, BuyLogit: 0.5, RateLog: 0.4}
 	s.Degradations = nil
+	s.Faults = Faults{Duplicate: 0.01, OutOfOrder: 0.02, LateWithin: 0.005, LateBeyond: 0.001}
 	b := &s.Behaviour
 	b.SessionsPerDay, b.BackgroundPurchase = 0.085, 0.8
 	b.ConversionLogit = -1.1
