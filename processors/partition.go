@@ -28,6 +28,7 @@ type Partition struct {
 	cfg       Config
 	catalogue Catalogue
 	rules     []Rule
+	timeless  []Timeless // among rules
 	tables    tables
 
 	decoder event.Decoder
@@ -73,6 +74,9 @@ func NewPartition(number int32, cfg Config, catalogue Catalogue, rules []Rule) *
 	}
 	for _, rule := range rules {
 		p.tables.add(rule.Name(), rule.Tables())
+		if timeless, ok := rule.(Timeless); ok {
+			p.timeless = append(p.timeless, timeless)
+		}
 	}
 	p.progressValue = p.now.append(nil, p.cfg.Inputs)
 	return p
@@ -124,6 +128,9 @@ func (p *Partition) Process(r event.Record) event.Outcome {
 		in.advance(ev.EventTime, &p.cfg)
 	}
 	if by := p.now.lateBy(input, at); by > 0 {
+		for _, rule := range p.timeless {
+			rule.ApplyLate(ev)
+		}
 		return p.late(&r, by)
 	}
 	if p.seen[input].has(ev.ID, ev.EventTime) {

@@ -44,7 +44,7 @@ type Refusal struct {
 // where the rollup stage adds them up. Other derived records stay in the number of the partition they are about.
 func (k Kind) Routed() bool {
 	switch k {
-	case KindEstimate, KindDecision:
+	case KindEstimate, KindDecision, KindInventory, KindAttribution, KindLatencySketch, KindLocalization, KindPayable, KindEdgeCost, KindExperimentArm:
 		return true
 	}
 	return false

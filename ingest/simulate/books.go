@@ -89,6 +89,27 @@ type DropView struct {
 	POPs map[string]POPView `json:"pops"`
 	// Cues by target language.
 	Cues map[string]Cues `json:"cues"`
+	// Sold are the pieces in completed checkouts, by sku; Oversold those beyond the item's inventory.
+	Sold     map[string]uint64 `json:"sold"`
+	Oversold map[string]uint64 `json:"oversold"`
+	// Channels are the completed checkouts by channel: web, app, pos.
+	Channels map[string]uint64 `json:"channels"`
+	// Partners by name: what became of their promises.
+	Partners map[string]Fulfilment `json:"partners"`
+}
+
+// Fulfilment is what became of a partner's promises: each one was Kept, Late, Cancelled or is Open. The first of
+// shipped and fulfilled is what hands an item over.
+type Fulfilment struct {
+	// Promised are completed checkouts with a promise.
+	Promised uint64 `json:"promised"`
+	// Kept were handed over by the promised time, Late after it.
+	Kept uint64 `json:"kept"`
+	Late uint64 `json:"late"`
+	// Cancelled ones were refunded in full by the promised time and before any handover.
+	Cancelled uint64 `json:"cancelled"`
+	// Open ones are not handed over when the run ends, whether due or not.
+	Open uint64 `json:"open"`
 }
 
 // Money is in minor units.
@@ -109,6 +130,8 @@ type POPView struct {
 type Cues struct {
 	Expected uint64 `json:"expected"`
 	Missing  uint64 `json:"missing"`
+	// Good cues keep the default objectives.
+	Good uint64 `json:"good"`
 }
 
 // Acquisition counts players by the ISO week (UTC) of their first event and by
@@ -129,6 +152,9 @@ type Happened struct {
 	Converters uint64 `json:"converters"`
 	// Latency buckets visitors by the milliseconds of their first landing request.
 	Latency []Bucket `json:"latency"`
+	// LatencyLoss are the expected conversions that landing above the drop's latency budget cost: Σ p(min(L, budget)) − p(L)
+	// over visitors, by the POP of their first landing.
+	LatencyLoss map[string]float64 `json:"latency_loss"`
 	// Arms are exposed visitors by experiment and variant.
 	Arms map[string]map[string]Arm `json:"arms"`
 	// Retention of the converters.
@@ -281,8 +307,13 @@ func dropBooks(w *world, parts []*shard, number int) DropBooks {
 	return b
 }
 
+func emptyView() DropView {
+	return DropView{Money: map[string]Money{}, POPs: map[string]POPView{}, Cues: map[string]Cues{},
+		Sold: map[string]uint64{}, Oversold: map[string]uint64{}, Channels: map[string]uint64{}, Partners: map[string]Fulfilment{}}
+}
+
 func dropView(w *world, parts []*shard, number, view int) DropView {
-	b := DropView{Money: map[string]Money{}, POPs: map[string]POPView{}, Cues: map[string]Cues{}}
+	b := emptyView()
 	total := newTally(w).drops[0].views[view]
 	for _, sh := range parts {
 		v := &sh.tally.drops[number+1].views[view]
@@ -292,12 +323,24 @@ func dropView(w *world, parts []*shard, number, view int) DropView {
 		b.Failed += v.failed
 		b.Refunded += v.refunded
 		b.Chargeback += v.chargeback
+		for sku, n := range v.sold {
+			b.Sold[sku] += n
+		}
+		for channel, n := range v.channels {
+			b.Channels[channel] += n
+		}
+		for _, p := range sh.promises {
+			if p.drop == number {
+				p.count(view, b.Partners)
+			}
+		}
 		for i := range v.money {
 			total.money[i].add(v.money[i])
 		}
 		for i := range v.cues {
 			total.cues[i] += v.cues[i]
 			total.missing[i] += v.missing[i]
+			total.good[i] += v.good[i]
 		}
 		for key, visit := range sh.visits {
 			if int(key.drop) == number {
@@ -322,9 +365,16 @@ func dropView(w *world, parts []*shard, number, view int) DropView {
 		at.Money[currency] = m
 		b.POPs[pop] = at
 	}
+	if number != noDrop {
+		for _, item := range w.drops[number].entry.Items {
+			if n := b.Sold[item.SKU]; item.Inventory > 0 && n > item.Inventory {
+				b.Oversold[item.SKU] = n - item.Inventory
+			}
+		}
+	}
 	for i, n := range total.cues {
 		if n > 0 {
-			b.Cues[w.s.Languages[i]] = Cues{Expected: n, Missing: total.missing[i]}
+			b.Cues[w.s.Languages[i]] = Cues{Expected: n, Missing: total.missing[i], Good: total.good[i]}
 		}
 	}
 	return b
@@ -362,7 +412,8 @@ func happened(w *world, parts []*shard, number int) Happened {
 	}
 	d := &w.drops[number]
 	h.Retention.Horizons = slices.Clone(horizons[:])
-	h.Arms = map[string]map[string]Arm{}
+	h.Arms, h.LatencyLoss = map[string]map[string]Arm{}, map[string]float64{}
+	lost := make([]int64, len(w.s.POPs))
 	for i := range d.entry.Experiments {
 		h.Arms[d.entry.Experiments[i].ID] = map[string]Arm{}
 	}
@@ -405,6 +456,7 @@ func happened(w *world, parts []*shard, number int) Happened {
 				a := arms[v.offer]
 				arms[v.offer] = Arm{a.Visitors + 1, a.Converters + bought}
 			}
+			lost[v.pop] += int64(v.lost)
 			k := len(latencyEdges) - 1
 			for float64(v.landingMS) < latencyEdges[k] {
 				k--
@@ -416,6 +468,11 @@ func happened(w *world, parts []*shard, number int) Happened {
 				a := arms[v.variant]
 				arms[v.variant] = Arm{a.Visitors + 1, a.Converters + bought}
 			}
+		}
+	}
+	for pop, n := range lost {
+		if n != 0 {
+			h.LatencyLoss[w.s.POPs[pop].Name] = float64(n) / 1e9
 		}
 	}
 	if n := float64(h.Retention.Purchasers); n > 0 {
