@@ -18,7 +18,7 @@ import (
 
 // Simulation is what a simulated drop is made of.
 type Simulation struct {
-	Scenario     string  `help:"Scenario: demo, tiny, or a YAML file." default:"demo" placeholder:"NAME|FILE"`
+	Scenario     string  `help:"Scenario: demo, tiny, story, or a YAML file." default:"demo" placeholder:"NAME|FILE"`
 	Seed         uint64  `help:"Seed: the same one gives the same bytes." default:"1"`
 	Truth        string  `help:"Write the true effects and the exact books here." placeholder:"FILE"`
 	Speed        float64 `help:"Simulated seconds per second during the drop; 0 plays it as fast as it goes." default:"960"`
@@ -38,10 +38,12 @@ func (s *Simulation) load() (simulate.Scenario, error) {
 		return simulate.Demo(s.Seed), nil
 	case "tiny":
 		return simulate.Tiny(s.Seed), nil
+	case "story":
+		return simulate.Story(s.Seed), nil
 	}
 	text, err := os.ReadFile(s.Scenario)
 	if err != nil {
-		return simulate.Scenario{}, fmt.Errorf("--scenario is demo, tiny or a file: %w", err)
+		return simulate.Scenario{}, fmt.Errorf("--scenario is demo, tiny, story or a file: %w", err)
 	}
 	scenario := simulate.Scenario{Seed: s.Seed}
 	if err := yaml.UnmarshalWithOptions(text, &scenario, yaml.Strict()); err != nil {

@@ -112,6 +112,33 @@ func Tiny(seed uint64) Scenario {
 	return s
 }
 
+// Story is the tale that is told of drops: three creators with a drop of 48 hours each,
+// creator revenue three times what it was, and purchasers who return 26 % more often
+// than other visitors. Only part of that is caused by the purchase: the rest is that
+// the engaged buy. A fifth of the main drop's visitors is held out, so that the part can
+// be told. Some 500,000 events in 82 days; the three weeks between drops keep one out of another's windows.
+func Story(seed uint64) Scenario {
+	s := Demo(seed)
+	s.Players = 9800
+	s.HistoryMS, s.AfterMS = 73*day, 8*day
+	s.HoldoutBPS = 2000
+	s.Earlier = []EarlierDrop{
+		{Creator: 3, BeforeMS: 44 * day, DropMS: 48 * hour, Reach: 0.11},
+		{Creator: 2, BeforeMS: 22 * day, DropMS: 48 * hour, Reach: 0.16},
+	}
+	s.Effects = Effects{LatencyLogit: -0.05, CreatorUplift: 0.10, Retention: 0.055, BuyLogit: 0.5, RateLog: 0.4}
+	s.Degradations = nil
+	s.Faults = Faults{Duplicate: 0.01, OutOfOrder: 0.02, LateWithin: 0.005, LateBeyond: 0.001}
+	b := &s.Behaviour
+	b.SessionsPerDay, b.BackgroundPurchase = 0.085, 0.8
+	b.ConversionLogit = -1.1
+	b.Joining, b.Newcomers = 0.05, 0.05
+	b.Reach = 0.3
+	b.HeartbeatMS, b.SampleMS, b.ProbeMS = 5*minute, 10*minute, 2*hour
+	s.Subtitles.CueMS = 10 * second
+	return s
+}
+
 func (s Scenario) withDefaults() Scenario {
 	setZero(&s.StartMS, defaultStart)
 	setZero(&s.HistoryMS, 28*day)

@@ -38,7 +38,8 @@ type Comparison struct {
 
 // UpliftEstimate is τ on the scale of ln(1+x): Exp gives the relative change.
 type UpliftEstimate struct {
-	// Student's t with G − 2 degrees of freedom, G the number of different creators.
+	// Student's t with the degrees of freedom of the scale: G − 2 for one comparison of G creators, and
+	// one per creator less one per comparison less one for a stack.
 	Estimate
 	Treated, Controls int
 	// PermutationP is the share of reassignments of the drops to creators that give a τ at
@@ -73,7 +74,7 @@ func Uplift(comparisons []Comparison, confidence float64, bound int, seed uint64
 	}
 	f := fitStack(stack)
 	var err error
-	if u.Estimate, err = student(f.tau, math.Sqrt(f.scale/f.precision), float64(len(creators)-2), confidence); err != nil {
+	if u.Estimate, err = student(f.tau, math.Sqrt(f.scale/f.precision), f.df, confidence); err != nil {
 		return u, err
 	}
 	u.permute(stack, bound, seed)
@@ -117,7 +118,7 @@ func (c *changes) difference(treated []int) (tau, precision, within float64) {
 	return st/wt - sc/wc, 1 / (1/wt + 1/wc), max(0, s2-st*st/wt-sc*sc/wc)
 }
 
-type stackFit struct{ tau, precision, scale float64 }
+type stackFit struct{ tau, precision, scale, df float64 }
 
 func fitStack(stack []changes) stackFit {
 	var f stackFit
@@ -136,7 +137,8 @@ func fitStack(stack []changes) stackFit {
 	for i := range taus {
 		within += precisions[i] * (taus[i] - f.tau) * (taus[i] - f.tau)
 	}
-	f.scale = within / (units - float64(len(stack)) - 1)
+	f.df = units - float64(len(stack)) - 1
+	f.scale = within / f.df
 	return f
 }
 

@@ -45,6 +45,9 @@ func (g Grade) String() string {
 	return grades[g].name
 }
 
+// MarshalText writes String.
+func (g Grade) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
+
 // Letter is A for the strongest to E for the weakest.
 func (g Grade) Letter() string {
 	if !g.valid() {

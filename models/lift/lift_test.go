@@ -169,7 +169,7 @@ func TestStacking(t *testing.T) {
 	u := must[UpliftEstimate](t)(Uplift([]Comparison{{"early", early}, {"late", late}}, confidence, 100, 1))
 	one := must[UpliftEstimate](t)(Uplift([]Comparison{{"early", early}}, confidence, 100, 1))
 	near(t, "tau", u.Value, one.Value, 1e-12)
-	if u.Assignments != 81 || u.Treated != 2 || u.Controls != 16 || u.DF != 8 {
+	if u.Assignments != 81 || u.Treated != 2 || u.Controls != 16 || u.DF != 15 {
 		t.Errorf("%+v", u)
 	}
 	// The smallest p that one treated creator of nine allows, and two.

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -198,8 +199,9 @@ func number(t *testing.T, v any) float64 {
 	return 0
 }
 
-// TestCDNOW loads 69,659 real purchases and reproduces the published cohorts and curve.
-func TestCDNOW(t *testing.T) {
+// cdnow reads 69,659 real purchases, or skips the test.
+func cdnow(t *testing.T) []event.Event {
+	t.Helper()
 	file, err := os.Open(filepath.Join("..", "..", "..", "shared", "data", "cdnow", "CDNOW_master.txt.gz"))
 	if err != nil {
 		t.Skip(err)
@@ -209,8 +211,6 @@ func TestCDNOW(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := open(t, embeddedtest.ClickHouse(t))
-	l := newTestLoader(t, newSink(t, c), event.KindCheckout, 0)
 	var purchases []event.Event
 	in := bufio.NewScanner(unzipped)
 	in.Scan() // the header
@@ -228,6 +228,14 @@ func TestCDNOW(t *testing.T) {
 		ev.DropID, ev.CreatorID = "", ""
 		purchases = append(purchases, ev)
 	}
+	return purchases
+}
+
+// TestCDNOW loads 69,659 real purchases and reproduces the published cohorts and curve.
+func TestCDNOW(t *testing.T) {
+	purchases := cdnow(t)
+	c := open(t, embeddedtest.ClickHouse(t))
+	l := newTestLoader(t, newSink(t, c), event.KindCheckout, 0)
 	// One batch over 18 months of event time: one part.
 	writeAll(t, l, records(0, purchases...))
 	if got := value(t, c, "SELECT count() FROM system.parts WHERE database = currentDatabase() AND table = 'checkout_events' AND active"); got != "1" {
@@ -253,4 +261,113 @@ func TestCDNOW(t *testing.T) {
 	if got := []string{ages[0], ages[3], ages[6], ages[12]}; fmt.Sprint(got) != "[38.1163 57.5377 71.6062 95.7529]" {
 		t.Errorf("LTV %v", got)
 	}
+}
+
+// TestCDNOWWithRefunds simulates refunds on top of the real purchases, one in eight of them, full or in part, up to half a
+// year later, and holds every cell of the cohort tables to the cent against books kept beside: refund-dated, where money
+// goes back when it did, and purchase-dated, where the past is restated.
+func TestCDNOWWithRefunds(t *testing.T) {
+	purchases := cdnow(t)
+	const seed = 4
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	events := slices.Clone(purchases)
+	for i := range purchases {
+		p := &purchases[i]
+		if rng.IntN(8) != 0 || p.Checkout.Amount == 0 {
+			continue
+		}
+		refund := *p
+		refund.Type, refund.Checkout.OriginalTime = event.CheckoutRefunded, p.EventTime
+		refund.EventTime += day/2 + rng.Int64N(180*day)
+		refund.IngestTime = refund.EventTime
+		if rng.IntN(3) == 0 {
+			refund.Checkout.Amount = 1 + rng.Int64N(p.Checkout.Amount)
+		}
+		if rng.IntN(20) == 0 {
+			refund.Type = event.CheckoutChargeback
+		}
+		events = append(events, refund)
+	}
+	c := open(t, embeddedtest.ClickHouse(t))
+	l := newTestLoader(t, newSink(t, c), event.KindCheckout, 0)
+	writeAll(t, l, records(0, events...))
+
+	acquired := map[string]int64{}
+	for i := range purchases {
+		p := &purchases[i]
+		if at, ok := acquired[p.PlayerID]; !ok || p.EventTime < at {
+			acquired[p.PlayerID] = p.EventTime
+		}
+	}
+	month := func(ms int64) int64 {
+		at := time.UnixMilli(ms).UTC()
+		return int64(at.Year())*12 + int64(at.Month()) - 1
+	}
+	const ages, period = 12, 28 * day
+	type money struct{ gross, refunds, chargebacks int64 }
+	for _, dating := range []string{"refund", "purchase"} {
+		for _, age := range []string{"calendar_month", "member"} {
+			books := map[string]*[ages + 1]money{}
+			for i := range events {
+				ev := &events[i]
+				moment := ev.EventTime
+				if dating == "purchase" && ev.Type != event.CheckoutCompleted {
+					moment = ev.Checkout.OriginalTime
+				}
+				from := acquired[ev.PlayerID]
+				a := (moment - from) / period
+				if age == "calendar_month" {
+					a = month(moment) - month(from)
+				}
+				cohort := time.UnixMilli(from).UTC().Format("2006-01")
+				if books[cohort] == nil {
+					books[cohort] = &[ages + 1]money{}
+				}
+				for ; a <= ages; a++ {
+					cell := &books[cohort][a]
+					switch ev.Type {
+					case event.CheckoutCompleted:
+						cell.gross += ev.Checkout.Amount
+					case event.CheckoutRefunded:
+						cell.refunds += ev.Checkout.Amount
+					default:
+						cell.chargebacks += ev.Checkout.Amount
+					}
+				}
+			}
+			table, err := c.Query(t.Context(), "ltv_cohorts", Params{"cohort": "month", "dating": dating, "age": age, "period_ms": period, "max_age": ages})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(table.Rows) != 3*(ages+1) {
+				t.Errorf("%s-dated by %s: %d cells", dating, age, len(table.Rows))
+			}
+			back := int64(0)
+			for _, row := range table.Rows {
+				want := books[row[0].(string)][row[4].(int64)]
+				got := money{cents(t, row[6]), cents(t, row[7]), cents(t, row[8])}
+				if net := cents(t, row[9]); got != want || net != want.gross-want.refunds-want.chargebacks {
+					t.Errorf("%s-dated by %s, cohort %v at age %v: %+v, net %d; the books say %+v", dating, age, row[0], row[4], got, net, want)
+				}
+				back = max(back, got.refunds)
+			}
+			if back < 1_000_000 {
+				t.Errorf("%s-dated by %s: only %d cents of refunds in any cell", dating, age, back)
+			}
+			t.Logf("%s-dated by %s: %d cells to the cent", dating, age, len(table.Rows))
+		}
+	}
+	if got := value(t, c, "SELECT sum(amount) FROM purchases FINAL WHERE type = 'completed'"); got != "250031563" {
+		t.Errorf("gross is %s", got)
+	}
+}
+
+func cents(t *testing.T, v any) int64 {
+	t.Helper()
+	n, ok := v.(*int64)
+	if !ok || n == nil {
+		t.Fatalf("%v (%T) is no mature amount", v, v)
+	}
+	return *n
 }
