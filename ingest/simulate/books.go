@@ -130,6 +130,8 @@ type POPView struct {
 type Cues struct {
 	Expected uint64 `json:"expected"`
 	Missing  uint64 `json:"missing"`
+	// Good cues keep the default objectives.
+	Good uint64 `json:"good"`
 }
 
 // Acquisition counts players by the ISO week (UTC) of their first event and by
@@ -338,6 +340,7 @@ func dropView(w *world, parts []*shard, number, view int) DropView {
 		for i := range v.cues {
 			total.cues[i] += v.cues[i]
 			total.missing[i] += v.missing[i]
+			total.good[i] += v.good[i]
 		}
 		for key, visit := range sh.visits {
 			if int(key.drop) == number {
@@ -371,7 +374,7 @@ func dropView(w *world, parts []*shard, number, view int) DropView {
 	}
 	for i, n := range total.cues {
 		if n > 0 {
-			b.Cues[w.s.Languages[i]] = Cues{Expected: n, Missing: total.missing[i]}
+			b.Cues[w.s.Languages[i]] = Cues{Expected: n, Missing: total.missing[i], Good: total.good[i]}
 		}
 	}
 	return b

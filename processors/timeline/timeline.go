@@ -218,6 +218,8 @@ func parseDrop(words []string) (*event.Drop, error) {
 			drop.EndMS, err = ParseTime(value)
 		case "budget-currency":
 			drop.BudgetCurrency = value
+		case "cue_latency":
+			drop.CueLatencyMS, err = strconv.ParseInt(value, 10, 64)
 		case "basis":
 			drop.SplitBasis, _ = event.SplitBasisOf(value)
 		case "shares":
@@ -332,7 +334,12 @@ func (r *runner) event(number int, words []string) (event.Record, error) {
 	ev.ID = uuid.NewSHA1(uuid.NameSpaceOID, strconv.AppendInt(nil, int64(number), 10))
 	ev.Checkout.CheckoutID, ev.Checkout.Currency = "k"+strconv.Itoa(number), "USD"
 	ev.Latency.Request = event.RequestSegment
-	record := event.Record{Kind: ev.Kind, Key: []byte(ev.PlayerID), Timestamp: at}
+	if ev.Kind == event.KindSubtitle {
+		ev.PlayerID, ev.Subtitle.StreamID = "", words[2] // the key of a cue is its stream
+		ev.Subtitle.SourceLanguage, ev.Subtitle.TargetLanguage = "en", "en"
+	}
+	key := words[2]
+	record := event.Record{Kind: ev.Kind, Key: []byte(key), Timestamp: at}
 	for _, word := range words[4:] {
 		name, value, _ := strings.Cut(word, "=")
 		if err := set(&ev, &record, name, value); err != nil {
@@ -412,6 +419,26 @@ func set(ev *event.Event, record *event.Record, name, value string) (err error) 
 		ev.Checkout.Partner = value
 	case "promised":
 		ev.Checkout.PromisedBy = instant()
+	case "cue":
+		ev.Subtitle.CueID = uint64(number())
+	case "from":
+		ev.Subtitle.SourceLanguage = value
+	case "to":
+		ev.Subtitle.TargetLanguage = value
+	case "speech":
+		ev.Subtitle.SpeechStartMS = number()
+	case "shown":
+		ev.Subtitle.DisplayMS = number()
+	case "for":
+		ev.Subtitle.OnScreenMS = number()
+	case "chars":
+		ev.Subtitle.Graphemes = uint32(number())
+	case "words":
+		ev.Subtitle.Words = uint32(number())
+	case "translation":
+		ev.Subtitle.TranslationMS = number()
+	case "missing":
+		ev.Subtitle.Missing = true
 	default:
 		err = fmt.Errorf("an event has no %q", name)
 	}

@@ -121,6 +121,17 @@ func storeDrop(t testing.TB, c *Client) {
 	sketch := event.LatencySketch{DropID: "drop-1", POP: "fra", Request: event.RequestLanding, PaneStart: start, PaneMS: 60_000, Revision: 1, Watermark: start, SampleRate: 0.5, Accuracy: 0.01,
 		Samples: 3, Zero: 1000, Bins: []event.SketchBin{{Index: 200, Weight: 3000}, {Index: 290, Weight: 2000}}}
 	writeAll(t, newTestLoader(t, s, event.KindLatencySketch, 0), []event.Record{{Kind: event.KindLatencySketch, Timestamp: start, Value: sketch.AppendJSON(nil)}})
+	// p00's purchase and refund are in the ledger, p24's refund is parked, and a first payout is open.
+	block := event.Ledger{Height: 1, PostedAt: start + 6*minute, Transactions: []event.Transaction{
+		{CheckoutID: "c-p00", Type: "completed", DropID: "drop-1", CreatorID: "creator-1", SplitVersion: 1, Currency: "USD", Amount: 4999, EventTime: start + 4000, IngestTime: start + 4000,
+			Postings: []event.Posting{{Account: event.AccountClearing, Amount: 4999}, {Account: event.AccountPayable, Participant: "creator-1", Amount: -4499}, {Account: event.AccountPlatform, Amount: -500}}},
+		{CheckoutID: "c-p00", Type: "refunded", DropID: "drop-1", CreatorID: "creator-1", SplitVersion: 1, Currency: "USD", Amount: 4999, EventTime: start + 5*minute, IngestTime: start + 5*minute,
+			Postings: []event.Posting{{Account: event.AccountPayable, Participant: "creator-1", Amount: 4499}, {Account: event.AccountPlatform, Amount: 500}, {Account: event.AccountClearing, Amount: -4999}}}},
+		Exceptions: []event.Exception{{Outcome: "parked", CheckoutID: "c-p24", Type: "refunded", DropID: "drop-1", Currency: "USD", Amount: 100, Detail: "no sale"}}}
+	block.Hash = block.Digest()
+	writeAll(t, newTestLoader(t, s, event.KindLedger, 0), []event.Record{{Kind: event.KindLedger, Timestamp: start, Value: block.AppendJSON(nil)}})
+	payout := event.Settlement{ID: "creator-1|USD|1", Participant: "creator-1", Currency: "USD", Seq: 1, Revision: 1, Status: "open", Amount: 10, PSPAmount: 10, PSPExponent: 2, AsOf: start}
+	writeAll(t, newTestLoader(t, s, event.KindSettlement, 0), []event.Record{{Kind: event.KindSettlement, Timestamp: start, Value: payout.AppendJSON(nil)}})
 
 	features := event.Features{PlayerID: "p00", Revision: 1, AsOf: start}
 	writeAll(t, newTestLoader(t, s, event.KindFeatures, 0), []event.Record{{Kind: event.KindFeatures, Timestamp: start, Value: features.AppendJSON(nil)}})

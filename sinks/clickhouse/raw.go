@@ -76,6 +76,12 @@ func newTable(kind event.Kind) *table {
 		return newAttribution()
 	case event.KindLatencySketch:
 		return newLatencySketches()
+	case event.KindLedger:
+		return newLedger()
+	case event.KindSettlement:
+		return newSettlements()
+	case event.KindInventory:
+		return newInventory()
 	}
 	return nil
 }
