@@ -61,6 +61,7 @@ func newArgumentParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
 			{Key: "clickhouse", Title: "ClickHouse:"},
 			{Key: "processing", Title: "Processing:"},
 			{Key: "subtitles", Title: "Subtitle objectives:"},
+			{Key: "latency", Title: "Latency and revenue:"},
 			{Key: "settlement", Title: "Settlement:"},
 			{Key: "sink", Title: "Sink:"},
 			{Key: "operations", Title: "Operations:"},

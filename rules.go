@@ -6,6 +6,7 @@ import (
 
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/processors"
+	"github.com/droplift/droplift/processors/attribution"
 	"github.com/droplift/droplift/processors/churn"
 	"github.com/droplift/droplift/processors/inventory"
 	"github.com/droplift/droplift/processors/localization"
@@ -22,6 +23,8 @@ var rollupInputs = []event.Kind{
 	event.KindLocalization,
 	event.KindInventory,
 	event.KindPayable,
+	event.KindAttribution,
+	event.KindLatencySketch,
 }
 
 // partitionRules says which rule sets fold the raw records. Every configuration is checked before a partition needs it.
@@ -30,7 +33,8 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 	cues := n.cfg.SubtitleConfig.localization(n.log)
 	inventoryConfig := inventory.Config{ReservationMS: n.cfg.InventoryReservation.Milliseconds(), Logger: n.log}
 	settlementConfig := n.cfg.settlement()
-	if err := errors.Join(velocityConfig.Validate(), cues.Validate(), inventoryConfig.Validate(), settlementConfig.Validate()); err != nil {
+	latency := n.cfg.LatencyConfig.attribution(n.log)
+	if err := errors.Join(velocityConfig.Validate(), cues.Validate(), inventoryConfig.Validate(), settlementConfig.Validate(), latency.Validate()); err != nil {
 		return nil, err
 	}
 	return func(partition int32) []processors.Rule {
@@ -40,6 +44,7 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 			must(localization.New(cues, partition, catalogue)),
 			must(inventory.New(inventoryConfig, partition, catalogue)),
 			must(settlement.NewLedger(settlementConfig, partition, catalogue)),
+			must(attribution.New(latency, partition, catalogue)),
 		}
 	}, nil
 }
@@ -51,7 +56,8 @@ func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32
 		LowBPS: uint64(n.cfg.InventoryLowBPS), Restock: n.cfg.InventoryRestock, AllowedLatenessMS: n.cfg.AllowedLateness.Milliseconds(),
 	}
 	settlementConfig := n.cfg.settlement()
-	if err := errors.Join(err, objectives.Validate(), inventoryConfig.Validate(), settlementConfig.Validate()); err != nil {
+	latency := n.cfg.LatencyConfig.attributionTotals()
+	if err := errors.Join(err, latency.Validate(), objectives.Validate(), inventoryConfig.Validate(), settlementConfig.Validate()); err != nil {
 		return nil, err
 	}
 	return func(int32) []processors.RollupRule {
@@ -59,6 +65,7 @@ func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32
 			must(localization.NewObjectives(objectives, catalogue)),
 			must(inventory.NewRollup(inventoryConfig, catalogue)),
 			must(settlement.NewPayouts(settlementConfig, catalogue)),
+			must(attribution.NewTotals(latency)),
 		}
 	}, nil
 }
