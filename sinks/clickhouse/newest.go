@@ -53,6 +53,16 @@ var replacingKinds = map[event.Kind]replacing{
 		err := d.Inventory(r.Value, &v)
 		return joinKey(v.DropID, v.SKU, v.Channel, v.Partner, v.PaneStart, v.Partition), v.Revision, err
 	}},
+	event.KindAttribution: {"audit_newest_attribution", func(d *event.Decoder, r *event.Record) (string, uint64, *event.Error) {
+		var v event.Attribution
+		err := d.Attribution(r.Value, &v)
+		return joinKey(v.DropID, v.POP, v.Device, v.Language, v.AgeFrom, v.Partition), v.Revision, err
+	}},
+	event.KindLatencySketch: {"audit_newest_latency_sketches", func(d *event.Decoder, r *event.Record) (string, uint64, *event.Error) {
+		var v event.LatencySketch
+		err := d.LatencySketch(r.Value, &v)
+		return joinKey(v.DropID, v.POP, v.Request, v.PaneStart, v.Partition), v.Revision, err
+	}},
 }
 
 // NewestRows calls each with the newest row of every key of kind, in no order. NewestKey says which key a record has.
