@@ -6,6 +6,7 @@ import (
 
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/processors"
+	"github.com/droplift/droplift/processors/attribution"
 	"github.com/droplift/droplift/processors/churn"
 	"github.com/droplift/droplift/processors/edgecost"
 	"github.com/droplift/droplift/processors/experiments"
@@ -26,6 +27,8 @@ var rollupInputs = []event.Kind{
 	event.KindPayable,
 	event.KindExperimentArm,
 	event.KindEdgeCost,
+	event.KindAttribution,
+	event.KindLatencySketch,
 }
 
 // partitionRules says which rule sets fold the raw records. Every configuration is checked before a partition needs it.
@@ -36,7 +39,8 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 	settlementConfig := n.cfg.settlement()
 	prices, err := n.cfg.edgePrices()
 	edgeConfig := edgecost.Config{Prices: prices, Logger: n.log}
-	if err := errors.Join(err, velocityConfig.Validate(), cues.Validate(), inventoryConfig.Validate(), settlementConfig.Validate(), edgeConfig.Validate()); err != nil {
+	latency := n.cfg.LatencyConfig.attribution(n.log)
+	if err := errors.Join(err, latency.Validate(), velocityConfig.Validate(), cues.Validate(), inventoryConfig.Validate(), settlementConfig.Validate(), edgeConfig.Validate()); err != nil {
 		return nil, err
 	}
 	return func(partition int32) []processors.Rule {
@@ -48,6 +52,7 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 			must(settlement.NewLedger(settlementConfig, partition, catalogue)),
 			must(experiments.New(experiments.Config{}, partition, catalogue)),
 			must(edgecost.New(edgeConfig, partition, catalogue)),
+			must(attribution.New(latency, partition, catalogue)),
 		}
 	}, nil
 }
@@ -62,7 +67,8 @@ func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32
 	experimentsConfig := experiments.RollupConfig{EveryMS: n.cfg.ExperimentLook.Milliseconds(), Alpha: n.cfg.ExperimentAlpha}
 	edgeConfig, edgeErr := n.cfg.edgeRollup()
 	edgeConfig.Logger = n.log
-	if err := errors.Join(err, edgeErr, objectives.Validate(), inventoryConfig.Validate(), settlementConfig.Validate(), experimentsConfig.Validate()); err != nil {
+	latency := n.cfg.LatencyConfig.attributionTotals()
+	if err := errors.Join(err, edgeErr, latency.Validate(), objectives.Validate(), inventoryConfig.Validate(), settlementConfig.Validate(), experimentsConfig.Validate()); err != nil {
 		return nil, err
 	}
 	return func(int32) []processors.RollupRule {
@@ -72,6 +78,7 @@ func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32
 			must(settlement.NewPayouts(settlementConfig, catalogue)),
 			must(experiments.NewRollup(experimentsConfig, catalogue)),
 			must(edgecost.NewRollup(edgeConfig, catalogue)),
+			must(attribution.NewTotals(latency)),
 		}
 	}, nil
 }

@@ -227,3 +227,27 @@ func TestLatencyQuantiles(t *testing.T) {
 		t.Errorf("%d rows by POP and minute, want 8", len(rows))
 	}
 }
+
+// TestNewestOfLatency: the audit finds a stored partial under the key that its record has.
+func TestNewestOfLatency(t *testing.T) {
+	c := open(t, embeddedtest.ClickHouse(t))
+	s := newSink(t, c)
+	partial := event.Attribution{DropID: "d", POP: "fra", Device: "phone", Language: "de", AgeFrom: -1, Partition: 3, Revision: 7, From: monday, To: monday + day, SampleRate: 1}
+	sketch := event.LatencySketch{DropID: "d", POP: "fra", Request: event.RequestLanding, Partition: 3, PaneStart: monday, PaneMS: 60_000, Revision: 8, SampleRate: 1, Accuracy: 0.01}
+	var decoder event.Decoder
+	for kind, value := range map[event.Kind][]byte{event.KindAttribution: partial.AppendJSON(nil), event.KindLatencySketch: sketch.AppendJSON(nil)} {
+		r := event.Record{Kind: kind, Offset: 5, Timestamp: monday, Value: value}
+		writeAll(t, newTestLoader(t, s, kind, 0), []event.Record{r})
+		key, version, refused := NewestKey(&decoder, &r)
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		var got []Newest
+		if err := c.NewestRows(t.Context(), kind, func(n Newest) error { got = append(got, n); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if want := (Newest{Key: key, Version: version, Offset: 5}); len(got) != 1 || got[0] != want {
+			t.Errorf("%v: %+v, want %+v", kind, got, want)
+		}
+	}
+}
