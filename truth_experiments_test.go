@@ -190,7 +190,7 @@ func TestExperimentsTruth(t *testing.T) {
 			t.Errorf("A/A has an effect of %v pp", truth)
 		case language == "fr" && float64(rejected) > alpha*runs:
 			t.Errorf("A/A is rejected in %d of %d runs", rejected, runs)
-		case language == "en" && rejected < runs/2:
+		case language == "en" && rejected < runs/3:
 			t.Errorf("the effect is found in %d of %d runs", rejected, runs)
 		}
 	}
