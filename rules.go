@@ -8,7 +8,9 @@ import (
 	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/churn"
 	"github.com/droplift/droplift/processors/experiments"
+	"github.com/droplift/droplift/processors/inventory"
 	"github.com/droplift/droplift/processors/localization"
+	"github.com/droplift/droplift/processors/settlement"
 	"github.com/droplift/droplift/processors/velocity"
 )
 
@@ -19,17 +21,18 @@ var stageInputs = []event.Kind{event.KindPlayer, event.KindLatency, event.KindCh
 var rollupInputs = []event.Kind{
 	event.KindProgress,
 	event.KindLocalization,
+	event.KindInventory,
+	event.KindPayable,
 	event.KindExperimentArm,
 }
 
 // partitionRules says which rule sets fold the raw records. Every configuration is checked before a partition needs it.
 func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition int32) []processors.Rule, error) {
 	velocityConfig := velocity.Config{Logger: n.log}
-	if err := velocityConfig.Validate(); err != nil {
-		return nil, err
-	}
 	cues := n.cfg.SubtitleConfig.localization(n.log)
-	if err := cues.Validate(); err != nil {
+	inventoryConfig := inventory.Config{ReservationMS: n.cfg.InventoryReservation.Milliseconds(), Logger: n.log}
+	settlementConfig := n.cfg.settlement()
+	if err := errors.Join(velocityConfig.Validate(), cues.Validate(), inventoryConfig.Validate(), settlementConfig.Validate()); err != nil {
 		return nil, err
 	}
 	return func(partition int32) []processors.Rule {
@@ -37,6 +40,8 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 			churn.New(churn.Config{}),
 			must(velocity.New(velocityConfig, partition, catalogue)),
 			must(localization.New(cues, partition, catalogue)),
+			must(inventory.New(inventoryConfig, partition, catalogue)),
+			must(settlement.NewLedger(settlementConfig, partition, catalogue)),
 			must(experiments.New(experiments.Config{}, partition, catalogue)),
 		}
 	}, nil
@@ -45,7 +50,11 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 // rollupRules says which rule sets add up the partials.
 func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32) []processors.RollupRule, error) {
 	objectives, err := n.cfg.SubtitleConfig.objectives(n.log)
-	if err := errors.Join(err, objectives.Validate()); err != nil {
+	inventoryConfig := inventory.RollupConfig{
+		LowBPS: uint64(n.cfg.InventoryLowBPS), Restock: n.cfg.InventoryRestock, AllowedLatenessMS: n.cfg.AllowedLateness.Milliseconds(),
+	}
+	settlementConfig := n.cfg.settlement()
+	if err := errors.Join(err, objectives.Validate(), inventoryConfig.Validate(), settlementConfig.Validate()); err != nil {
 		return nil, err
 	}
 	experimentsConfig := experiments.RollupConfig{EveryMS: n.cfg.ExperimentLook.Milliseconds(), Alpha: n.cfg.ExperimentAlpha}
@@ -55,6 +64,8 @@ func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32
 	return func(int32) []processors.RollupRule {
 		return []processors.RollupRule{
 			must(localization.NewObjectives(objectives, catalogue)),
+			must(inventory.NewRollup(inventoryConfig, catalogue)),
+			must(settlement.NewPayouts(settlementConfig, catalogue)),
 			must(experiments.NewRollup(experimentsConfig, catalogue)),
 		}
 	}, nil

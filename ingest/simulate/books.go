@@ -415,7 +415,6 @@ func happened(w *world, parts []*shard, number int) Happened {
 	}
 	d := &w.drops[number]
 	h.Retention.Horizons = slices.Clone(horizons[:])
-	h.Arms = map[string]map[string]Arm{}
 	h.Arms, h.LatencyLoss = map[string]map[string]Arm{}, map[string]float64{}
 	lost := make([]int64, len(w.s.POPs))
 	for i := range d.entry.Experiments {

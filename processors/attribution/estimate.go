@@ -103,12 +103,12 @@ func (t *Totals) total(id string) *total {
 	return sum
 }
 
-// publish emits every estimate of a drop.
-func (t *Totals) publish(id string, d *drop, out *processors.Output) {
+// publish emits every estimate of a drop as of the event time watermark.
+func (t *Totals) publish(id string, d *drop, watermark int64, out *processors.Output) {
 	d.revision++
 	e := &t.estimate
 	*e = event.Estimate{
-		DropID: id, CreatorID: d.creator, Revision: d.revision, AsOf: d.progress(), From: d.from, To: d.to,
+		DropID: id, CreatorID: d.creator, Revision: d.revision, AsOf: watermark, From: d.from, To: d.to,
 		Confidence: 0.95, P: -1, SampleRate: 1, Dimensions: e.Dimensions[:0], Details: e.Details[:0],
 	}
 	if d.from > 0 {

@@ -383,7 +383,7 @@ func TestStateOfEarlierVersions(t *testing.T) {
 	c.viewers[2], c.conversions[2], c.us[2], c.viewers[11] = 9, 2, 1_234_567, 1
 	c.money[0].Net[2], c.money[0].Net[5] = 4999, -7
 	p := pane{start: opens - opens%minuteMS, revision: 2, samples: 5, rate: 0.5, zero: 1000, bins: bins{{Index: -4, Weight: 1000}, {Index: 124, Weight: 12_000}}}
-	d := drop{creator: "c1", from: opens, to: closes, budget: 250, marks: []watermarkOf{{0, opens + 5}, {3, -1}}, published: opens, publishedAt: opens + 9, revision: 7, dirty: true, open: 2, pending: 5, closed: true}
+	d := drop{creator: "c1", from: opens, to: closes, budget: 250, published: opens, publishedAt: opens + 9, revision: 7, dirty: true, open: 2, pending: 5, closed: true}
 	pt := part{revision: 3, pop: "fra", device: "tv", language: "en", ageFrom: -1, closed: true, rate: 1, viewers: c.viewers, conversions: c.conversions, us: c.us, money: c.money}
 	m := merged{pop: "fra", accuracy: 0.01, revision: 2, rate: 0.5, samples: 5, zero: 1000, bins: p.bins}
 

@@ -113,7 +113,7 @@ func (t *Totals) applyPart(a *event.Attribution) {
 	if !created && a.Revision <= p.revision {
 		return
 	}
-	d := t.drop(a.DropID, a.Partition, a.Watermark)
+	d := t.drop(a.DropID)
 	d.creator = cmp.Or(t.names.Text(a.CreatorID), d.creator)
 	d.from, d.to, d.budget = a.From, a.To, a.BudgetMS
 	d.open += count(!a.Closed) - count(!created && !p.closed)
@@ -139,11 +139,10 @@ func count(b bool) int64 {
 // applySketch keeps a landing sketch as an open pane until it is final, and adds it to its POP's total then: a final
 // pane comes once, and a drop has too many panes to keep them all.
 func (t *Totals) applySketch(s *event.LatencySketch) {
-	d := t.drop(s.DropID, s.Partition, s.Watermark)
 	if s.Request != event.RequestLanding {
 		return
 	}
-	d.dirty = true
+	t.drop(s.DropID).dirty = true
 	total, created := t.sketches.Put(t.sketchKey(s.DropID, s.POP, nil))
 	if created {
 		total.accuracy, total.rate, total.pop = s.Accuracy, 1, t.names.Text(s.POP)
@@ -179,17 +178,12 @@ func (t *Totals) sketchKey(drop, pop string, s *event.LatencySketch) string {
 	return wire.Alias(t.key)
 }
 
-// drop is the state of a drop, with the watermark of one of its partitions taken in.
-func (t *Totals) drop(id string, partition int32, watermark int64) *drop {
+// drop is the state of a drop, for changing.
+func (t *Totals) drop(id string) *drop {
 	d, created := t.drops.Put(id)
 	if created {
-		d.published = -1
+		d.published = processors.NoWatermark
 	}
-	i, found := slices.BinarySearchFunc(d.marks, partition, func(m watermarkOf, p int32) int { return cmp.Compare(m.partition, p) })
-	if !found {
-		d.marks = slices.Insert(d.marks, i, watermarkOf{partition: partition, at: watermark})
-	}
-	d.marks[i].at = max(d.marks[i].at, watermark)
 	return d
 }
 
@@ -197,13 +191,16 @@ func (t *Totals) drop(id string, partition int32, watermark int64) *drop {
 // is coming, though not too often by the clock then, and once each when its viewers are closed and when its revenue is final; then it is
 // forgotten.
 func (t *Totals) Flush(now processors.RollupTimes, out *processors.Output) {
+	if now.Watermark == processors.NoWatermark {
+		return
+	}
 	t.due = t.due[:0]
 	// A drop that an earlier flush left unpublished need not have changed since. What encode wrote, decode reads.
 	_ = t.drops.Each(func(id string, d *drop) {
-		if progress := d.progress(); d.dirty && progress >= 0 {
+		if d.dirty {
 			turned := d.from > 0 && (d.open == 0 && !d.closed || d.pending == 0)
 			still := now.Quiet && now.Now-d.publishedAt >= t.cfg.QuietMS
-			if turned || still || progress-d.published >= t.cfg.EveryMS {
+			if turned || still || now.Watermark-d.published >= t.cfg.EveryMS {
 				t.due = append(t.due, id)
 			}
 		}
@@ -212,8 +209,8 @@ func (t *Totals) Flush(now processors.RollupTimes, out *processors.Output) {
 	for _, id := range t.due {
 		d, _ := t.drops.Put(id)
 		d.closed, d.final = d.from > 0 && d.open == 0, d.from > 0 && d.pending == 0
-		t.publish(id, d, out)
-		d.published, d.publishedAt, d.dirty = d.progress(), now.Now, false
+		t.publish(id, d, now.Watermark, out)
+		d.published, d.publishedAt, d.dirty = now.Watermark, now.Now, false
 		if d.final {
 			t.forget(id)
 		}

@@ -14,8 +14,6 @@ import (
 type drop struct {
 	creator          string
 	from, to, budget int64
-	// marks are the newest watermarks of the partitions that have contributed, sorted.
-	marks []watermarkOf
 	// published is the event time of the last publication, −1 before the first, publishedAt the clock's; revision counts publications.
 	published, publishedAt int64
 	revision               uint64
@@ -24,23 +22,6 @@ type drop struct {
 	open, pending int64
 	// closed and final say that it was published as such.
 	closed, final bool
-}
-
-type watermarkOf struct {
-	partition int32
-	at        int64
-}
-
-// progress is the drop's event time: every contributing partition is complete up to there.
-func (d *drop) progress() int64 {
-	if len(d.marks) == 0 {
-		return processors.NoWatermark
-	}
-	least := d.marks[0].at
-	for _, m := range d.marks[1:] {
-		least = min(least, m.at)
-	}
-	return least
 }
 
 type dropCodec struct{ names *wire.Names }
@@ -53,25 +34,17 @@ func (c dropCodec) Append(dst []byte, d *drop) []byte {
 		dst = binary.AppendVarint(dst, n)
 	}
 	dst = binary.AppendUvarint(dst, d.revision)
-	dst = appendBool(appendBool(appendBool(dst, d.dirty), d.closed), d.final)
-	dst = binary.AppendUvarint(dst, uint64(len(d.marks)))
-	for _, m := range d.marks {
-		dst = binary.AppendVarint(binary.AppendUvarint(dst, uint64(m.partition)), m.at)
-	}
-	return dst
+	return appendBool(appendBool(appendBool(dst, d.dirty), d.closed), d.final)
 }
 
 func (c dropCodec) Decode(data []byte, d *drop) error {
 	r, _ := wire.NewReader(data, dropVersion)
-	*d = drop{creator: c.names.Bytes(r.Bytes()), marks: d.marks[:0]}
+	*d = drop{creator: c.names.Bytes(r.Bytes())}
 	for _, n := range []*int64{&d.from, &d.to, &d.budget, &d.published, &d.publishedAt, &d.open, &d.pending} {
 		*n = r.Signed()
 	}
 	d.revision = r.Unsigned()
 	d.dirty, d.closed, d.final = r.Byte() == 1, r.Byte() == 1, r.Byte() == 1
-	for n := r.Count(); n > 0 && !r.Failed(); n-- {
-		d.marks = append(d.marks, watermarkOf{int32(r.Uint32()), r.Signed()})
-	}
 	return r.Done()
 }
 

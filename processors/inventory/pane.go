@@ -69,7 +69,7 @@ func (c paneCodec) Decode(data []byte, p *pane) error {
 // Deadline is the pane's last millisecond.
 func (c paneCodec) Deadline(p *pane) int64 { return p.start + c.paneMS - 1 }
 
-// instant is one event time, kept under one key: how far panes have been deleted, or event time has come.
+// instant is one event time, kept under one key: how far panes have been deleted.
 type instant struct{ at int64 }
 
 const (

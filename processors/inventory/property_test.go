@@ -84,7 +84,10 @@ func reference(h []step, cfg Config) map[paneID][numSlots]uint64 {
 		add(slotSold, c, sold.at, sold.checkout.Quantity)
 		add(slotCheckouts, c, sold.at, 1)
 		returned, back, seqs := int64(0), int64(0), map[uint32]bool{}
-		for _, r := range records {
+		byAmount := slices.SortedFunc(slices.Values(records), func(a, b step) int {
+			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.checkout.Amount, b.checkout.Amount))
+		})
+		for _, r := range byAmount {
 			if r.what == event.CheckoutRefunded && !seqs[r.checkout.Seq] {
 				seqs[r.checkout.Seq] = true
 				if back += r.checkout.Amount; back >= sold.checkout.Amount && returned == 0 {

@@ -380,8 +380,6 @@ func set(ev *event.Event, record *event.Record, name, value string) (err error) 
 		ev.Consent = uint8(number())
 	case "language":
 		ev.Language = value
-	case "rate":
-		ev.SampleRate, err = strconv.ParseFloat(value, 64)
 	case "synthetic":
 		ev.Synthetic = true
 	case "heartbeat":
@@ -392,6 +390,8 @@ func set(ev *event.Event, record *event.Record, name, value string) (err error) 
 		ev.Latency.CPUMS, err = strconv.ParseFloat(value, 64)
 	case "egress":
 		ev.Latency.EgressBytes = number()
+	case "rate":
+		ev.SampleRate, err = strconv.ParseFloat(value, 64)
 	case "request":
 		ev.Latency.Request = event.RequestUnknown
 		for q := event.RequestUnknown + 1; q <= event.RequestProbe; q++ {

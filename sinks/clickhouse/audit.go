@@ -115,67 +115,6 @@ func (c *Client) Runs(ctx context.Context, table string, within map[int32]Offset
 	})
 }
 
-// Newest is the row that a table with replacing rows shows for a key.
-type Newest struct {
-	Key       string
-	Version   uint64
-	Partition int32
-	Offset    int64
-}
-
-// NewestRows calls each with the newest row of every key of kind, in no order. NewestKey says which key a record has.
-func (c *Client) NewestRows(ctx context.Context, kind event.Kind, each func(Newest) error) error {
-	name := "audit_newest_drops"
-	switch kind {
-	case event.KindVelocity:
-		name = "audit_newest_velocity"
-	case event.KindLocalization:
-		name = "audit_newest_localization"
-	case event.KindExperimentArm:
-		name = "audit_newest_experiments"
-	}
-	return c.each(ctx, name, nil, func(rows driver.Rows) error {
-		var n Newest
-		var partition uint32
-		var offset uint64
-		if err := rows.Scan(&n.Key, &n.Version, &partition, &offset); err != nil {
-			return err
-		}
-		n.Partition, n.Offset = int32(partition), int64(offset)
-		return each(n)
-	})
-}
-
-// NewestKey decodes a record of a kind whose rows replace each other into the key and version that its row has.
-func NewestKey(decoder *event.Decoder, r *event.Record) (key string, version uint64, refused *event.Error) {
-	if r.Kind == event.KindVelocity {
-		var v event.Velocity
-		if err := decoder.Velocity(r.Value, &v); err != nil {
-			return "", 0, err
-		}
-		return fmt.Sprintf("%s\x1f%s\x1f%d\x1f%d", v.DropID, v.POP, v.PaneStart, v.Partition), v.Revision, nil
-	}
-	if r.Kind == event.KindLocalization {
-		var v event.Localization
-		if err := decoder.Localization(r.Value, &v); err != nil {
-			return "", 0, err
-		}
-		return fmt.Sprintf("%s\x1f%s\x1f%d\x1f%d", v.DropID, v.Language, v.PaneStart, v.Partition), v.Revision, nil
-	}
-	if r.Kind == event.KindExperimentArm {
-		var a event.ExperimentArm
-		if err := decoder.ExperimentArm(r.Value, &a); err != nil {
-			return "", 0, err
-		}
-		return fmt.Sprintf("%s\x1f%s\x1f%s\x1f%s\x1f%d", a.DropID, a.ExperimentID, a.Language, a.Variant, a.Partition), a.Revision, nil
-	}
-	var ev event.Event
-	if err := decoder.Decode(r.Kind, r.Value, &ev); err != nil {
-		return "", 0, err
-	}
-	return strings.Clone(ev.DropID), uint64(ev.Drop.Version), nil
-}
-
 // ViewCheck is a materialized view's target against a recomputation from one of its base tables.
 type ViewCheck struct {
 	View   string

@@ -188,3 +188,25 @@ func (c *Client) Blocks(ctx context.Context, each func(*event.Ledger) error) err
 		return each(&l)
 	})
 }
+
+// LedgerBlocks is the number of stored blocks.
+func (c *Client) LedgerBlocks(ctx context.Context) (blocks uint64, err error) {
+	err = c.each(ctx, "ledger_extent", nil, func(rows driver.Rows) error {
+		var transactions, postings, exceptions uint64
+		return rows.Scan(&blocks, &transactions, &postings, &exceptions)
+	})
+	return blocks, err
+}
+
+// Balances calls each with every balance that the ledger shows, in minor units.
+func (c *Client) Balances(ctx context.Context, each func(account, participant, currency string, balance int64)) error {
+	return c.each(ctx, "ledger_balances", nil, func(rows driver.Rows) error {
+		var account, participant, currency string
+		var balance int64
+		if err := rows.Scan(&account, &participant, &currency, &balance); err != nil {
+			return err
+		}
+		each(account, participant, currency, balance)
+		return nil
+	})
+}

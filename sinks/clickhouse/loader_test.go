@@ -85,6 +85,9 @@ func TestRoundTrip(t *testing.T) {
 		{Outcome: "excess", Source: "app", CheckoutID: "k", Type: "refunded", Seq: 4, DropID: "drop-1", Currency: "USD", Amount: 6, EventTime: monday - 4, IngestTime: monday - 3, Detail: "5 of 5 are left"}}}
 	block.Hash = block.Digest()
 	settlement := event.Settlement{ID: "c1|ISK|1", Participant: "c1", Currency: "ISK", Seq: 1, Revision: 2, Status: "mismatched", Amount: 45, PSPAmount: 4500, PSPExponent: 2, Paid: 44, AsOf: monday}
+	stock := event.Inventory{DropID: "drop-1", SKU: "jacket", Channel: "pos", Partner: "shop", Partition: 2, PaneStart: monday, PaneMS: 10000, Revision: 4,
+		Watermark: monday + 7, Maturity: event.Final, Sold: 1, Reserved: 2, Released: 3, Expired: 4, Returned: 5, Checkouts: 6, Promised: 7, Shipped: 8,
+		Fulfilled: 9, Cancelled: 10, Due: 11, Late: 12}
 	arm := event.ExperimentArm{DropID: "drop-1", ExperimentID: "cta-de", Variant: "b", Language: "de", Partition: 2, Revision: 4, Watermark: monday + 7,
 		Maturity: event.Final, Design: "9f3a1c7be02d4456", Changed: true, Exposed: 6, Converted: 5, Refunded: 4, Crossed: 3, Misassigned: 2, SampleRate: 0.5}
 
@@ -101,6 +104,7 @@ func TestRoundTrip(t *testing.T) {
 		derived(event.KindLocalization, cues.AppendJSON(nil)),
 		derived(event.KindAttribution, attribution.AppendJSON(nil)), derived(event.KindLatencySketch, sketch.AppendJSON(nil)),
 		derived(event.KindLedger, block.AppendJSON(nil)), derived(event.KindSettlement, settlement.AppendJSON(nil)),
+		derived(event.KindInventory, stock.AppendJSON(nil)),
 		derived(event.KindExperimentArm, arm.AppendJSON(nil)),
 	} {
 		l := newTestLoader(t, s, rs[0].Kind, 3)

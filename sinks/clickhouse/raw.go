@@ -80,6 +80,8 @@ func newTable(kind event.Kind) *table {
 		return newLedger()
 	case event.KindSettlement:
 		return newSettlements()
+	case event.KindInventory:
+		return newInventory()
 	case event.KindExperimentArm:
 		return newExperiments()
 	}

@@ -148,3 +148,62 @@ COMMENT 'Every revision of every settlement instruction. Grain: instruction, rev
 CREATE VIEW IF NOT EXISTS settlements_latest AS
 SELECT * FROM settlements ORDER BY participant, currency, seq, id, revision DESC LIMIT 1 BY participant, currency, seq, id
 COMMENT 'Newest revision of every settlement instruction. Grain: instruction. Units: minor units of currency. Maturity: column status.';
+
+CREATE VIEW IF NOT EXISTS ledger_reconciliation AS
+SELECT
+    source,
+    checkout_id,
+    type,
+    seq,
+    if(transactions > 0, ledger_drop, fact_drop) AS drop_id,
+    if(transactions > 0, ledger_currency, fact_currency) AS currency,
+    if(type = 'completed', 1, -1) * fact AS fact_amount,
+    if(type = 'completed', 1, -1) * posted AS posted_amount,
+    multiIf(
+        transactions > 0 AND facts > 0, 'posted',
+        transactions > 0, 'stray',
+        facts > 0 AND outcome IN ('parked', 'unknown_split'), 'parked',
+        facts > 0 AND outcome != '', 'refused',
+        facts > 0, 'unaccounted',
+        'dead_lettered') AS state,
+    outcome,
+    newest
+FROM
+(
+    SELECT
+        source,
+        checkout_id,
+        type,
+        seq,
+        countIf(origin = 'fact') AS facts,
+        countIf(origin = 'ledger') AS transactions,
+        if(facts > 0, argMinIf(amount, position, origin = 'fact'), argMinIf(amount, position, origin = 'dead')) AS fact,
+        if(facts > 0, argMinIf(drop, position, origin = 'fact'), argMinIf(drop, position, origin = 'dead')) AS fact_drop,
+        if(facts > 0, argMinIf(code, position, origin = 'fact'), argMinIf(code, position, origin = 'dead')) AS fact_currency,
+        sumIf(amount, origin = 'ledger') AS posted,
+        anyIf(drop, origin = 'ledger') AS ledger_drop,
+        anyIf(code, origin = 'ledger') AS ledger_currency,
+        argMaxIf(why, position, origin = 'exception') AS outcome,
+        max(known_at) AS newest
+    FROM
+    (
+        SELECT if((kafka_partition, kafka_offset) IN (SELECT partition, offset FROM dead_letters WHERE topic = 'checkout'), 'dead', 'fact') AS origin,
+            toString(channel) AS source, checkout_id, toString(type) AS type, seq, toString(drop_id) AS drop, toString(currency) AS code, amount,
+            '' AS why, (toUInt64(kafka_partition), kafka_offset, toUInt64(0)) AS position, kafka_time AS known_at
+        FROM checkout_events
+        WHERE type IN ('completed', 'refunded', 'chargeback') AND NOT synthetic AND NOT quarantined
+        UNION ALL
+        SELECT 'ledger', toString(source), checkout_id, toString(type), seq, toString(drop_id), toString(currency), amount,
+            '', (toUInt64(partition), height, toUInt64(number)), posted_at
+        FROM ledger_transactions
+        WHERE type != 'settled'
+        UNION ALL
+        SELECT 'exception', toString(source), checkout_id, toString(type), seq, toString(drop_id), toString(currency), amount,
+            toString(outcome), (toUInt64(partition), height, toUInt64(number)), posted_at
+        FROM ledger_exceptions
+        WHERE type != 'settled' AND outcome NOT IN ('key_conflict', 'finer_than_psp')
+    )
+    GROUP BY source, checkout_id, type, seq
+)
+WHERE (transactions > 0 OR fact_drop != '')
+COMMENT 'What became of every checkout event about money of a drop: the ledger against the stored events, resends folded into their first arrival. Grain: idempotency key (source, checkout_id, type, seq). Units: minor units of currency, sales positive, refunds and chargebacks negative. Maturity: as of now; parked may be posted later, unaccounted and stray of the last seconds are in flight (newest says).';

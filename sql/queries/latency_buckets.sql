@@ -18,8 +18,7 @@ SELECT
     greatest(0, (rate + z * z / (2 * n)) / (1 + z * z / n) - z / (1 + z * z / n) * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))) AS rate_low,
     least(1, (rate + z * z / (2 * n)) / (1 + z * z / n) + z / (1 + z * z / n) * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))) AS rate_high,
     sum(p.latency_us[k]) / 1000 / n AS mean_ms,
-    sumMap(p.money_currency, arrayMap(m -> m[k], p.money_net)) AS money,
-    mapFromArrays(money.1, money.2) AS net,
+    sumMap(mapFromArrays(p.money_currency, arrayMap(m -> m[k], p.money_net))) AS net,
     mapApply((c, v) -> (c, v / n), net) AS net_per_view,
     min(p.closed) = 1 AS closed
 FROM attribution_latest AS p
