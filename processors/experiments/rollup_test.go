@@ -224,6 +224,27 @@ func TestChangeInTheCatalogueAlone(t *testing.T) {
 	}
 }
 
+// What was told of an experiment, or of a variant, that the catalogue no longer holds is taken back.
+func TestWhatIsGoneIsTakenBack(t *testing.T) {
+	renamed := cta()
+	renamed.Variants[1].Name = "c"
+	for name, after := range map[string][]event.Experiment{"experiment": nil, "variant": {renamed}} {
+		s := newRollupBench(t, RollupConfig{}, oneDrop(cta()))
+		s.turn(start, false, s.partial("fr", "a", 0, 1, 10_000, 400), s.partial("fr", "b", 0, 1, 10_000, 470))
+		again := s.partial("fr", "a", 0, 2, 10_000, 401)
+		if !s.newest["d|experiment_effect|cta|fr|b"].Enough {
+			t.Fatal("no effect to take back")
+		}
+		s.drops["d"] = oneDrop(after...)["d"]
+		s.restart()
+		s.turn(start+minute, false, again)
+		s.turn(start+2*minute, true, again)
+		if e := s.newest["d|experiment_effect|cta|fr|b"]; e.Enough || e.Why == "" || fmt.Sprint(s.chosen()) != "[cta/fr >changed]" {
+			t.Errorf("%s: %+v, decided %v", name, e, s.chosen())
+		}
+	}
+}
+
 // Chi-square has one look of its own, at the end; DOMAIN's 44,000 and 45,000 have p = .000802.
 func TestChiSquareDecidesAtTheEnd(t *testing.T) {
 	s := newRollupBench(t, RollupConfig{}, oneDrop(cta()))
