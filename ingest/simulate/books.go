@@ -176,6 +176,9 @@ type Bucket struct {
 type Arm struct {
 	Visitors   uint64 `json:"visitors"`
 	Converters uint64 `json:"converters"`
+	// Conversion is, of a call to action, the mean probability of converting over the visitors of all its arms, had each of them been
+	// shown this one: the true effect is a difference of these, in which the luck of assignment has no part.
+	Conversion float64 `json:"conversion,omitempty"`
 }
 
 // Offer counts the visitors who were offered the goods and those held out.
@@ -417,6 +420,10 @@ func happened(w *world, parts []*shard, number int) Happened {
 	for i := range d.entry.Experiments {
 		h.Arms[d.entry.Experiments[i].ID] = map[string]Arm{}
 	}
+	ctaChances := map[uint8]*[2]int64{}
+	for language := range d.entry.Experiments {
+		ctaChances[uint8(language)] = new([2]int64)
+	}
 	for _, sh := range parts {
 		r := sh.tally.drops[number+1].retention
 		h.Retention.Purchasers += r.purchasers
@@ -454,7 +461,7 @@ func happened(w *world, parts []*shard, number int) Happened {
 			if v.offer != "" {
 				arms := h.Arms[d.offer.ID]
 				a := arms[v.offer]
-				arms[v.offer] = Arm{a.Visitors + 1, a.Converters + bought}
+				arms[v.offer] = Arm{Visitors: a.Visitors + 1, Converters: a.Converters + bought}
 			}
 			lost[v.pop] += int64(v.lost)
 			k := len(latencyEdges) - 1
@@ -466,7 +473,21 @@ func happened(w *world, parts []*shard, number int) Happened {
 			if v.variant != "" {
 				arms := h.Arms[d.entry.Experiments[sh.players[key.player].language].ID]
 				a := arms[v.variant]
-				arms[v.variant] = Arm{a.Visitors + 1, a.Converters + bought}
+				arms[v.variant] = Arm{Visitors: a.Visitors + 1, Converters: a.Converters + bought}
+				chances := ctaChances[sh.players[key.player].language]
+				for i, n := range v.cta {
+					chances[i] += int64(n)
+				}
+			}
+		}
+	}
+	for language, chances := range ctaChances {
+		arms := h.Arms[d.entry.Experiments[language].ID]
+		n := float64(arms[control].Visitors + arms[treatment].Visitors)
+		for i, variant := range []string{control, treatment} {
+			if a, ok := arms[variant]; ok {
+				a.Conversion = float64(chances[i]) / 1e9 / n
+				arms[variant] = a
 			}
 		}
 	}

@@ -67,6 +67,8 @@ type visit struct {
 	// lost is the probability of converting at the latency budget less the one at landingMS, where that is above it, in billionths:
 	// whole numbers add up to the same sum in any order. pop served the landing.
 	lost int32
+	// cta is the probability of converting under control and treatment, in billionths too.
+	cta [2]int32
 	pop  uint8
 }
 
@@ -243,8 +245,12 @@ func (sh *shard) land(s *session) {
 		}
 		if x := sh.experiment(s); x != nil && v.offer != holdout {
 			v.variant = assign(x, s.playerID)
+			effect := e.CTA[sh.w.s.Languages[p.language]]
+			for i, with := range []float64{logit, logit + effect} {
+				v.cta[i] = int32(math.Round(1e9 / (1 + math.Exp(-with))))
+			}
 			if v.variant == treatment {
-				logit += e.CTA[sh.w.s.Languages[p.language]]
+				logit += effect
 			}
 		}
 		probability := 1 / (1 + math.Exp(-logit))

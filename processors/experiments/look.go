@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/models/experiment"
@@ -63,9 +64,12 @@ func (r *Rollup) look(drop string, b *board, p *plan, watermark int64, out *proc
 	b.last, b.end, b.due, b.dirty = watermark, p.drop.EndMS, false, false
 	r.pool(b, p)
 	var readings []reading
+	var gone []*group
 	for i := range b.groups {
 		if rd, ok := r.read(&b.groups[i], p, final); ok {
 			readings = append(readings, rd)
+		} else {
+			gone = append(gone, &b.groups[i])
 		}
 	}
 	hide(readings)
@@ -95,6 +99,36 @@ func (r *Rollup) look(drop string, b *board, p *plan, watermark int64, out *proc
 			r.publishEffect(head, rd, c, len(family), out)
 			head.Maturity = maturity(final && b.openRefunds == 0)
 			r.publishRefunds(head, rd, c, out)
+		}
+		head.Maturity = maturity(final)
+		r.retract(head, rd.group, rd.comparisons, out)
+	}
+	for _, g := range gone {
+		head.SampleRate, head.Maturity = g.sampleRate, maturity(final)
+		r.retract(head, g, nil, out)
+		if g.chosen != chosenChanged {
+			r.decide(out, event.Decision{DropID: drop, Subject: g.subject(), At: watermark, Chosen: chosenChanged, Previous: g.chosen,
+				Reason: "the catalogue does not hold the experiment any more as it was"})
+			g.chosen = chosenChanged
+		}
+	}
+}
+
+// retract takes back what was told of arms that the catalogue compares no more.
+func (r *Rollup) retract(e event.Estimate, g *group, compared []comparison, out *processors.Output) {
+	for i := range g.arms {
+		a := &g.arms[i]
+		if slices.ContainsFunc(compared, func(c comparison) bool { return c.variant == a.variant }) {
+			continue
+		}
+		e.Unit, e.P, e.Why = "pp", -1, whyChanged
+		if a.effect.Looks > 0 {
+			e.Metric = "experiment_effect"
+			r.publish(e, g, a.variant, out)
+		}
+		if a.refunds.Looks > 0 {
+			e.Metric = "experiment_refund"
+			r.publish(e, g, a.variant, out)
 		}
 	}
 }
@@ -209,11 +243,13 @@ func hide(readings []reading) {
 	}
 }
 
+const whyChanged = "the experiment's design changed after the first exposure"
+
 // why says, for a person, what hides the effects.
 func (rd *reading) why() string {
 	switch rd.alarm {
 	case chosenChanged:
-		return "the experiment's design changed after the first exposure"
+		return whyChanged
 	case chosenRatio:
 		return "the arms do not have the sizes that the split promises"
 	case chosenMisassigned:
@@ -222,7 +258,7 @@ func (rd *reading) why() string {
 	return ""
 }
 
-func (rd *reading) subject() string { return rd.experiment + "/" + cmp.Or(rd.language, "-") }
+func (g *group) subject() string { return g.experiment + "/" + cmp.Or(g.language, "-") }
 
 func (r *Rollup) decideGroup(drop string, rd *reading, watermark int64, out *processors.Output) {
 	chosen, reason := rd.alarm, rd.why()
@@ -297,7 +333,7 @@ func (r *Rollup) publishRatio(e event.Estimate, rd *reading, out *processors.Out
 		e.Details = append(e.Details, event.Detail{Name: "exposed:" + v.Name, Value: float64(rd.observed[i])},
 			event.Detail{Name: "bps:" + v.Name, Value: float64(v.BPS)})
 	}
-	r.publish(e, rd, "", out)
+	r.publish(e, rd.group, "", out)
 }
 
 func (r *Rollup) publishEffect(e event.Estimate, rd *reading, c *comparison, family int, out *processors.Output) {
@@ -327,7 +363,7 @@ func (r *Rollup) publishEffect(e event.Estimate, rd *reading, c *comparison, fam
 			event.Detail{Name: "better", Value: a.Exceeds(b)},
 			event.Detail{Name: "loss_variant_pp", Value: 100 * a.Loss(b)}, event.Detail{Name: "loss_control_pp", Value: 100 * b.Loss(a)})
 	}
-	r.publish(e, rd, c.variant, out)
+	r.publish(e, rd.group, c.variant, out)
 }
 
 func (r *Rollup) publishRefunds(e event.Estimate, rd *reading, c *comparison, out *processors.Output) {
@@ -347,12 +383,12 @@ func (r *Rollup) publishRefunds(e event.Estimate, rd *reading, c *comparison, ou
 		e.Details = []event.Detail{{Name: "control_refunded", Value: float64(control.counts.refunded)},
 			{Name: "variant_refunded", Value: float64(c.counts.refunded)}, {Name: "looks", Value: float64(c.refunds.Looks)}}
 	}
-	r.publish(e, rd, c.variant, out)
+	r.publish(e, rd.group, c.variant, out)
 }
 
 // publish completes the dimensions: experiment, language, and the variant where it is about one.
-func (r *Rollup) publish(e event.Estimate, rd *reading, variant string, out *processors.Output) {
-	e.Dimensions = []event.Dimension{{Name: "experiment", Value: rd.experiment}, {Name: "language", Value: rd.language}}
+func (r *Rollup) publish(e event.Estimate, g *group, variant string, out *processors.Output) {
+	e.Dimensions = []event.Dimension{{Name: "experiment", Value: g.experiment}, {Name: "language", Value: g.language}}
 	if variant != "" {
 		e.Dimensions = append(e.Dimensions, event.Dimension{Name: "variant", Value: variant})
 	}

@@ -372,6 +372,12 @@ func set(ev *event.Event, record *event.Record, name, value string) (err error) 
 		ev.POP = value
 	case "device":
 		ev.Device = value
+	case "experiment":
+		ev.Player.ExperimentID = value
+	case "variant":
+		ev.Player.Variant = value
+	case "consent":
+		ev.Consent = uint8(number())
 	case "language":
 		ev.Language = value
 	case "synthetic":
