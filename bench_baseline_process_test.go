@@ -312,7 +312,7 @@ func (s *baselineSeen) again(id uuid.UUID, newest int64) bool {
 }
 
 func (t *baselineTask) churn(kind event.Kind, ev *baselineEvent, at int64) {
-	if ev.PlayerID == "" || kind == event.KindSubtitle || ev.Type == "settled" || ev.Request == "probe" {
+	if ev.PlayerID == "" || kind == event.KindSubtitle || ev.Type == "settled" || ev.Type == "fulfilled" || ev.Type == "shipped" || ev.Request == "probe" {
 		return
 	}
 	p := t.players[ev.PlayerID]

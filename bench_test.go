@@ -39,6 +39,7 @@ func BenchmarkBars(b *testing.B) {
 		{"decode", benchDecode},
 		{"simulate", benchSimulate},
 		{"state", benchState},
+		{"rules", benchRules},
 	} {
 		b.Run(part.name, func(b *testing.B) {
 			measured.command, measured.server = fmt.Sprintf(command, "/^"+part.name+"$"), ""

@@ -74,6 +74,8 @@ type Config struct {
 
 	// adjustKafka, when set, has the last word on how clients reach Kafka: tests put proxies and faults there.
 	adjustKafka func(*kafka.Config)
+	// onlyRules, when set, names the rule sets that run: benchmarks compare some of them with other programs.
+	onlyRules []string
 }
 
 // Validate reports every problem at once.

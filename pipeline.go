@@ -4,11 +4,24 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/ingest/kafka"
 	"github.com/droplift/droplift/processors"
 )
+
+// loop is one consumer group of an installation and what it reads.
+type loop struct {
+	group string
+	kinds []event.Kind
+}
+
+// loops are the consumer groups that records pass through, in this order.
+func (c *Config) loops() []loop {
+	return []loop{{c.ProcessGroup, stageInputs}, {c.RollupGroup, rollupInputs}, {c.SinkGroup, sinkKinds}}
+}
 
 // topics are the topics of an installation with this configuration.
 func (c *Config) topics() kafka.Topics {
@@ -40,6 +53,7 @@ func (c *Config) partitionConfig() processors.Config {
 		OutOfOrderness:  c.OutOfOrderness.Milliseconds(),
 		AllowedLateness: c.AllowedLateness.Milliseconds(),
 		IdleAfter:       c.IdleAfter.Milliseconds(),
+		ProgressEvery:   time.Minute.Milliseconds(),
 		Inputs:          stageInputs,
 	}
 }
@@ -50,9 +64,17 @@ func (n *node) newStage(instance string, catalogue processors.Catalogue, shared 
 	if err := partitionConfig.Validate(); err != nil {
 		return nil, err
 	}
-	makeRules, err := n.partitionRules(catalogue)
+	all, err := n.partitionRules(catalogue)
 	if err != nil {
 		return nil, err
+	}
+	if err := processors.ValidateRules(all(0)); err != nil {
+		return nil, err
+	}
+	makeRules := func(partition int32) []processors.Rule {
+		return slices.DeleteFunc(all(partition), func(rule processors.Rule) bool {
+			return n.cfg.onlyRules != nil && !slices.Contains(n.cfg.onlyRules, rule.Name())
+		})
 	}
 	return n.makeStage(n.cfg.ProcessGroup, stageInputs, instance, shared, func(partition int32) kafka.Task {
 		rules := makeRules(partition)
@@ -64,6 +86,9 @@ func (n *node) newStage(instance string, catalogue processors.Catalogue, shared 
 func (n *node) newRollup(instance string, catalogue processors.Catalogue, shared stageParts) (*kafka.Stage, error) {
 	makeRules, err := n.rollupRules(catalogue)
 	if err != nil {
+		return nil, err
+	}
+	if err := processors.ValidateRules(makeRules(0)); err != nil {
 		return nil, err
 	}
 	return n.makeStage(n.cfg.RollupGroup, rollupInputs, instance, shared, func(partition int32) kafka.Task {

@@ -295,7 +295,11 @@ func committed(lags []kafka.Lag) (offsets int64) {
 
 // groupTopics are the groups of this configuration and what they read.
 func (o *observer) groupTopics() map[string][]event.Kind {
-	return map[string][]event.Kind{o.cfg.ProcessGroup: stageInputs, o.cfg.SinkGroup: sinkKinds}
+	groups := map[string][]event.Kind{}
+	for _, l := range o.cfg.loops() {
+		groups[l.group] = l.kinds
+	}
+	return groups
 }
 
 // groups asks Kafka how far the groups are.
@@ -412,7 +416,7 @@ func newLoops(node nodeStatus, before, now *scrape, lagsBefore, lags groupLags) 
 			LastCommit: now.sum("droplift_stage_last_commit_timestamp_seconds", "stage", group),
 			Restored:   now.sum("droplift_stage_restores_total", "stage", group),
 			Rebalanced: now.sum("droplift_stage_rebalances_total", "stage", group),
-			StateKeys:  now.sum("droplift_process_state_keys"), StateBytes: now.sum("droplift_process_state_bytes"),
+			StateKeys:  now.sum("droplift_process_state_keys", "stage", group), StateBytes: now.sum("droplift_process_state_bytes", "stage", group),
 		}
 		l.measure(node, before, now, loopMetrics{
 			seconds: "droplift_stage_seconds_total", lag: "droplift_stage_lag_records", newest: "droplift_stage_committed_record_timestamp_seconds",

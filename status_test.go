@@ -64,14 +64,15 @@ func TestStatus(t *testing.T) {
 		if math.Abs(spent-1) > 1e-9 {
 			t.Errorf("%s %s: the shares of its time add up to %v", l.Group, l.Topic, spent)
 		}
-		if partitions := len(l.Partitions); l.Topic == "" && partitions != 4*len(stageInputs) || l.Topic == "player" && partitions != 4 {
+		if partitions := len(l.Partitions); l.Group == p.cfg.ProcessGroup && partitions != 4*len(stageInputs) ||
+			l.Group == p.cfg.RollupGroup && partitions != 4*len(rollupInputs) || l.Topic == "player" && partitions != 4 {
 			t.Errorf("%s %s: %d partitions", l.Group, l.Topic, partitions)
 		}
 		if written := l.Topic == "" || l.Topic == "player" || l.Topic == "features"; written && time.Since(time.Unix(int64(l.LastCommit), 0)) > 5*time.Minute {
 			t.Errorf("%s %s committed last at %v", l.Group, l.Topic, l.LastCommit)
 		}
 	}
-	want := []string{p.cfg.ProcessGroup + " "}
+	want := []string{p.cfg.ProcessGroup + " ", p.cfg.RollupGroup + " "}
 	for _, kind := range sinkKinds {
 		want = append(want, p.cfg.SinkGroup+" "+kind.Topic())
 	}
@@ -80,7 +81,7 @@ func TestStatus(t *testing.T) {
 	if !slices.Equal(names, want) {
 		t.Errorf("loops %q, want %q", names, want)
 	}
-	i := slices.IndexFunc(s.Loops, func(l loopStatus) bool { return l.Topic == "" })
+	i := slices.IndexFunc(s.Loops, func(l loopStatus) bool { return l.Group == p.cfg.ProcessGroup })
 	if i >= 0 && (s.Loops[i].StateKeys == 0 || s.Loops[i].StateBytes == 0 || s.Loops[i].Restored != 4) {
 		t.Errorf("the stage's state: %+v", s.Loops[i])
 	}
@@ -89,7 +90,7 @@ func TestStatus(t *testing.T) {
 			t.Errorf("group %s is %d behind", g.Group, g.Lag)
 		}
 	}
-	if len(s.Groups) != 2 {
+	if len(s.Groups) != len(p.cfg.loops()) {
 		t.Errorf("groups %+v", s.Groups)
 	}
 	tables := p.query("status_tables", nil)
@@ -108,11 +109,11 @@ func TestStatus(t *testing.T) {
 	// Without the process's metrics, Kafka still knows of the groups.
 	gone := "http://" + freeAddr(t)
 	s = lookOnce(t, p.cfg, gone)
-	if len(s.Nodes) != 1 || s.Nodes[0].Answers || len(s.Loops) != 0 || len(s.Groups) != 2 {
+	if len(s.Nodes) != 1 || s.Nodes[0].Answers || len(s.Loops) != 0 || len(s.Groups) != len(p.cfg.loops()) {
 		t.Errorf("a process that is not there: %+v", s)
 	}
 	problems(t, s, gone+" does not answer (connection refused): start it with `droplift up`", "nobody asked here runs group "+p.cfg.ProcessGroup,
-		"nobody asked here runs group "+p.cfg.SinkGroup)
+		"nobody asked here runs group "+p.cfg.RollupGroup, "nobody asked here runs group "+p.cfg.SinkGroup)
 
 	p.close()
 	s = lookOnce(t, p.cfg, address)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/ingest/kafka"
+	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/sinks/clickhouse"
 )
 
@@ -175,24 +176,44 @@ func (n *node) processors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	memory, err := n.cfg.memoryGuard(n.ops, n.log)
-	if err != nil {
-		return errors.Join(err, release())
-	}
-	stage, err := n.newStage(instance, catalogue, stageParts{memory, newTaskMetrics(n.ops.registry)})
+	run, err := n.stages(instance, catalogue)
 	if err != nil {
 		return errors.Join(err, release())
 	}
 	n.ops.check("catalogue", catalogue.Ready)
-	n.ops.check("process", stage.Ready)
 
-	// The catalogue outlives the stage, which looks drops up while it drains.
+	// The catalogue outlives the stages, which look drops up while they drain.
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	followed := make(chan error, 1)
 	go func() { followed <- catalogue.Run(following) }()
-	err = stage.Run(ctx)
+	err = run(ctx)
 	stop()
 	return errors.Join(err, <-followed, release())
+}
+
+// stages makes both stages; run runs them until ctx is done or one of them fails.
+func (n *node) stages(instance string, catalogue processors.Catalogue) (run func(ctx context.Context) error, err error) {
+	memory, err := n.cfg.memoryGuard(n.ops, n.log)
+	if err != nil {
+		return nil, err
+	}
+	shared := stageParts{memory, newTaskMetrics(n.ops.registry)}
+	stage, err := n.newStage(instance, catalogue, shared)
+	if err != nil {
+		return nil, err
+	}
+	rollup, err := n.newRollup(instance, catalogue, shared)
+	if err != nil {
+		return nil, err
+	}
+	n.ops.check("process", stage.Ready)
+	n.ops.check("rollup", rollup.Ready)
+	return func(ctx context.Context) error {
+		group, ctx := errgroup.WithContext(ctx)
+		group.Go(func() error { return stage.Run(ctx) })
+		group.Go(func() error { return rollup.Run(ctx) })
+		return group.Wait()
+	}, nil
 }
 
 // sink is the role that stores every topic in ClickHouse.

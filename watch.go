@@ -9,7 +9,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
-	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/ingest/kafka"
 	"github.com/droplift/droplift/ingest/simulate"
 	"github.com/droplift/droplift/sinks/clickhouse"
@@ -27,14 +26,10 @@ type watch struct {
 	records int64
 }
 
-// behind is how many offsets the processors and the sink have yet to pass, and
+// behind is how many offsets the stages and the sink have yet to pass, and
 // how many raw records the log holds.
 func (w *watch) behind(ctx context.Context) (behind, raw int64, err error) {
-	for _, loop := range []struct {
-		group string
-		kinds []event.Kind
-		raw   bool
-	}{{w.cfg.ProcessGroup, stageInputs, true}, {w.cfg.SinkGroup, sinkKinds, false}} {
+	for _, loop := range w.cfg.loops() {
 		topics := make([]string, len(loop.kinds))
 		for i, kind := range loop.kinds {
 			topics[i] = w.kafka.Topic(kind)
@@ -45,7 +40,7 @@ func (w *watch) behind(ctx context.Context) (behind, raw int64, err error) {
 		}
 		for _, lag := range lags {
 			behind += lag.Records()
-			if loop.raw {
+			if loop.group == w.cfg.ProcessGroup {
 				raw += lag.End
 			}
 		}

@@ -20,6 +20,8 @@ type Config struct {
 	ClockSkew int64
 	// Quarantine in ms (default 7 days): an event further from its ingest_time, either way, is dead-lettered.
 	Quarantine int64
+	// ProgressEvery in ms of event time: how often the partition tells the rollup stage how far it has come; 0 is never.
+	ProgressEvery int64
 	// Inputs are the kinds this partition reads.
 	Inputs []event.Kind
 }
@@ -32,7 +34,7 @@ func (c Config) Validate() error {
 		value int64
 	}{
 		{"out-of-orderness", c.OutOfOrderness}, {"allowed lateness", c.AllowedLateness}, {"idle time", c.IdleAfter},
-		{"clock skew", c.ClockSkew}, {"quarantine", c.Quarantine},
+		{"clock skew", c.ClockSkew}, {"quarantine", c.Quarantine}, {"progress interval", c.ProgressEvery},
 	} {
 		if d.value < 0 {
 			problems = append(problems, fmt.Errorf("processors: %s of %d ms is negative", d.name, d.value))

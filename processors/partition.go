@@ -28,6 +28,7 @@ type Partition struct {
 	cfg       Config
 	catalogue Catalogue
 	rules     []Rule
+	timeless  []Timeless // among rules
 	tables    tables
 
 	decoder event.Decoder
@@ -73,6 +74,9 @@ func NewPartition(number int32, cfg Config, catalogue Catalogue, rules []Rule) *
 	}
 	for _, rule := range rules {
 		p.tables.add(rule.Name(), rule.Tables())
+		if timeless, ok := rule.(Timeless); ok {
+			p.timeless = append(p.timeless, timeless)
+		}
 	}
 	p.progressValue = p.now.append(nil, p.cfg.Inputs)
 	return p
@@ -80,24 +84,19 @@ func NewPartition(number int32, cfg Config, catalogue Catalogue, rules []Rule) *
 
 var ruleName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 
-// ValidateRules reports every rule whose name is taken or cannot name a metric and change-log keys.
-func ValidateRules(rules []Rule) error {
-	names := make([]string, len(rules))
-	for i, rule := range rules {
-		names[i] = rule.Name()
-	}
-	return validateNames(names)
-}
-
-func validateNames(names []string) error {
+// ValidateRules reports every rule of a stage whose name is taken or cannot name a metric and change-log keys.
+func ValidateRules[R interface{ Name() string }](rules []R) error {
 	var problems []error
-	for i, name := range names {
+	names := map[string]bool{}
+	for _, rule := range rules {
+		name := rule.Name()
 		if !ruleName.MatchString(name) {
 			problems = append(problems, fmt.Errorf("processors: rule name %q does not match %s", name, ruleName))
 		}
-		if slices.Contains(names[:i], name) {
+		if names[name] {
 			problems = append(problems, fmt.Errorf("processors: two rules named %q", name))
 		}
+		names[name] = true
 	}
 	return errors.Join(problems...)
 }
@@ -129,6 +128,9 @@ func (p *Partition) Process(r event.Record) event.Outcome {
 		in.advance(ev.EventTime, &p.cfg)
 	}
 	if by := p.now.lateBy(input, at); by > 0 {
+		for _, rule := range p.timeless {
+			rule.ApplyLate(ev)
+		}
 		return p.late(&r, by)
 	}
 	if p.seen[input].has(ev.ID, ev.EventTime) {
@@ -191,6 +193,10 @@ func (p *Partition) Flush(nowMS int64, caughtUp []bool) []event.Message {
 	}
 	for _, rule := range p.rules {
 		rule.Flush(times, &p.out)
+	}
+	if p.now.tell(p.cfg.ProgressEvery) {
+		progress := event.Progress{Partition: p.number, Watermark: p.now.watermark, Idle: p.now.idle}
+		p.out.Emit(event.KindProgress, strconv.Itoa(int(p.number)), progress.AppendJSON)
 	}
 	return p.out.Messages()
 }

@@ -33,6 +33,13 @@ type Rule interface {
 	Tables() []Staged
 }
 
+// Timeless is a Rule whose facts do not expire: it also folds events past the allowed lateness, which the runtime sends to the
+// late topic as well. Nobody has compared their IDs: a Timeless rule knows its duplicates itself.
+type Timeless interface {
+	// ApplyLate folds one late event, under the conditions of Apply. The catalogue may not hold its drop.
+	ApplyLate(ev *event.Event)
+}
+
 // Counting is a Rule or RollupRule that counts what became of events beyond their acceptance: refused, parked, alarmed. The counts
 // are totals since it was made and are not staged: what a rolled-back transaction did is counted again when it is repeated.
 type Counting interface {
@@ -45,7 +52,7 @@ type Times struct {
 	Watermark int64
 	// AllowedLateness in ms: a pane is final when Watermark ≥ its end − 1 + AllowedLateness.
 	AllowedLateness int64
-	// Now is the runtime's clock (Unix ms), for rate limits of publications only, never for results.
+	// Now is the runtime's clock (Unix ms), for rate limits of publications and for saying when something was published, never for results.
 	Now int64
 
 	inputs   []event.Kind

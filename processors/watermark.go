@@ -31,6 +31,12 @@ type progress struct {
 	watermark int64
 	// horizon is watermark − L at its highest: events at or before it are late.
 	horizon int64
+	// idle says that at the last flush all inputs were. It does not outlive a restart.
+	idle bool
+	// told is the watermark that the rollup stage was told last, toldIdle whether as an idle one. They do not outlive a
+	// restart either: telling it again harms nobody.
+	told     int64
+	toldIdle bool
 }
 
 type inputProgress struct {
@@ -46,7 +52,7 @@ type inputProgress struct {
 }
 
 func newProgress(inputs int) progress {
-	p := progress{inputs: make([]inputProgress, inputs), watermark: NoWatermark, horizon: never}
+	p := progress{inputs: make([]inputProgress, inputs), watermark: NoWatermark, horizon: never, told: NoWatermark}
 	for i := range p.inputs {
 		p.inputs[i] = inputProgress{newest: never, horizon: never}
 	}
@@ -55,7 +61,8 @@ func newProgress(inputs int) progress {
 
 func (p *progress) set(from *progress) {
 	copy(p.inputs, from.inputs)
-	p.watermark, p.horizon = from.watermark, from.horizon
+	p.watermark, p.horizon, p.idle = from.watermark, from.horizon, from.idle
+	p.told, p.toldIdle = from.told, from.toldIdle
 }
 
 // advance takes the event_time of one record of an input.
@@ -98,10 +105,21 @@ func (p *progress) flush(nowMS int64, caughtUp []bool, cfg *Config) {
 		}
 		lowest = min(lowest, in.watermark(cfg))
 	}
-	if lowest != math.MaxInt64 && lowest > p.watermark {
+	p.idle = lowest == math.MaxInt64
+	if !p.idle && lowest > p.watermark {
 		p.watermark = lowest
 		p.horizon = max(p.horizon, lowest-cfg.AllowedLateness)
 	}
+}
+
+// tell says whether the rollup stage should hear of the watermark: once in every interval of event time, and when
+// idleness begins or ends.
+func (p *progress) tell(every int64) bool {
+	if every == 0 || p.watermark == NoWatermark || p.watermark/every == p.told/every && p.told != NoWatermark && p.idle == p.toldIdle {
+		return false
+	}
+	p.told, p.toldIdle = p.watermark, p.idle
+	return true
 }
 
 // progressVersion starts the change-log entry.

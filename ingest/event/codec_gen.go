@@ -34,6 +34,26 @@ func (k Kind) Topic() string {
 		return "estimate"
 	case KindDecision:
 		return "decision"
+	case KindProgress:
+		return "progress"
+	case KindInventory:
+		return "inventory"
+	case KindAttribution:
+		return "attribution"
+	case KindLatencySketch:
+		return "latency-sketch"
+	case KindLocalization:
+		return "localization"
+	case KindLedger:
+		return "ledger"
+	case KindPayable:
+		return "payable"
+	case KindSettlement:
+		return "settlement"
+	case KindEdgeCost:
+		return "edge-cost"
+	case KindExperimentArm:
+		return "experiment-arm"
 	}
 	return ""
 }
@@ -63,13 +83,33 @@ func KindOf(topic string) Kind {
 		return KindEstimate
 	case "decision":
 		return KindDecision
+	case "progress":
+		return KindProgress
+	case "inventory":
+		return KindInventory
+	case "attribution":
+		return KindAttribution
+	case "latency-sketch":
+		return KindLatencySketch
+	case "localization":
+		return KindLocalization
+	case "ledger":
+		return KindLedger
+	case "payable":
+		return KindPayable
+	case "settlement":
+		return KindSettlement
+	case "edge-cost":
+		return KindEdgeCost
+	case "experiment-arm":
+		return KindExperimentArm
 	}
 	return KindUnknown
 }
 
 // Kinds lists every kind, raw kinds first.
 func Kinds() []Kind {
-	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision}
+	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision, KindProgress, KindInventory, KindAttribution, KindLatencySketch, KindLocalization, KindLedger, KindPayable, KindSettlement, KindEdgeCost, KindExperimentArm}
 }
 
 // RawKinds lists the kinds that clients and catalogues send.
@@ -615,6 +655,7 @@ func (ev *Event) Clone() Event {
 			}
 			c.Drop.Experiments[i].Language = strings.Clone(ev.Drop.Experiments[i].Language)
 			c.Drop.Experiments[i].Holdout = strings.Clone(ev.Drop.Experiments[i].Holdout)
+			c.Drop.Experiments[i].Layer = strings.Clone(ev.Drop.Experiments[i].Layer)
 		}
 		c.Drop.Forecast = append([]ForecastPoint(nil), ev.Drop.Forecast...)
 	}
@@ -6716,6 +6757,4293 @@ func appendDecision(dst []byte, v *Decision) []byte {
 	return closeObject(dst, start)
 }
 
+// Progress reads one progress record into v, which it resets first, as Decode does.
+func (d *Decoder) Progress(data []byte, v *Progress) *Error {
+	return d.end(data, d.progress(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Progress) AppendJSON(dst []byte) []byte { return appendProgress(dst, v) }
+
+// progressRequired are the required fields, by their bit in seen.
+var progressRequired = [...]string{"partition", "watermark"}
+
+func (d *Decoder) progress(b []byte, i int, v *Progress) int {
+	*v = Progress{}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		n    int64
+		t    bool
+	)
+	if len(b)-i >= 13 && string(b[i:i+13]) == `{"partition":` {
+		i += 13
+		goto Partition
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<2 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, progressRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "partition":
+		goto Partition
+	case "watermark":
+		goto Watermark
+	case "idle":
+		goto Idle
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 0
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 0
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"watermark":` {
+		i += 13
+		goto Watermark
+	}
+	goto next
+
+Watermark:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "watermark"); j < 0 {
+			return j
+		}
+		v.Watermark = 0
+		seen &^= 1 << 1
+	} else {
+		v.Watermark = n
+		seen |= 1 << 1
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"idle":` {
+		i += 8
+		goto Idle
+	}
+	goto next
+
+Idle:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "idle"); j < 0 {
+			return j
+		}
+		v.Idle = false
+	} else {
+		v.Idle = t
+	}
+	i = j
+	goto next
+
+}
+
+func appendProgress(dst []byte, v *Progress) []byte {
+	start := len(dst)
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"watermark":`...)
+	dst = strconv.AppendInt(dst, v.Watermark, 10)
+	if v.Idle {
+		dst = append(dst, `,"idle":`...)
+		dst = strconv.AppendBool(dst, v.Idle)
+	}
+	return closeObject(dst, start)
+}
+
+// Inventory reads one inventory record into v, which it resets first, as Decode does.
+func (d *Decoder) Inventory(data []byte, v *Inventory) *Error {
+	return d.end(data, d.inventory(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Inventory) AppendJSON(dst []byte) []byte { return appendInventory(dst, v) }
+
+// inventoryRequired are the required fields, by their bit in seen.
+var inventoryRequired = [...]string{"drop_id", "partition", "pane_start", "pane_ms", "revision", "watermark", "maturity"}
+
+func (d *Decoder) inventory(b []byte, i int, v *Inventory) int {
+	*v = Inventory{}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<7 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, inventoryRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "drop_id":
+		goto DropID
+	case "sku":
+		goto SKU
+	case "channel":
+		goto Channel
+	case "partner":
+		goto Partner
+	case "partition":
+		goto Partition
+	case "pane_start":
+		goto PaneStart
+	case "pane_ms":
+		goto PaneMS
+	case "revision":
+		goto Revision
+	case "watermark":
+		goto Watermark
+	case "maturity":
+		goto Maturity
+	case "sold":
+		goto Sold
+	case "reserved":
+		goto Reserved
+	case "released":
+		goto Released
+	case "expired":
+		goto Expired
+	case "returned":
+		goto Returned
+	case "checkouts":
+		goto Checkouts
+	case "promised":
+		goto Promised
+	case "shipped":
+		goto Shipped
+	case "fulfilled":
+		goto Fulfilled
+	case "cancelled":
+		goto Cancelled
+	case "due":
+		goto Due
+	case "late":
+		goto Late
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+		seen &^= 1 << 0
+	} else {
+		v.DropID = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"sku":` {
+		i += 7
+		goto SKU
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+SKU:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "sku"); j < 0 {
+			return j
+		}
+		v.SKU = ""
+	} else {
+		v.SKU = s
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"channel":` {
+		i += 11
+		goto Channel
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Channel:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "channel"); j < 0 {
+			return j
+		}
+		v.Channel = ""
+	} else {
+		v.Channel = s
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"partner":` {
+		i += 11
+		goto Partner
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Partner:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "partner"); j < 0 {
+			return j
+		}
+		v.Partner = ""
+	} else {
+		v.Partner = s
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 1
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 1
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"pane_start":` {
+		i += 14
+		goto PaneStart
+	}
+	goto next
+
+PaneStart:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "pane_start"); j < 0 {
+			return j
+		}
+		v.PaneStart = 0
+		seen &^= 1 << 2
+	} else {
+		v.PaneStart = n
+		seen |= 1 << 2
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"pane_ms":` {
+		i += 11
+		goto PaneMS
+	}
+	goto next
+
+PaneMS:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "pane_ms"); j < 0 {
+			return j
+		}
+		v.PaneMS = 0
+		seen &^= 1 << 3
+	} else {
+		v.PaneMS = n
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 4
+	} else {
+		v.Revision = u
+		seen |= 1 << 4
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"watermark":` {
+		i += 13
+		goto Watermark
+	}
+	goto next
+
+Watermark:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "watermark"); j < 0 {
+			return j
+		}
+		v.Watermark = 0
+		seen &^= 1 << 5
+	} else {
+		v.Watermark = n
+		seen |= 1 << 5
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"maturity":` {
+		i += 12
+		goto Maturity
+	}
+	goto next
+
+Maturity:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "maturity"); j < 0 {
+			return j
+		}
+		v.Maturity = 0
+		seen &^= 1 << 6
+	} else {
+		var ok bool
+		if v.Maturity, ok = MaturityOf(s); s != "" && !ok {
+			return d.stop(ReasonUnknownEnum, "maturity", i)
+		}
+		if s != "" {
+			seen |= 1 << 6
+		} else {
+			seen &^= 1 << 6
+		}
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"sold":` {
+		i += 8
+		goto Sold
+	}
+	goto next
+
+Sold:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "sold"); j < 0 {
+			return j
+		}
+		v.Sold = 0
+	} else {
+		v.Sold = u
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"reserved":` {
+		i += 12
+		goto Reserved
+	}
+	goto next
+
+Reserved:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "reserved"); j < 0 {
+			return j
+		}
+		v.Reserved = 0
+	} else {
+		v.Reserved = u
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"released":` {
+		i += 12
+		goto Released
+	}
+	goto next
+
+Released:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "released"); j < 0 {
+			return j
+		}
+		v.Released = 0
+	} else {
+		v.Released = u
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"expired":` {
+		i += 11
+		goto Expired
+	}
+	goto next
+
+Expired:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "expired"); j < 0 {
+			return j
+		}
+		v.Expired = 0
+	} else {
+		v.Expired = u
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"returned":` {
+		i += 12
+		goto Returned
+	}
+	goto next
+
+Returned:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "returned"); j < 0 {
+			return j
+		}
+		v.Returned = 0
+	} else {
+		v.Returned = u
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"checkouts":` {
+		i += 13
+		goto Checkouts
+	}
+	goto next
+
+Checkouts:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "checkouts"); j < 0 {
+			return j
+		}
+		v.Checkouts = 0
+	} else {
+		v.Checkouts = u
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"promised":` {
+		i += 12
+		goto Promised
+	}
+	goto next
+
+Promised:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "promised"); j < 0 {
+			return j
+		}
+		v.Promised = 0
+	} else {
+		v.Promised = u
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"shipped":` {
+		i += 11
+		goto Shipped
+	}
+	goto next
+
+Shipped:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "shipped"); j < 0 {
+			return j
+		}
+		v.Shipped = 0
+	} else {
+		v.Shipped = u
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"fulfilled":` {
+		i += 13
+		goto Fulfilled
+	}
+	goto next
+
+Fulfilled:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "fulfilled"); j < 0 {
+			return j
+		}
+		v.Fulfilled = 0
+	} else {
+		v.Fulfilled = u
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"cancelled":` {
+		i += 13
+		goto Cancelled
+	}
+	goto next
+
+Cancelled:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "cancelled"); j < 0 {
+			return j
+		}
+		v.Cancelled = 0
+	} else {
+		v.Cancelled = u
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"due":` {
+		i += 7
+		goto Due
+	}
+	goto next
+
+Due:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "due"); j < 0 {
+			return j
+		}
+		v.Due = 0
+	} else {
+		v.Due = u
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"late":` {
+		i += 8
+		goto Late
+	}
+	goto next
+
+Late:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "late"); j < 0 {
+			return j
+		}
+		v.Late = 0
+	} else {
+		v.Late = u
+	}
+	i = j
+	goto next
+
+}
+
+func appendInventory(dst []byte, v *Inventory) []byte {
+	start := len(dst)
+	dst = append(dst, `,"drop_id":`...)
+	dst = appendText(dst, v.DropID)
+	if v.SKU != "" {
+		dst = append(dst, `,"sku":`...)
+		dst = appendText(dst, v.SKU)
+	}
+	if v.Channel != "" {
+		dst = append(dst, `,"channel":`...)
+		dst = appendText(dst, v.Channel)
+	}
+	if v.Partner != "" {
+		dst = append(dst, `,"partner":`...)
+		dst = appendText(dst, v.Partner)
+	}
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"pane_start":`...)
+	dst = strconv.AppendInt(dst, v.PaneStart, 10)
+	dst = append(dst, `,"pane_ms":`...)
+	dst = strconv.AppendInt(dst, v.PaneMS, 10)
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"watermark":`...)
+	dst = strconv.AppendInt(dst, v.Watermark, 10)
+	dst = append(dst, `,"maturity":`...)
+	dst = appendText(dst, v.Maturity.String())
+	if v.Sold != 0 {
+		dst = append(dst, `,"sold":`...)
+		dst = strconv.AppendUint(dst, v.Sold, 10)
+	}
+	if v.Reserved != 0 {
+		dst = append(dst, `,"reserved":`...)
+		dst = strconv.AppendUint(dst, v.Reserved, 10)
+	}
+	if v.Released != 0 {
+		dst = append(dst, `,"released":`...)
+		dst = strconv.AppendUint(dst, v.Released, 10)
+	}
+	if v.Expired != 0 {
+		dst = append(dst, `,"expired":`...)
+		dst = strconv.AppendUint(dst, v.Expired, 10)
+	}
+	if v.Returned != 0 {
+		dst = append(dst, `,"returned":`...)
+		dst = strconv.AppendUint(dst, v.Returned, 10)
+	}
+	if v.Checkouts != 0 {
+		dst = append(dst, `,"checkouts":`...)
+		dst = strconv.AppendUint(dst, v.Checkouts, 10)
+	}
+	if v.Promised != 0 {
+		dst = append(dst, `,"promised":`...)
+		dst = strconv.AppendUint(dst, v.Promised, 10)
+	}
+	if v.Shipped != 0 {
+		dst = append(dst, `,"shipped":`...)
+		dst = strconv.AppendUint(dst, v.Shipped, 10)
+	}
+	if v.Fulfilled != 0 {
+		dst = append(dst, `,"fulfilled":`...)
+		dst = strconv.AppendUint(dst, v.Fulfilled, 10)
+	}
+	if v.Cancelled != 0 {
+		dst = append(dst, `,"cancelled":`...)
+		dst = strconv.AppendUint(dst, v.Cancelled, 10)
+	}
+	if v.Due != 0 {
+		dst = append(dst, `,"due":`...)
+		dst = strconv.AppendUint(dst, v.Due, 10)
+	}
+	if v.Late != 0 {
+		dst = append(dst, `,"late":`...)
+		dst = strconv.AppendUint(dst, v.Late, 10)
+	}
+	return closeObject(dst, start)
+}
+
+// Attribution reads one attribution record into v, which it resets first, as Decode does.
+func (d *Decoder) Attribution(data []byte, v *Attribution) *Error {
+	return d.end(data, d.attribution(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Attribution) AppendJSON(dst []byte) []byte { return appendAttribution(dst, v) }
+
+// attributionRequired are the required fields, by their bit in seen.
+var attributionRequired = [...]string{"drop_id", "partition", "revision", "watermark", "maturity"}
+
+func (d *Decoder) attribution(b []byte, i int, v *Attribution) int {
+	*v = Attribution{SampleRate: 1, Money: v.Money[:0]}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+		f    float64
+		t    bool
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<5 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, attributionRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "drop_id":
+		goto DropID
+	case "creator_id":
+		goto CreatorID
+	case "pop":
+		goto POP
+	case "device":
+		goto Device
+	case "language":
+		goto Language
+	case "age_from":
+		goto AgeFrom
+	case "age_to":
+		goto AgeTo
+	case "partition":
+		goto Partition
+	case "revision":
+		goto Revision
+	case "watermark":
+		goto Watermark
+	case "maturity":
+		goto Maturity
+	case "closed":
+		goto Closed
+	case "from":
+		goto From
+	case "to":
+		goto To
+	case "budget_ms":
+		goto BudgetMS
+	case "sample_rate":
+		goto SampleRate
+	case "viewers":
+		goto Viewers
+	case "conversions":
+		goto Conversions
+	case "latency_us":
+		goto LatencyUS
+	case "unmeasured":
+		goto Unmeasured
+	case "unmeasured_conversions":
+		goto UnmeasuredConversions
+	case "money":
+		goto Money
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+		seen &^= 1 << 0
+	} else {
+		v.DropID = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"creator_id":` {
+		i += 14
+		goto CreatorID
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+CreatorID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "creator_id"); j < 0 {
+			return j
+		}
+		v.CreatorID = ""
+	} else {
+		v.CreatorID = s
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"pop":` {
+		i += 7
+		goto POP
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+POP:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "pop"); j < 0 {
+			return j
+		}
+		v.POP = ""
+	} else {
+		v.POP = s
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"device":` {
+		i += 10
+		goto Device
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Device:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "device"); j < 0 {
+			return j
+		}
+		v.Device = ""
+	} else {
+		v.Device = s
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"language":` {
+		i += 12
+		goto Language
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Language:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "language"); j < 0 {
+			return j
+		}
+		v.Language = ""
+	} else {
+		v.Language = s
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"age_from":` {
+		i += 12
+		goto AgeFrom
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+AgeFrom:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "age_from"); j < 0 {
+			return j
+		}
+		v.AgeFrom = 0
+	} else {
+		v.AgeFrom = n
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"age_to":` {
+		i += 10
+		goto AgeTo
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+AgeTo:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "age_to"); j < 0 {
+			return j
+		}
+		v.AgeTo = 0
+	} else {
+		v.AgeTo = n
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 1
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 1
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 2
+	} else {
+		v.Revision = u
+		seen |= 1 << 2
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"watermark":` {
+		i += 13
+		goto Watermark
+	}
+	goto next
+
+Watermark:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "watermark"); j < 0 {
+			return j
+		}
+		v.Watermark = 0
+		seen &^= 1 << 3
+	} else {
+		v.Watermark = n
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"maturity":` {
+		i += 12
+		goto Maturity
+	}
+	goto next
+
+Maturity:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "maturity"); j < 0 {
+			return j
+		}
+		v.Maturity = 0
+		seen &^= 1 << 4
+	} else {
+		var ok bool
+		if v.Maturity, ok = MaturityOf(s); s != "" && !ok {
+			return d.stop(ReasonUnknownEnum, "maturity", i)
+		}
+		if s != "" {
+			seen |= 1 << 4
+		} else {
+			seen &^= 1 << 4
+		}
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"closed":` {
+		i += 10
+		goto Closed
+	}
+	goto next
+
+Closed:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "closed"); j < 0 {
+			return j
+		}
+		v.Closed = false
+	} else {
+		v.Closed = t
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"from":` {
+		i += 8
+		goto From
+	}
+	goto next
+
+From:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "from"); j < 0 {
+			return j
+		}
+		v.From = 0
+	} else {
+		v.From = n
+	}
+	i = j
+	if len(b)-i >= 6 && string(b[i:i+6]) == `,"to":` {
+		i += 6
+		goto To
+	}
+	goto next
+
+To:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "to"); j < 0 {
+			return j
+		}
+		v.To = 0
+	} else {
+		v.To = n
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"budget_ms":` {
+		i += 13
+		goto BudgetMS
+	}
+	goto next
+
+BudgetMS:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "budget_ms"); j < 0 {
+			return j
+		}
+		v.BudgetMS = 0
+	} else {
+		v.BudgetMS = n
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"sample_rate":` {
+		i += 15
+		goto SampleRate
+	}
+	goto next
+
+SampleRate:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "sample_rate"); j < 0 {
+			return j
+		}
+		v.SampleRate = 1
+	} else {
+		if f > 1 || f <= 0 {
+			return d.stop(ReasonOutOfRange, "sample_rate", i)
+		}
+		v.SampleRate = f
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"viewers":` {
+		i += 11
+		goto Viewers
+	}
+	goto next
+
+Viewers:
+	if j = d.uint32s(b, i, v.Viewers[:]); j < 0 {
+		if j = d.null(b, i, "viewers"); j < 0 {
+			return j
+		}
+		v.Viewers = [NumLatencyBuckets]uint32{}
+	} else {
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"conversions":` {
+		i += 15
+		goto Conversions
+	}
+	goto next
+
+Conversions:
+	if j = d.uint32s(b, i, v.Conversions[:]); j < 0 {
+		if j = d.null(b, i, "conversions"); j < 0 {
+			return j
+		}
+		v.Conversions = [NumLatencyBuckets]uint32{}
+	} else {
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"latency_us":` {
+		i += 14
+		goto LatencyUS
+	}
+	goto next
+
+LatencyUS:
+	if j = d.int64s(b, i, v.LatencyUS[:]); j < 0 {
+		if j = d.null(b, i, "latency_us"); j < 0 {
+			return j
+		}
+		v.LatencyUS = [NumLatencyBuckets]int64{}
+	} else {
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"unmeasured":` {
+		i += 14
+		goto Unmeasured
+	}
+	goto next
+
+Unmeasured:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "unmeasured"); j < 0 {
+			return j
+		}
+		v.Unmeasured = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "unmeasured", i)
+		}
+		v.Unmeasured = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 26 && string(b[i:i+26]) == `,"unmeasured_conversions":` {
+		i += 26
+		goto UnmeasuredConversions
+	}
+	goto next
+
+UnmeasuredConversions:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "unmeasured_conversions"); j < 0 {
+			return j
+		}
+		v.UnmeasuredConversions = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "unmeasured_conversions", i)
+		}
+		v.UnmeasuredConversions = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"money":` {
+		i += 9
+		goto Money
+	}
+	goto next
+
+Money:
+	if v.Money, j = d.latencyMoneyList(b, i, v.Money[:0]); j < 0 {
+		if j = d.null(b, i, "money"); j < 0 {
+			return j
+		}
+		v.Money = v.Money[:0]
+	} else {
+	}
+	i = j
+	goto next
+
+}
+
+func appendAttribution(dst []byte, v *Attribution) []byte {
+	start := len(dst)
+	dst = append(dst, `,"drop_id":`...)
+	dst = appendText(dst, v.DropID)
+	if v.CreatorID != "" {
+		dst = append(dst, `,"creator_id":`...)
+		dst = appendText(dst, v.CreatorID)
+	}
+	if v.POP != "" {
+		dst = append(dst, `,"pop":`...)
+		dst = appendText(dst, v.POP)
+	}
+	if v.Device != "" {
+		dst = append(dst, `,"device":`...)
+		dst = appendText(dst, v.Device)
+	}
+	if v.Language != "" {
+		dst = append(dst, `,"language":`...)
+		dst = appendText(dst, v.Language)
+	}
+	if v.AgeFrom != 0 {
+		dst = append(dst, `,"age_from":`...)
+		dst = strconv.AppendInt(dst, v.AgeFrom, 10)
+	}
+	if v.AgeTo != 0 {
+		dst = append(dst, `,"age_to":`...)
+		dst = strconv.AppendInt(dst, v.AgeTo, 10)
+	}
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"watermark":`...)
+	dst = strconv.AppendInt(dst, v.Watermark, 10)
+	dst = append(dst, `,"maturity":`...)
+	dst = appendText(dst, v.Maturity.String())
+	if v.Closed {
+		dst = append(dst, `,"closed":`...)
+		dst = strconv.AppendBool(dst, v.Closed)
+	}
+	if v.From != 0 {
+		dst = append(dst, `,"from":`...)
+		dst = strconv.AppendInt(dst, v.From, 10)
+	}
+	if v.To != 0 {
+		dst = append(dst, `,"to":`...)
+		dst = strconv.AppendInt(dst, v.To, 10)
+	}
+	if v.BudgetMS != 0 {
+		dst = append(dst, `,"budget_ms":`...)
+		dst = strconv.AppendInt(dst, v.BudgetMS, 10)
+	}
+	if v.SampleRate != 1 && v.SampleRate != 0 {
+		dst = append(dst, `,"sample_rate":`...)
+		dst = appendFloat(dst, v.SampleRate)
+	}
+	if v.Viewers != ([NumLatencyBuckets]uint32{}) {
+		dst = append(dst, `,"viewers":`...)
+		dst = appendUint32s(dst, v.Viewers[:])
+	}
+	if v.Conversions != ([NumLatencyBuckets]uint32{}) {
+		dst = append(dst, `,"conversions":`...)
+		dst = appendUint32s(dst, v.Conversions[:])
+	}
+	if v.LatencyUS != ([NumLatencyBuckets]int64{}) {
+		dst = append(dst, `,"latency_us":`...)
+		dst = appendInt64s(dst, v.LatencyUS[:])
+	}
+	if v.Unmeasured != 0 {
+		dst = append(dst, `,"unmeasured":`...)
+		dst = strconv.AppendInt(dst, int64(v.Unmeasured), 10)
+	}
+	if v.UnmeasuredConversions != 0 {
+		dst = append(dst, `,"unmeasured_conversions":`...)
+		dst = strconv.AppendInt(dst, int64(v.UnmeasuredConversions), 10)
+	}
+	if len(v.Money) > 0 {
+		dst = append(dst, `,"money":[`...)
+		for i := range v.Money {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendLatencyMoney(dst, &v.Money[i])
+		}
+		dst = append(dst, ']')
+	}
+	return closeObject(dst, start)
+}
+
+// LatencySketch reads one latency-sketch record into v, which it resets first, as Decode does.
+func (d *Decoder) LatencySketch(data []byte, v *LatencySketch) *Error {
+	return d.end(data, d.latencySketch(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *LatencySketch) AppendJSON(dst []byte) []byte { return appendLatencySketch(dst, v) }
+
+// latencySketchRequired are the required fields, by their bit in seen.
+var latencySketchRequired = [...]string{"drop_id", "request", "partition", "pane_start", "pane_ms", "revision", "watermark", "maturity", "accuracy"}
+
+func (d *Decoder) latencySketch(b []byte, i int, v *LatencySketch) int {
+	*v = LatencySketch{SampleRate: 1, Bins: v.Bins[:0]}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+		f    float64
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<9 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, latencySketchRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "drop_id":
+		goto DropID
+	case "creator_id":
+		goto CreatorID
+	case "pop":
+		goto POP
+	case "request":
+		goto Request
+	case "partition":
+		goto Partition
+	case "pane_start":
+		goto PaneStart
+	case "pane_ms":
+		goto PaneMS
+	case "revision":
+		goto Revision
+	case "watermark":
+		goto Watermark
+	case "maturity":
+		goto Maturity
+	case "sample_rate":
+		goto SampleRate
+	case "accuracy":
+		goto Accuracy
+	case "samples":
+		goto Samples
+	case "zero":
+		goto Zero
+	case "bins":
+		goto Bins
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+		seen &^= 1 << 0
+	} else {
+		v.DropID = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"creator_id":` {
+		i += 14
+		goto CreatorID
+	}
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"request":` {
+		i += 11
+		goto Request
+	}
+	goto next
+
+CreatorID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "creator_id"); j < 0 {
+			return j
+		}
+		v.CreatorID = ""
+	} else {
+		v.CreatorID = s
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"pop":` {
+		i += 7
+		goto POP
+	}
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"request":` {
+		i += 11
+		goto Request
+	}
+	goto next
+
+POP:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "pop"); j < 0 {
+			return j
+		}
+		v.POP = ""
+	} else {
+		v.POP = s
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"request":` {
+		i += 11
+		goto Request
+	}
+	goto next
+
+Request:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "request"); j < 0 {
+			return j
+		}
+		v.Request = 0
+		seen &^= 1 << 1
+	} else {
+		var ok bool
+		if v.Request, ok = RequestOf(s); s != "" && !ok {
+			return d.stop(ReasonUnknownEnum, "request", i)
+		}
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 2
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 2
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"pane_start":` {
+		i += 14
+		goto PaneStart
+	}
+	goto next
+
+PaneStart:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "pane_start"); j < 0 {
+			return j
+		}
+		v.PaneStart = 0
+		seen &^= 1 << 3
+	} else {
+		v.PaneStart = n
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"pane_ms":` {
+		i += 11
+		goto PaneMS
+	}
+	goto next
+
+PaneMS:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "pane_ms"); j < 0 {
+			return j
+		}
+		v.PaneMS = 0
+		seen &^= 1 << 4
+	} else {
+		v.PaneMS = n
+		seen |= 1 << 4
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 5
+	} else {
+		v.Revision = u
+		seen |= 1 << 5
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"watermark":` {
+		i += 13
+		goto Watermark
+	}
+	goto next
+
+Watermark:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "watermark"); j < 0 {
+			return j
+		}
+		v.Watermark = 0
+		seen &^= 1 << 6
+	} else {
+		v.Watermark = n
+		seen |= 1 << 6
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"maturity":` {
+		i += 12
+		goto Maturity
+	}
+	goto next
+
+Maturity:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "maturity"); j < 0 {
+			return j
+		}
+		v.Maturity = 0
+		seen &^= 1 << 7
+	} else {
+		var ok bool
+		if v.Maturity, ok = MaturityOf(s); s != "" && !ok {
+			return d.stop(ReasonUnknownEnum, "maturity", i)
+		}
+		if s != "" {
+			seen |= 1 << 7
+		} else {
+			seen &^= 1 << 7
+		}
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"sample_rate":` {
+		i += 15
+		goto SampleRate
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"accuracy":` {
+		i += 12
+		goto Accuracy
+	}
+	goto next
+
+SampleRate:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "sample_rate"); j < 0 {
+			return j
+		}
+		v.SampleRate = 1
+	} else {
+		if f > 1 || f <= 0 {
+			return d.stop(ReasonOutOfRange, "sample_rate", i)
+		}
+		v.SampleRate = f
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"accuracy":` {
+		i += 12
+		goto Accuracy
+	}
+	goto next
+
+Accuracy:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "accuracy"); j < 0 {
+			return j
+		}
+		v.Accuracy = 0
+		seen &^= 1 << 8
+	} else {
+		v.Accuracy = f
+		seen |= 1 << 8
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"samples":` {
+		i += 11
+		goto Samples
+	}
+	goto next
+
+Samples:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "samples"); j < 0 {
+			return j
+		}
+		v.Samples = 0
+	} else {
+		v.Samples = u
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"zero":` {
+		i += 8
+		goto Zero
+	}
+	goto next
+
+Zero:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "zero"); j < 0 {
+			return j
+		}
+		v.Zero = 0
+	} else {
+		v.Zero = u
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"bins":` {
+		i += 8
+		goto Bins
+	}
+	goto next
+
+Bins:
+	if v.Bins, j = d.sketchBinList(b, i, v.Bins[:0]); j < 0 {
+		if j = d.null(b, i, "bins"); j < 0 {
+			return j
+		}
+		v.Bins = v.Bins[:0]
+	} else {
+	}
+	i = j
+	goto next
+
+}
+
+func appendLatencySketch(dst []byte, v *LatencySketch) []byte {
+	start := len(dst)
+	dst = append(dst, `,"drop_id":`...)
+	dst = appendText(dst, v.DropID)
+	if v.CreatorID != "" {
+		dst = append(dst, `,"creator_id":`...)
+		dst = appendText(dst, v.CreatorID)
+	}
+	if v.POP != "" {
+		dst = append(dst, `,"pop":`...)
+		dst = appendText(dst, v.POP)
+	}
+	dst = append(dst, `,"request":`...)
+	dst = appendText(dst, v.Request.String())
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"pane_start":`...)
+	dst = strconv.AppendInt(dst, v.PaneStart, 10)
+	dst = append(dst, `,"pane_ms":`...)
+	dst = strconv.AppendInt(dst, v.PaneMS, 10)
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"watermark":`...)
+	dst = strconv.AppendInt(dst, v.Watermark, 10)
+	dst = append(dst, `,"maturity":`...)
+	dst = appendText(dst, v.Maturity.String())
+	if v.SampleRate != 1 && v.SampleRate != 0 {
+		dst = append(dst, `,"sample_rate":`...)
+		dst = appendFloat(dst, v.SampleRate)
+	}
+	dst = append(dst, `,"accuracy":`...)
+	dst = appendFloat(dst, v.Accuracy)
+	if v.Samples != 0 {
+		dst = append(dst, `,"samples":`...)
+		dst = strconv.AppendUint(dst, v.Samples, 10)
+	}
+	if v.Zero != 0 {
+		dst = append(dst, `,"zero":`...)
+		dst = strconv.AppendUint(dst, v.Zero, 10)
+	}
+	if len(v.Bins) > 0 {
+		dst = append(dst, `,"bins":[`...)
+		for i := range v.Bins {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendSketchBin(dst, &v.Bins[i])
+		}
+		dst = append(dst, ']')
+	}
+	return closeObject(dst, start)
+}
+
+// Localization reads one localization record into v, which it resets first, as Decode does.
+func (d *Decoder) Localization(data []byte, v *Localization) *Error {
+	return d.end(data, d.localization(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Localization) AppendJSON(dst []byte) []byte { return appendLocalization(dst, v) }
+
+// localizationRequired are the required fields, by their bit in seen.
+var localizationRequired = [...]string{"drop_id", "language", "partition", "pane_start", "pane_ms", "revision", "watermark", "maturity"}
+
+func (d *Decoder) localization(b []byte, i int, v *Localization) int {
+	*v = Localization{LatencyBins: v.LatencyBins[:0], TranslationBins: v.TranslationBins[:0]}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+		t    bool
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<8 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, localizationRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "drop_id":
+		goto DropID
+	case "language":
+		goto Language
+	case "same_language":
+		goto SameLanguage
+	case "partition":
+		goto Partition
+	case "pane_start":
+		goto PaneStart
+	case "pane_ms":
+		goto PaneMS
+	case "revision":
+		goto Revision
+	case "watermark":
+		goto Watermark
+	case "maturity":
+		goto Maturity
+	case "expected":
+		goto Expected
+	case "good":
+		goto Good
+	case "stretch":
+		goto Stretch
+	case "missing":
+		goto Missing
+	case "unreported":
+		goto Unreported
+	case "slow":
+		goto Slow
+	case "brief":
+		goto Brief
+	case "long":
+		goto Long
+	case "dense":
+		goto Dense
+	case "wordy":
+		goto Wordy
+	case "early":
+		goto Early
+	case "latency_sum_ms":
+		goto LatencySumMS
+	case "latency_zero":
+		goto LatencyZero
+	case "latency_bins":
+		goto LatencyBins
+	case "translated":
+		goto Translated
+	case "translation_sum_ms":
+		goto TranslationSumMS
+	case "translation_bins":
+		goto TranslationBins
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+		seen &^= 1 << 0
+	} else {
+		v.DropID = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"language":` {
+		i += 12
+		goto Language
+	}
+	goto next
+
+Language:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "language"); j < 0 {
+			return j
+		}
+		v.Language = ""
+		seen &^= 1 << 1
+	} else {
+		v.Language = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 17 && string(b[i:i+17]) == `,"same_language":` {
+		i += 17
+		goto SameLanguage
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+SameLanguage:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "same_language"); j < 0 {
+			return j
+		}
+		v.SameLanguage = false
+	} else {
+		v.SameLanguage = t
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 2
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 2
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"pane_start":` {
+		i += 14
+		goto PaneStart
+	}
+	goto next
+
+PaneStart:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "pane_start"); j < 0 {
+			return j
+		}
+		v.PaneStart = 0
+		seen &^= 1 << 3
+	} else {
+		v.PaneStart = n
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"pane_ms":` {
+		i += 11
+		goto PaneMS
+	}
+	goto next
+
+PaneMS:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "pane_ms"); j < 0 {
+			return j
+		}
+		v.PaneMS = 0
+		seen &^= 1 << 4
+	} else {
+		v.PaneMS = n
+		seen |= 1 << 4
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 5
+	} else {
+		v.Revision = u
+		seen |= 1 << 5
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"watermark":` {
+		i += 13
+		goto Watermark
+	}
+	goto next
+
+Watermark:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "watermark"); j < 0 {
+			return j
+		}
+		v.Watermark = 0
+		seen &^= 1 << 6
+	} else {
+		v.Watermark = n
+		seen |= 1 << 6
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"maturity":` {
+		i += 12
+		goto Maturity
+	}
+	goto next
+
+Maturity:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "maturity"); j < 0 {
+			return j
+		}
+		v.Maturity = 0
+		seen &^= 1 << 7
+	} else {
+		var ok bool
+		if v.Maturity, ok = MaturityOf(s); s != "" && !ok {
+			return d.stop(ReasonUnknownEnum, "maturity", i)
+		}
+		if s != "" {
+			seen |= 1 << 7
+		} else {
+			seen &^= 1 << 7
+		}
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"expected":` {
+		i += 12
+		goto Expected
+	}
+	goto next
+
+Expected:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "expected"); j < 0 {
+			return j
+		}
+		v.Expected = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "expected", i)
+		}
+		v.Expected = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"good":` {
+		i += 8
+		goto Good
+	}
+	goto next
+
+Good:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "good"); j < 0 {
+			return j
+		}
+		v.Good = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "good", i)
+		}
+		v.Good = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"stretch":` {
+		i += 11
+		goto Stretch
+	}
+	goto next
+
+Stretch:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "stretch"); j < 0 {
+			return j
+		}
+		v.Stretch = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "stretch", i)
+		}
+		v.Stretch = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"missing":` {
+		i += 11
+		goto Missing
+	}
+	goto next
+
+Missing:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "missing"); j < 0 {
+			return j
+		}
+		v.Missing = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "missing", i)
+		}
+		v.Missing = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"unreported":` {
+		i += 14
+		goto Unreported
+	}
+	goto next
+
+Unreported:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "unreported"); j < 0 {
+			return j
+		}
+		v.Unreported = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "unreported", i)
+		}
+		v.Unreported = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"slow":` {
+		i += 8
+		goto Slow
+	}
+	goto next
+
+Slow:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "slow"); j < 0 {
+			return j
+		}
+		v.Slow = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "slow", i)
+		}
+		v.Slow = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"brief":` {
+		i += 9
+		goto Brief
+	}
+	goto next
+
+Brief:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "brief"); j < 0 {
+			return j
+		}
+		v.Brief = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "brief", i)
+		}
+		v.Brief = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"long":` {
+		i += 8
+		goto Long
+	}
+	goto next
+
+Long:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "long"); j < 0 {
+			return j
+		}
+		v.Long = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "long", i)
+		}
+		v.Long = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"dense":` {
+		i += 9
+		goto Dense
+	}
+	goto next
+
+Dense:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "dense"); j < 0 {
+			return j
+		}
+		v.Dense = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "dense", i)
+		}
+		v.Dense = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"wordy":` {
+		i += 9
+		goto Wordy
+	}
+	goto next
+
+Wordy:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "wordy"); j < 0 {
+			return j
+		}
+		v.Wordy = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "wordy", i)
+		}
+		v.Wordy = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"early":` {
+		i += 9
+		goto Early
+	}
+	goto next
+
+Early:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "early"); j < 0 {
+			return j
+		}
+		v.Early = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "early", i)
+		}
+		v.Early = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 18 && string(b[i:i+18]) == `,"latency_sum_ms":` {
+		i += 18
+		goto LatencySumMS
+	}
+	goto next
+
+LatencySumMS:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "latency_sum_ms"); j < 0 {
+			return j
+		}
+		v.LatencySumMS = 0
+	} else {
+		v.LatencySumMS = n
+	}
+	i = j
+	if len(b)-i >= 16 && string(b[i:i+16]) == `,"latency_zero":` {
+		i += 16
+		goto LatencyZero
+	}
+	goto next
+
+LatencyZero:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "latency_zero"); j < 0 {
+			return j
+		}
+		v.LatencyZero = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "latency_zero", i)
+		}
+		v.LatencyZero = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 16 && string(b[i:i+16]) == `,"latency_bins":` {
+		i += 16
+		goto LatencyBins
+	}
+	goto next
+
+LatencyBins:
+	if v.LatencyBins, j = d.cueLatencyBinList(b, i, v.LatencyBins[:0]); j < 0 {
+		if j = d.null(b, i, "latency_bins"); j < 0 {
+			return j
+		}
+		v.LatencyBins = v.LatencyBins[:0]
+	} else {
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"translated":` {
+		i += 14
+		goto Translated
+	}
+	goto next
+
+Translated:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "translated"); j < 0 {
+			return j
+		}
+		v.Translated = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "translated", i)
+		}
+		v.Translated = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 22 && string(b[i:i+22]) == `,"translation_sum_ms":` {
+		i += 22
+		goto TranslationSumMS
+	}
+	goto next
+
+TranslationSumMS:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "translation_sum_ms"); j < 0 {
+			return j
+		}
+		v.TranslationSumMS = 0
+	} else {
+		v.TranslationSumMS = n
+	}
+	i = j
+	if len(b)-i >= 20 && string(b[i:i+20]) == `,"translation_bins":` {
+		i += 20
+		goto TranslationBins
+	}
+	goto next
+
+TranslationBins:
+	if v.TranslationBins, j = d.cueTranslationBinList(b, i, v.TranslationBins[:0]); j < 0 {
+		if j = d.null(b, i, "translation_bins"); j < 0 {
+			return j
+		}
+		v.TranslationBins = v.TranslationBins[:0]
+	} else {
+	}
+	i = j
+	goto next
+
+}
+
+func appendLocalization(dst []byte, v *Localization) []byte {
+	start := len(dst)
+	dst = append(dst, `,"drop_id":`...)
+	dst = appendText(dst, v.DropID)
+	dst = append(dst, `,"language":`...)
+	dst = appendText(dst, v.Language)
+	if v.SameLanguage {
+		dst = append(dst, `,"same_language":`...)
+		dst = strconv.AppendBool(dst, v.SameLanguage)
+	}
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"pane_start":`...)
+	dst = strconv.AppendInt(dst, v.PaneStart, 10)
+	dst = append(dst, `,"pane_ms":`...)
+	dst = strconv.AppendInt(dst, v.PaneMS, 10)
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"watermark":`...)
+	dst = strconv.AppendInt(dst, v.Watermark, 10)
+	dst = append(dst, `,"maturity":`...)
+	dst = appendText(dst, v.Maturity.String())
+	if v.Expected != 0 {
+		dst = append(dst, `,"expected":`...)
+		dst = strconv.AppendInt(dst, int64(v.Expected), 10)
+	}
+	if v.Good != 0 {
+		dst = append(dst, `,"good":`...)
+		dst = strconv.AppendInt(dst, int64(v.Good), 10)
+	}
+	if v.Stretch != 0 {
+		dst = append(dst, `,"stretch":`...)
+		dst = strconv.AppendInt(dst, int64(v.Stretch), 10)
+	}
+	if v.Missing != 0 {
+		dst = append(dst, `,"missing":`...)
+		dst = strconv.AppendInt(dst, int64(v.Missing), 10)
+	}
+	if v.Unreported != 0 {
+		dst = append(dst, `,"unreported":`...)
+		dst = strconv.AppendInt(dst, int64(v.Unreported), 10)
+	}
+	if v.Slow != 0 {
+		dst = append(dst, `,"slow":`...)
+		dst = strconv.AppendInt(dst, int64(v.Slow), 10)
+	}
+	if v.Brief != 0 {
+		dst = append(dst, `,"brief":`...)
+		dst = strconv.AppendInt(dst, int64(v.Brief), 10)
+	}
+	if v.Long != 0 {
+		dst = append(dst, `,"long":`...)
+		dst = strconv.AppendInt(dst, int64(v.Long), 10)
+	}
+	if v.Dense != 0 {
+		dst = append(dst, `,"dense":`...)
+		dst = strconv.AppendInt(dst, int64(v.Dense), 10)
+	}
+	if v.Wordy != 0 {
+		dst = append(dst, `,"wordy":`...)
+		dst = strconv.AppendInt(dst, int64(v.Wordy), 10)
+	}
+	if v.Early != 0 {
+		dst = append(dst, `,"early":`...)
+		dst = strconv.AppendInt(dst, int64(v.Early), 10)
+	}
+	if v.LatencySumMS != 0 {
+		dst = append(dst, `,"latency_sum_ms":`...)
+		dst = strconv.AppendInt(dst, v.LatencySumMS, 10)
+	}
+	if v.LatencyZero != 0 {
+		dst = append(dst, `,"latency_zero":`...)
+		dst = strconv.AppendInt(dst, int64(v.LatencyZero), 10)
+	}
+	if len(v.LatencyBins) > 0 {
+		dst = append(dst, `,"latency_bins":[`...)
+		for i := range v.LatencyBins {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendCueLatencyBin(dst, &v.LatencyBins[i])
+		}
+		dst = append(dst, ']')
+	}
+	if v.Translated != 0 {
+		dst = append(dst, `,"translated":`...)
+		dst = strconv.AppendInt(dst, int64(v.Translated), 10)
+	}
+	if v.TranslationSumMS != 0 {
+		dst = append(dst, `,"translation_sum_ms":`...)
+		dst = strconv.AppendInt(dst, v.TranslationSumMS, 10)
+	}
+	if len(v.TranslationBins) > 0 {
+		dst = append(dst, `,"translation_bins":[`...)
+		for i := range v.TranslationBins {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendCueTranslationBin(dst, &v.TranslationBins[i])
+		}
+		dst = append(dst, ']')
+	}
+	return closeObject(dst, start)
+}
+
+// Ledger reads one ledger record into v, which it resets first, as Decode does.
+func (d *Decoder) Ledger(data []byte, v *Ledger) *Error {
+	return d.end(data, d.ledger(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Ledger) AppendJSON(dst []byte) []byte { return appendLedger(dst, v) }
+
+// ledgerRequired are the required fields, by their bit in seen.
+var ledgerRequired = [...]string{"partition", "height", "hash", "posted_at"}
+
+func (d *Decoder) ledger(b []byte, i int, v *Ledger) int {
+	*v = Ledger{Transactions: v.Transactions[:0], Exceptions: v.Exceptions[:0]}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+	)
+	if len(b)-i >= 13 && string(b[i:i+13]) == `{"partition":` {
+		i += 13
+		goto Partition
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<4 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, ledgerRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "partition":
+		goto Partition
+	case "height":
+		goto Height
+	case "previous":
+		goto Previous
+	case "hash":
+		goto Hash
+	case "posted_at":
+		goto PostedAt
+	case "transactions":
+		goto Transactions
+	case "exceptions":
+		goto Exceptions
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 0
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 0
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"height":` {
+		i += 10
+		goto Height
+	}
+	goto next
+
+Height:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "height"); j < 0 {
+			return j
+		}
+		v.Height = 0
+		seen &^= 1 << 1
+	} else {
+		if u < 1 {
+			return d.stop(ReasonOutOfRange, "height", i)
+		}
+		v.Height = u
+		seen |= 1 << 1
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"previous":` {
+		i += 12
+		goto Previous
+	}
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"hash":` {
+		i += 8
+		goto Hash
+	}
+	goto next
+
+Previous:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "previous"); j < 0 {
+			return j
+		}
+		v.Previous = ""
+	} else {
+		v.Previous = s
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"hash":` {
+		i += 8
+		goto Hash
+	}
+	goto next
+
+Hash:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "hash"); j < 0 {
+			return j
+		}
+		v.Hash = ""
+		seen &^= 1 << 2
+	} else {
+		v.Hash = s
+		if s != "" {
+			seen |= 1 << 2
+		} else {
+			seen &^= 1 << 2
+		}
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"posted_at":` {
+		i += 13
+		goto PostedAt
+	}
+	goto next
+
+PostedAt:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "posted_at"); j < 0 {
+			return j
+		}
+		v.PostedAt = 0
+		seen &^= 1 << 3
+	} else {
+		v.PostedAt = n
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 16 && string(b[i:i+16]) == `,"transactions":` {
+		i += 16
+		goto Transactions
+	}
+	goto next
+
+Transactions:
+	if v.Transactions, j = d.transactionList(b, i, v.Transactions[:0]); j < 0 {
+		if j = d.null(b, i, "transactions"); j < 0 {
+			return j
+		}
+		v.Transactions = v.Transactions[:0]
+	} else {
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"exceptions":` {
+		i += 14
+		goto Exceptions
+	}
+	goto next
+
+Exceptions:
+	if v.Exceptions, j = d.exceptionList(b, i, v.Exceptions[:0]); j < 0 {
+		if j = d.null(b, i, "exceptions"); j < 0 {
+			return j
+		}
+		v.Exceptions = v.Exceptions[:0]
+	} else {
+	}
+	i = j
+	goto next
+
+}
+
+func appendLedger(dst []byte, v *Ledger) []byte {
+	start := len(dst)
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"height":`...)
+	dst = strconv.AppendUint(dst, v.Height, 10)
+	if v.Previous != "" {
+		dst = append(dst, `,"previous":`...)
+		dst = appendText(dst, v.Previous)
+	}
+	dst = append(dst, `,"hash":`...)
+	dst = appendText(dst, v.Hash)
+	dst = append(dst, `,"posted_at":`...)
+	dst = strconv.AppendInt(dst, v.PostedAt, 10)
+	if len(v.Transactions) > 0 {
+		dst = append(dst, `,"transactions":[`...)
+		for i := range v.Transactions {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendTransaction(dst, &v.Transactions[i])
+		}
+		dst = append(dst, ']')
+	}
+	if len(v.Exceptions) > 0 {
+		dst = append(dst, `,"exceptions":[`...)
+		for i := range v.Exceptions {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendException(dst, &v.Exceptions[i])
+		}
+		dst = append(dst, ']')
+	}
+	return closeObject(dst, start)
+}
+
+// Payable reads one payable record into v, which it resets first, as Decode does.
+func (d *Decoder) Payable(data []byte, v *Payable) *Error {
+	return d.end(data, d.payable(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Payable) AppendJSON(dst []byte) []byte { return appendPayable(dst, v) }
+
+// payableRequired are the required fields, by their bit in seen.
+var payableRequired = [...]string{"participant", "currency", "partition", "revision", "watermark"}
+
+func (d *Decoder) payable(b []byte, i int, v *Payable) int {
+	*v = Payable{}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+	)
+	if len(b)-i >= 15 && string(b[i:i+15]) == `{"participant":` {
+		i += 15
+		goto Participant
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<5 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, payableRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "participant":
+		goto Participant
+	case "currency":
+		goto Currency
+	case "drop_id":
+		goto DropID
+	case "partition":
+		goto Partition
+	case "revision":
+		goto Revision
+	case "watermark":
+		goto Watermark
+	case "accrued":
+		goto Accrued
+	case "instruction":
+		goto Instruction
+	case "paid":
+		goto Paid
+	case "seq":
+		goto Seq
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Participant:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "participant"); j < 0 {
+			return j
+		}
+		v.Participant = ""
+		seen &^= 1 << 0
+	} else {
+		v.Participant = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+Currency:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "currency"); j < 0 {
+			return j
+		}
+		v.Currency = ""
+		seen &^= 1 << 1
+	} else {
+		v.Currency = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+	} else {
+		v.DropID = s
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 2
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 2
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 3
+	} else {
+		v.Revision = u
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"watermark":` {
+		i += 13
+		goto Watermark
+	}
+	goto next
+
+Watermark:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "watermark"); j < 0 {
+			return j
+		}
+		v.Watermark = 0
+		seen &^= 1 << 4
+	} else {
+		v.Watermark = n
+		seen |= 1 << 4
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"accrued":` {
+		i += 11
+		goto Accrued
+	}
+	goto next
+
+Accrued:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "accrued"); j < 0 {
+			return j
+		}
+		v.Accrued = 0
+	} else {
+		v.Accrued = n
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"instruction":` {
+		i += 15
+		goto Instruction
+	}
+	goto next
+
+Instruction:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "instruction"); j < 0 {
+			return j
+		}
+		v.Instruction = ""
+	} else {
+		v.Instruction = s
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"paid":` {
+		i += 8
+		goto Paid
+	}
+	goto next
+
+Paid:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "paid"); j < 0 {
+			return j
+		}
+		v.Paid = 0
+	} else {
+		v.Paid = n
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"seq":` {
+		i += 7
+		goto Seq
+	}
+	goto next
+
+Seq:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "seq"); j < 0 {
+			return j
+		}
+		v.Seq = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "seq", i)
+		}
+		v.Seq = uint32(n)
+	}
+	i = j
+	goto next
+
+}
+
+func appendPayable(dst []byte, v *Payable) []byte {
+	start := len(dst)
+	dst = append(dst, `,"participant":`...)
+	dst = appendText(dst, v.Participant)
+	dst = append(dst, `,"currency":`...)
+	dst = appendText(dst, v.Currency)
+	if v.DropID != "" {
+		dst = append(dst, `,"drop_id":`...)
+		dst = appendText(dst, v.DropID)
+	}
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"watermark":`...)
+	dst = strconv.AppendInt(dst, v.Watermark, 10)
+	if v.Accrued != 0 {
+		dst = append(dst, `,"accrued":`...)
+		dst = strconv.AppendInt(dst, v.Accrued, 10)
+	}
+	if v.Instruction != "" {
+		dst = append(dst, `,"instruction":`...)
+		dst = appendText(dst, v.Instruction)
+	}
+	if v.Paid != 0 {
+		dst = append(dst, `,"paid":`...)
+		dst = strconv.AppendInt(dst, v.Paid, 10)
+	}
+	if v.Seq != 0 {
+		dst = append(dst, `,"seq":`...)
+		dst = strconv.AppendInt(dst, int64(v.Seq), 10)
+	}
+	return closeObject(dst, start)
+}
+
+// Settlement reads one settlement record into v, which it resets first, as Decode does.
+func (d *Decoder) Settlement(data []byte, v *Settlement) *Error {
+	return d.end(data, d.settlement(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Settlement) AppendJSON(dst []byte) []byte { return appendSettlement(dst, v) }
+
+// settlementRequired are the required fields, by their bit in seen.
+var settlementRequired = [...]string{"id", "participant", "currency", "revision", "status", "as_of"}
+
+func (d *Decoder) settlement(b []byte, i int, v *Settlement) int {
+	*v = Settlement{}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+	)
+	if len(b)-i >= 6 && string(b[i:i+6]) == `{"id":` {
+		i += 6
+		goto ID
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<6 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, settlementRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "id":
+		goto ID
+	case "participant":
+		goto Participant
+	case "currency":
+		goto Currency
+	case "seq":
+		goto Seq
+	case "revision":
+		goto Revision
+	case "status":
+		goto Status
+	case "amount":
+		goto Amount
+	case "psp_amount":
+		goto PSPAmount
+	case "psp_exponent":
+		goto PSPExponent
+	case "paid":
+		goto Paid
+	case "as_of":
+		goto AsOf
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+ID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "id"); j < 0 {
+			return j
+		}
+		v.ID = ""
+		seen &^= 1 << 0
+	} else {
+		v.ID = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"participant":` {
+		i += 15
+		goto Participant
+	}
+	goto next
+
+Participant:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "participant"); j < 0 {
+			return j
+		}
+		v.Participant = ""
+		seen &^= 1 << 1
+	} else {
+		v.Participant = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+Currency:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "currency"); j < 0 {
+			return j
+		}
+		v.Currency = ""
+		seen &^= 1 << 2
+	} else {
+		v.Currency = s
+		if s != "" {
+			seen |= 1 << 2
+		} else {
+			seen &^= 1 << 2
+		}
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"seq":` {
+		i += 7
+		goto Seq
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Seq:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "seq"); j < 0 {
+			return j
+		}
+		v.Seq = 0
+	} else {
+		v.Seq = u
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 3
+	} else {
+		v.Revision = u
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"status":` {
+		i += 10
+		goto Status
+	}
+	goto next
+
+Status:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "status"); j < 0 {
+			return j
+		}
+		v.Status = ""
+		seen &^= 1 << 4
+	} else {
+		v.Status = s
+		if s != "" {
+			seen |= 1 << 4
+		} else {
+			seen &^= 1 << 4
+		}
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"amount":` {
+		i += 10
+		goto Amount
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"as_of":` {
+		i += 9
+		goto AsOf
+	}
+	goto next
+
+Amount:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "amount"); j < 0 {
+			return j
+		}
+		v.Amount = 0
+	} else {
+		v.Amount = n
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"psp_amount":` {
+		i += 14
+		goto PSPAmount
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"as_of":` {
+		i += 9
+		goto AsOf
+	}
+	goto next
+
+PSPAmount:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "psp_amount"); j < 0 {
+			return j
+		}
+		v.PSPAmount = 0
+	} else {
+		v.PSPAmount = n
+	}
+	i = j
+	if len(b)-i >= 16 && string(b[i:i+16]) == `,"psp_exponent":` {
+		i += 16
+		goto PSPExponent
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"as_of":` {
+		i += 9
+		goto AsOf
+	}
+	goto next
+
+PSPExponent:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "psp_exponent"); j < 0 {
+			return j
+		}
+		v.PSPExponent = 0
+	} else {
+		if n < 0 || n > math.MaxUint8 {
+			return d.stop(ReasonOutOfRange, "psp_exponent", i)
+		}
+		v.PSPExponent = uint8(n)
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"paid":` {
+		i += 8
+		goto Paid
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"as_of":` {
+		i += 9
+		goto AsOf
+	}
+	goto next
+
+Paid:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "paid"); j < 0 {
+			return j
+		}
+		v.Paid = 0
+	} else {
+		v.Paid = n
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"as_of":` {
+		i += 9
+		goto AsOf
+	}
+	goto next
+
+AsOf:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "as_of"); j < 0 {
+			return j
+		}
+		v.AsOf = 0
+		seen &^= 1 << 5
+	} else {
+		v.AsOf = n
+		seen |= 1 << 5
+	}
+	i = j
+	goto next
+
+}
+
+func appendSettlement(dst []byte, v *Settlement) []byte {
+	start := len(dst)
+	dst = append(dst, `,"id":`...)
+	dst = appendText(dst, v.ID)
+	dst = append(dst, `,"participant":`...)
+	dst = appendText(dst, v.Participant)
+	dst = append(dst, `,"currency":`...)
+	dst = appendText(dst, v.Currency)
+	if v.Seq != 0 {
+		dst = append(dst, `,"seq":`...)
+		dst = strconv.AppendUint(dst, v.Seq, 10)
+	}
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"status":`...)
+	dst = appendText(dst, v.Status)
+	if v.Amount != 0 {
+		dst = append(dst, `,"amount":`...)
+		dst = strconv.AppendInt(dst, v.Amount, 10)
+	}
+	if v.PSPAmount != 0 {
+		dst = append(dst, `,"psp_amount":`...)
+		dst = strconv.AppendInt(dst, v.PSPAmount, 10)
+	}
+	if v.PSPExponent != 0 {
+		dst = append(dst, `,"psp_exponent":`...)
+		dst = strconv.AppendInt(dst, int64(v.PSPExponent), 10)
+	}
+	if v.Paid != 0 {
+		dst = append(dst, `,"paid":`...)
+		dst = strconv.AppendInt(dst, v.Paid, 10)
+	}
+	dst = append(dst, `,"as_of":`...)
+	dst = strconv.AppendInt(dst, v.AsOf, 10)
+	return closeObject(dst, start)
+}
+
+// EdgeCost reads one edge-cost record into v, which it resets first, as Decode does.
+func (d *Decoder) EdgeCost(data []byte, v *EdgeCost) *Error {
+	return d.end(data, d.edgeCost(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *EdgeCost) AppendJSON(dst []byte) []byte { return appendEdgeCost(dst, v) }
+
+// edgeCostRequired are the required fields, by their bit in seen.
+var edgeCostRequired = [...]string{"partition", "pane_start", "pane_ms", "revision", "watermark", "maturity", "newest"}
+
+func (d *Decoder) edgeCost(b []byte, i int, v *EdgeCost) int {
+	*v = EdgeCost{SampleRate: 1}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+		f    float64
+		t    bool
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<7 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, edgeCostRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "drop_id":
+		goto DropID
+	case "pop":
+		goto POP
+	case "creator_id":
+		goto CreatorID
+	case "partition":
+		goto Partition
+	case "pane_start":
+		goto PaneStart
+	case "pane_ms":
+		goto PaneMS
+	case "synthetic":
+		goto Synthetic
+	case "revision":
+		goto Revision
+	case "watermark":
+		goto Watermark
+	case "maturity":
+		goto Maturity
+	case "newest":
+		goto Newest
+	case "samples":
+		goto Samples
+	case "sample_rate":
+		goto SampleRate
+	case "requests_micro":
+		goto RequestsMicro
+	case "cpu_us":
+		goto CPUMicros
+	case "egress_bytes":
+		goto EgressBytes
+	case "conversions":
+		goto Conversions
+	case "currency":
+		goto Currency
+	case "prices":
+		goto Prices
+	case "cost":
+		goto Cost
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+	} else {
+		v.DropID = s
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"pop":` {
+		i += 7
+		goto POP
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+POP:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "pop"); j < 0 {
+			return j
+		}
+		v.POP = ""
+	} else {
+		v.POP = s
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"creator_id":` {
+		i += 14
+		goto CreatorID
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+CreatorID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "creator_id"); j < 0 {
+			return j
+		}
+		v.CreatorID = ""
+	} else {
+		v.CreatorID = s
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 0
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 0
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"pane_start":` {
+		i += 14
+		goto PaneStart
+	}
+	goto next
+
+PaneStart:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "pane_start"); j < 0 {
+			return j
+		}
+		v.PaneStart = 0
+		seen &^= 1 << 1
+	} else {
+		v.PaneStart = n
+		seen |= 1 << 1
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"pane_ms":` {
+		i += 11
+		goto PaneMS
+	}
+	goto next
+
+PaneMS:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "pane_ms"); j < 0 {
+			return j
+		}
+		v.PaneMS = 0
+		seen &^= 1 << 2
+	} else {
+		if n < 1 {
+			return d.stop(ReasonOutOfRange, "pane_ms", i)
+		}
+		v.PaneMS = n
+		seen |= 1 << 2
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"synthetic":` {
+		i += 13
+		goto Synthetic
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Synthetic:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "synthetic"); j < 0 {
+			return j
+		}
+		v.Synthetic = false
+	} else {
+		v.Synthetic = t
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 3
+	} else {
+		v.Revision = u
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"watermark":` {
+		i += 13
+		goto Watermark
+	}
+	goto next
+
+Watermark:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "watermark"); j < 0 {
+			return j
+		}
+		v.Watermark = 0
+		seen &^= 1 << 4
+	} else {
+		v.Watermark = n
+		seen |= 1 << 4
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"maturity":` {
+		i += 12
+		goto Maturity
+	}
+	goto next
+
+Maturity:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "maturity"); j < 0 {
+			return j
+		}
+		v.Maturity = 0
+		seen &^= 1 << 5
+	} else {
+		var ok bool
+		if v.Maturity, ok = MaturityOf(s); s != "" && !ok {
+			return d.stop(ReasonUnknownEnum, "maturity", i)
+		}
+		if s != "" {
+			seen |= 1 << 5
+		} else {
+			seen &^= 1 << 5
+		}
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"newest":` {
+		i += 10
+		goto Newest
+	}
+	goto next
+
+Newest:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "newest"); j < 0 {
+			return j
+		}
+		v.Newest = 0
+		seen &^= 1 << 6
+	} else {
+		v.Newest = n
+		seen |= 1 << 6
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"samples":` {
+		i += 11
+		goto Samples
+	}
+	goto next
+
+Samples:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "samples"); j < 0 {
+			return j
+		}
+		v.Samples = 0
+	} else {
+		v.Samples = u
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"sample_rate":` {
+		i += 15
+		goto SampleRate
+	}
+	goto next
+
+SampleRate:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "sample_rate"); j < 0 {
+			return j
+		}
+		v.SampleRate = 1
+	} else {
+		if f > 1 || f <= 0 {
+			return d.stop(ReasonOutOfRange, "sample_rate", i)
+		}
+		v.SampleRate = f
+	}
+	i = j
+	if len(b)-i >= 18 && string(b[i:i+18]) == `,"requests_micro":` {
+		i += 18
+		goto RequestsMicro
+	}
+	goto next
+
+RequestsMicro:
+	if n, j = d.minor(b, i); j < 0 {
+		if j = d.null(b, i, "requests_micro"); j < 0 {
+			return j
+		}
+		v.RequestsMicro = 0
+	} else {
+		if n < 0 {
+			return d.stop(ReasonOutOfRange, "requests_micro", i)
+		}
+		v.RequestsMicro = n
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"cpu_us":` {
+		i += 10
+		goto CPUMicros
+	}
+	goto next
+
+CPUMicros:
+	if n, j = d.minor(b, i); j < 0 {
+		if j = d.null(b, i, "cpu_us"); j < 0 {
+			return j
+		}
+		v.CPUMicros = 0
+	} else {
+		if n < 0 {
+			return d.stop(ReasonOutOfRange, "cpu_us", i)
+		}
+		v.CPUMicros = n
+	}
+	i = j
+	if len(b)-i >= 16 && string(b[i:i+16]) == `,"egress_bytes":` {
+		i += 16
+		goto EgressBytes
+	}
+	goto next
+
+EgressBytes:
+	if n, j = d.minor(b, i); j < 0 {
+		if j = d.null(b, i, "egress_bytes"); j < 0 {
+			return j
+		}
+		v.EgressBytes = 0
+	} else {
+		if n < 0 {
+			return d.stop(ReasonOutOfRange, "egress_bytes", i)
+		}
+		v.EgressBytes = n
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"conversions":` {
+		i += 15
+		goto Conversions
+	}
+	goto next
+
+Conversions:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "conversions"); j < 0 {
+			return j
+		}
+		v.Conversions = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "conversions", i)
+		}
+		v.Conversions = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+Currency:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "currency"); j < 0 {
+			return j
+		}
+		v.Currency = ""
+	} else {
+		if s != "" {
+			if _, ok := CurrencyDigits(s); !ok {
+				return d.stop(ReasonUnknownCurrency, "currency", i)
+			}
+		}
+		v.Currency = s
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"prices":` {
+		i += 10
+		goto Prices
+	}
+	goto next
+
+Prices:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "prices"); j < 0 {
+			return j
+		}
+		v.Prices = ""
+	} else {
+		v.Prices = s
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"cost":` {
+		i += 8
+		goto Cost
+	}
+	goto next
+
+Cost:
+	if n, j = d.minor(b, i); j < 0 {
+		if j = d.null(b, i, "cost"); j < 0 {
+			return j
+		}
+		v.Cost = 0
+	} else {
+		if n < 0 {
+			return d.stop(ReasonOutOfRange, "cost", i)
+		}
+		v.Cost = n
+	}
+	i = j
+	goto next
+
+}
+
+func appendEdgeCost(dst []byte, v *EdgeCost) []byte {
+	start := len(dst)
+	if v.DropID != "" {
+		dst = append(dst, `,"drop_id":`...)
+		dst = appendText(dst, v.DropID)
+	}
+	if v.POP != "" {
+		dst = append(dst, `,"pop":`...)
+		dst = appendText(dst, v.POP)
+	}
+	if v.CreatorID != "" {
+		dst = append(dst, `,"creator_id":`...)
+		dst = appendText(dst, v.CreatorID)
+	}
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"pane_start":`...)
+	dst = strconv.AppendInt(dst, v.PaneStart, 10)
+	dst = append(dst, `,"pane_ms":`...)
+	dst = strconv.AppendInt(dst, v.PaneMS, 10)
+	if v.Synthetic {
+		dst = append(dst, `,"synthetic":`...)
+		dst = strconv.AppendBool(dst, v.Synthetic)
+	}
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"watermark":`...)
+	dst = strconv.AppendInt(dst, v.Watermark, 10)
+	dst = append(dst, `,"maturity":`...)
+	dst = appendText(dst, v.Maturity.String())
+	dst = append(dst, `,"newest":`...)
+	dst = strconv.AppendInt(dst, v.Newest, 10)
+	if v.Samples != 0 {
+		dst = append(dst, `,"samples":`...)
+		dst = strconv.AppendUint(dst, v.Samples, 10)
+	}
+	if v.SampleRate != 1 && v.SampleRate != 0 {
+		dst = append(dst, `,"sample_rate":`...)
+		dst = appendFloat(dst, v.SampleRate)
+	}
+	if v.RequestsMicro != 0 {
+		dst = append(dst, `,"requests_micro":`...)
+		dst = strconv.AppendInt(dst, v.RequestsMicro, 10)
+	}
+	if v.CPUMicros != 0 {
+		dst = append(dst, `,"cpu_us":`...)
+		dst = strconv.AppendInt(dst, v.CPUMicros, 10)
+	}
+	if v.EgressBytes != 0 {
+		dst = append(dst, `,"egress_bytes":`...)
+		dst = strconv.AppendInt(dst, v.EgressBytes, 10)
+	}
+	if v.Conversions != 0 {
+		dst = append(dst, `,"conversions":`...)
+		dst = strconv.AppendInt(dst, int64(v.Conversions), 10)
+	}
+	if v.Currency != "" {
+		dst = append(dst, `,"currency":`...)
+		dst = appendText(dst, v.Currency)
+	}
+	if v.Prices != "" {
+		dst = append(dst, `,"prices":`...)
+		dst = appendText(dst, v.Prices)
+	}
+	if v.Cost != 0 {
+		dst = append(dst, `,"cost":`...)
+		dst = strconv.AppendInt(dst, v.Cost, 10)
+	}
+	return closeObject(dst, start)
+}
+
+// ExperimentArm reads one experiment-arm record into v, which it resets first, as Decode does.
+func (d *Decoder) ExperimentArm(data []byte, v *ExperimentArm) *Error {
+	return d.end(data, d.experimentArm(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *ExperimentArm) AppendJSON(dst []byte) []byte { return appendExperimentArm(dst, v) }
+
+// experimentArmRequired are the required fields, by their bit in seen.
+var experimentArmRequired = [...]string{"drop_id", "experiment_id", "variant", "partition", "revision", "watermark", "maturity", "refund_maturity", "design"}
+
+func (d *Decoder) experimentArm(b []byte, i int, v *ExperimentArm) int {
+	*v = ExperimentArm{SampleRate: 1}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+		f    float64
+		t    bool
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<9 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, experimentArmRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "drop_id":
+		goto DropID
+	case "experiment_id":
+		goto ExperimentID
+	case "variant":
+		goto Variant
+	case "language":
+		goto Language
+	case "partition":
+		goto Partition
+	case "revision":
+		goto Revision
+	case "watermark":
+		goto Watermark
+	case "maturity":
+		goto Maturity
+	case "refund_maturity":
+		goto RefundMaturity
+	case "design":
+		goto Design
+	case "changed":
+		goto Changed
+	case "exposed":
+		goto Exposed
+	case "converted":
+		goto Converted
+	case "refunded":
+		goto Refunded
+	case "crossed":
+		goto Crossed
+	case "misassigned":
+		goto Misassigned
+	case "sample_rate":
+		goto SampleRate
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+		seen &^= 1 << 0
+	} else {
+		v.DropID = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 17 && string(b[i:i+17]) == `,"experiment_id":` {
+		i += 17
+		goto ExperimentID
+	}
+	goto next
+
+ExperimentID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "experiment_id"); j < 0 {
+			return j
+		}
+		v.ExperimentID = ""
+		seen &^= 1 << 1
+	} else {
+		v.ExperimentID = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"variant":` {
+		i += 11
+		goto Variant
+	}
+	goto next
+
+Variant:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "variant"); j < 0 {
+			return j
+		}
+		v.Variant = ""
+		seen &^= 1 << 2
+	} else {
+		v.Variant = s
+		if s != "" {
+			seen |= 1 << 2
+		} else {
+			seen &^= 1 << 2
+		}
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"language":` {
+		i += 12
+		goto Language
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Language:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "language"); j < 0 {
+			return j
+		}
+		v.Language = ""
+	} else {
+		v.Language = s
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 3
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 4
+	} else {
+		v.Revision = u
+		seen |= 1 << 4
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"watermark":` {
+		i += 13
+		goto Watermark
+	}
+	goto next
+
+Watermark:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "watermark"); j < 0 {
+			return j
+		}
+		v.Watermark = 0
+		seen &^= 1 << 5
+	} else {
+		v.Watermark = n
+		seen |= 1 << 5
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"maturity":` {
+		i += 12
+		goto Maturity
+	}
+	goto next
+
+Maturity:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "maturity"); j < 0 {
+			return j
+		}
+		v.Maturity = 0
+		seen &^= 1 << 6
+	} else {
+		var ok bool
+		if v.Maturity, ok = MaturityOf(s); s != "" && !ok {
+			return d.stop(ReasonUnknownEnum, "maturity", i)
+		}
+		if s != "" {
+			seen |= 1 << 6
+		} else {
+			seen &^= 1 << 6
+		}
+	}
+	i = j
+	if len(b)-i >= 19 && string(b[i:i+19]) == `,"refund_maturity":` {
+		i += 19
+		goto RefundMaturity
+	}
+	goto next
+
+RefundMaturity:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "refund_maturity"); j < 0 {
+			return j
+		}
+		v.RefundMaturity = 0
+		seen &^= 1 << 7
+	} else {
+		var ok bool
+		if v.RefundMaturity, ok = MaturityOf(s); s != "" && !ok {
+			return d.stop(ReasonUnknownEnum, "refund_maturity", i)
+		}
+		if s != "" {
+			seen |= 1 << 7
+		} else {
+			seen &^= 1 << 7
+		}
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"design":` {
+		i += 10
+		goto Design
+	}
+	goto next
+
+Design:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "design"); j < 0 {
+			return j
+		}
+		v.Design = ""
+		seen &^= 1 << 8
+	} else {
+		v.Design = s
+		if s != "" {
+			seen |= 1 << 8
+		} else {
+			seen &^= 1 << 8
+		}
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"changed":` {
+		i += 11
+		goto Changed
+	}
+	goto next
+
+Changed:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "changed"); j < 0 {
+			return j
+		}
+		v.Changed = false
+	} else {
+		v.Changed = t
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"exposed":` {
+		i += 11
+		goto Exposed
+	}
+	goto next
+
+Exposed:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "exposed"); j < 0 {
+			return j
+		}
+		v.Exposed = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "exposed", i)
+		}
+		v.Exposed = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"converted":` {
+		i += 13
+		goto Converted
+	}
+	goto next
+
+Converted:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "converted"); j < 0 {
+			return j
+		}
+		v.Converted = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "converted", i)
+		}
+		v.Converted = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"refunded":` {
+		i += 12
+		goto Refunded
+	}
+	goto next
+
+Refunded:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "refunded"); j < 0 {
+			return j
+		}
+		v.Refunded = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "refunded", i)
+		}
+		v.Refunded = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"crossed":` {
+		i += 11
+		goto Crossed
+	}
+	goto next
+
+Crossed:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "crossed"); j < 0 {
+			return j
+		}
+		v.Crossed = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "crossed", i)
+		}
+		v.Crossed = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"misassigned":` {
+		i += 15
+		goto Misassigned
+	}
+	goto next
+
+Misassigned:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "misassigned"); j < 0 {
+			return j
+		}
+		v.Misassigned = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "misassigned", i)
+		}
+		v.Misassigned = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"sample_rate":` {
+		i += 15
+		goto SampleRate
+	}
+	goto next
+
+SampleRate:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "sample_rate"); j < 0 {
+			return j
+		}
+		v.SampleRate = 1
+	} else {
+		if f > 1 || f <= 0 {
+			return d.stop(ReasonOutOfRange, "sample_rate", i)
+		}
+		v.SampleRate = f
+	}
+	i = j
+	goto next
+
+}
+
+func appendExperimentArm(dst []byte, v *ExperimentArm) []byte {
+	start := len(dst)
+	dst = append(dst, `,"drop_id":`...)
+	dst = appendText(dst, v.DropID)
+	dst = append(dst, `,"experiment_id":`...)
+	dst = appendText(dst, v.ExperimentID)
+	dst = append(dst, `,"variant":`...)
+	dst = appendText(dst, v.Variant)
+	if v.Language != "" {
+		dst = append(dst, `,"language":`...)
+		dst = appendText(dst, v.Language)
+	}
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"watermark":`...)
+	dst = strconv.AppendInt(dst, v.Watermark, 10)
+	dst = append(dst, `,"maturity":`...)
+	dst = appendText(dst, v.Maturity.String())
+	dst = append(dst, `,"refund_maturity":`...)
+	dst = appendText(dst, v.RefundMaturity.String())
+	dst = append(dst, `,"design":`...)
+	dst = appendText(dst, v.Design)
+	if v.Changed {
+		dst = append(dst, `,"changed":`...)
+		dst = strconv.AppendBool(dst, v.Changed)
+	}
+	if v.Exposed != 0 {
+		dst = append(dst, `,"exposed":`...)
+		dst = strconv.AppendInt(dst, int64(v.Exposed), 10)
+	}
+	if v.Converted != 0 {
+		dst = append(dst, `,"converted":`...)
+		dst = strconv.AppendInt(dst, int64(v.Converted), 10)
+	}
+	if v.Refunded != 0 {
+		dst = append(dst, `,"refunded":`...)
+		dst = strconv.AppendInt(dst, int64(v.Refunded), 10)
+	}
+	if v.Crossed != 0 {
+		dst = append(dst, `,"crossed":`...)
+		dst = strconv.AppendInt(dst, int64(v.Crossed), 10)
+	}
+	if v.Misassigned != 0 {
+		dst = append(dst, `,"misassigned":`...)
+		dst = strconv.AppendInt(dst, int64(v.Misassigned), 10)
+	}
+	if v.SampleRate != 1 && v.SampleRate != 0 {
+		dst = append(dst, `,"sample_rate":`...)
+		dst = appendFloat(dst, v.SampleRate)
+	}
+	return closeObject(dst, start)
+}
+
 func (d *Decoder) splitList(b []byte, i int, list []Split) ([]Split, int) {
 	i, more := d.array(b, i)
 	for i >= 0 && more {
@@ -7053,6 +11381,8 @@ named:
 		goto Holdout
 	case "effect_sd":
 		goto EffectSD
+	case "layer":
+		goto Layer
 	}
 	d.UnknownFields++
 	if i = d.skip(b, i, maxDepth); i < 0 {
@@ -7182,6 +11512,22 @@ EffectSD:
 		v.EffectSD = f
 	}
 	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"layer":` {
+		i += 9
+		goto Layer
+	}
+	goto next
+
+Layer:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "experiments.layer"); j < 0 {
+			return j
+		}
+		v.Layer = ""
+	} else {
+		v.Layer = s
+	}
+	i = j
 	goto next
 
 }
@@ -7217,6 +11563,10 @@ func appendExperiment(dst []byte, v *Experiment) []byte {
 	if v.EffectSD != 0.01 && v.EffectSD != 0 {
 		dst = append(dst, `,"effect_sd":`...)
 		dst = appendFloat(dst, v.EffectSD)
+	}
+	if v.Layer != "" {
+		dst = append(dst, `,"layer":`...)
+		dst = appendText(dst, v.Layer)
 	}
 	return closeObject(dst, start)
 }
@@ -7839,6 +12189,1071 @@ func appendInput(dst []byte, v *Input) []byte {
 	return closeObject(dst, start)
 }
 
+func (d *Decoder) latencyMoneyList(b []byte, i int, list []LatencyMoney) ([]LatencyMoney, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.latencyMoney(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+func (d *Decoder) latencyMoney(b []byte, i int, v *LatencyMoney) int {
+	*v = LatencyMoney{}
+	var (
+		name string
+		j    int
+		more bool
+		s    string
+	)
+	if len(b)-i >= 12 && string(b[i:i+12]) == `{"currency":` {
+		i += 12
+		goto Currency
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		return i
+	}
+	switch name {
+	case "currency":
+		goto Currency
+	case "net":
+		goto Net
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Currency:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "money.currency"); j < 0 {
+			return j
+		}
+		v.Currency = ""
+	} else {
+		v.Currency = s
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"net":` {
+		i += 7
+		goto Net
+	}
+	goto next
+
+Net:
+	if j = d.int64s(b, i, v.Net[:]); j < 0 {
+		if j = d.null(b, i, "money.net"); j < 0 {
+			return j
+		}
+		v.Net = [NumLatencyBuckets]int64{}
+	} else {
+	}
+	i = j
+	goto next
+
+}
+
+func appendLatencyMoney(dst []byte, v *LatencyMoney) []byte {
+	start := len(dst)
+	if v.Currency != "" {
+		dst = append(dst, `,"currency":`...)
+		dst = appendText(dst, v.Currency)
+	}
+	if v.Net != ([NumLatencyBuckets]int64{}) {
+		dst = append(dst, `,"net":`...)
+		dst = appendInt64s(dst, v.Net[:])
+	}
+	return closeObject(dst, start)
+}
+
+func (d *Decoder) sketchBinList(b []byte, i int, list []SketchBin) ([]SketchBin, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.sketchBin(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+func (d *Decoder) sketchBin(b []byte, i int, v *SketchBin) int {
+	*v = SketchBin{}
+	var (
+		name string
+		j    int
+		more bool
+		n    int64
+		u    uint64
+	)
+	if len(b)-i >= 9 && string(b[i:i+9]) == `{"index":` {
+		i += 9
+		goto Index
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		return i
+	}
+	switch name {
+	case "index":
+		goto Index
+	case "weight":
+		goto Weight
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Index:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "bins.index"); j < 0 {
+			return j
+		}
+		v.Index = 0
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "bins.index", i)
+		}
+		v.Index = int32(n)
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"weight":` {
+		i += 10
+		goto Weight
+	}
+	goto next
+
+Weight:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "bins.weight"); j < 0 {
+			return j
+		}
+		v.Weight = 0
+	} else {
+		v.Weight = u
+	}
+	i = j
+	goto next
+
+}
+
+func appendSketchBin(dst []byte, v *SketchBin) []byte {
+	start := len(dst)
+	if v.Index != 0 {
+		dst = append(dst, `,"index":`...)
+		dst = strconv.AppendInt(dst, int64(v.Index), 10)
+	}
+	if v.Weight != 0 {
+		dst = append(dst, `,"weight":`...)
+		dst = strconv.AppendUint(dst, v.Weight, 10)
+	}
+	return closeObject(dst, start)
+}
+
+func (d *Decoder) cueLatencyBinList(b []byte, i int, list []CueLatencyBin) ([]CueLatencyBin, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.cueLatencyBin(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+func (d *Decoder) cueLatencyBin(b []byte, i int, v *CueLatencyBin) int {
+	*v = CueLatencyBin{}
+	var (
+		name string
+		j    int
+		more bool
+		n    int64
+	)
+	if len(b)-i >= 9 && string(b[i:i+9]) == `{"index":` {
+		i += 9
+		goto Index
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		return i
+	}
+	switch name {
+	case "index":
+		goto Index
+	case "count":
+		goto Count
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Index:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "latency_bins.index"); j < 0 {
+			return j
+		}
+		v.Index = 0
+	} else {
+		v.Index = n
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"count":` {
+		i += 9
+		goto Count
+	}
+	goto next
+
+Count:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "latency_bins.count"); j < 0 {
+			return j
+		}
+		v.Count = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "latency_bins.count", i)
+		}
+		v.Count = uint32(n)
+	}
+	i = j
+	goto next
+
+}
+
+func appendCueLatencyBin(dst []byte, v *CueLatencyBin) []byte {
+	start := len(dst)
+	if v.Index != 0 {
+		dst = append(dst, `,"index":`...)
+		dst = strconv.AppendInt(dst, v.Index, 10)
+	}
+	if v.Count != 0 {
+		dst = append(dst, `,"count":`...)
+		dst = strconv.AppendInt(dst, int64(v.Count), 10)
+	}
+	return closeObject(dst, start)
+}
+
+func (d *Decoder) cueTranslationBinList(b []byte, i int, list []CueTranslationBin) ([]CueTranslationBin, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.cueTranslationBin(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+func (d *Decoder) cueTranslationBin(b []byte, i int, v *CueTranslationBin) int {
+	*v = CueTranslationBin{}
+	var (
+		name string
+		j    int
+		more bool
+		n    int64
+	)
+	if len(b)-i >= 9 && string(b[i:i+9]) == `{"index":` {
+		i += 9
+		goto Index
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		return i
+	}
+	switch name {
+	case "index":
+		goto Index
+	case "count":
+		goto Count
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Index:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "translation_bins.index"); j < 0 {
+			return j
+		}
+		v.Index = 0
+	} else {
+		v.Index = n
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"count":` {
+		i += 9
+		goto Count
+	}
+	goto next
+
+Count:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "translation_bins.count"); j < 0 {
+			return j
+		}
+		v.Count = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "translation_bins.count", i)
+		}
+		v.Count = uint32(n)
+	}
+	i = j
+	goto next
+
+}
+
+func appendCueTranslationBin(dst []byte, v *CueTranslationBin) []byte {
+	start := len(dst)
+	if v.Index != 0 {
+		dst = append(dst, `,"index":`...)
+		dst = strconv.AppendInt(dst, v.Index, 10)
+	}
+	if v.Count != 0 {
+		dst = append(dst, `,"count":`...)
+		dst = strconv.AppendInt(dst, int64(v.Count), 10)
+	}
+	return closeObject(dst, start)
+}
+
+func (d *Decoder) transactionList(b []byte, i int, list []Transaction) ([]Transaction, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.transaction(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+// transactionRequired are the required fields, by their bit in seen.
+var transactionRequired = [...]string{"transactions.checkout_id", "transactions.type", "transactions.currency"}
+
+func (d *Decoder) transaction(b []byte, i int, v *Transaction) int {
+	*v = Transaction{Postings: v.Postings[:0]}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+	)
+	if len(b)-i >= 10 && string(b[i:i+10]) == `{"source":` {
+		i += 10
+		goto Source
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<3 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, transactionRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "source":
+		goto Source
+	case "checkout_id":
+		goto CheckoutID
+	case "type":
+		goto Type
+	case "seq":
+		goto Seq
+	case "drop_id":
+		goto DropID
+	case "creator_id":
+		goto CreatorID
+	case "split_version":
+		goto SplitVersion
+	case "currency":
+		goto Currency
+	case "amount":
+		goto Amount
+	case "event_time":
+		goto EventTime
+	case "ingest_time":
+		goto IngestTime
+	case "postings":
+		goto Postings
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Source:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.source"); j < 0 {
+			return j
+		}
+		v.Source = ""
+	} else {
+		v.Source = s
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"checkout_id":` {
+		i += 15
+		goto CheckoutID
+	}
+	goto next
+
+CheckoutID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.checkout_id"); j < 0 {
+			return j
+		}
+		v.CheckoutID = ""
+		seen &^= 1 << 0
+	} else {
+		v.CheckoutID = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"type":` {
+		i += 8
+		goto Type
+	}
+	goto next
+
+Type:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.type"); j < 0 {
+			return j
+		}
+		v.Type = ""
+		seen &^= 1 << 1
+	} else {
+		v.Type = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"seq":` {
+		i += 7
+		goto Seq
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+Seq:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.seq"); j < 0 {
+			return j
+		}
+		v.Seq = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "transactions.seq", i)
+		}
+		v.Seq = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+	} else {
+		v.DropID = s
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"creator_id":` {
+		i += 14
+		goto CreatorID
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+CreatorID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.creator_id"); j < 0 {
+			return j
+		}
+		v.CreatorID = ""
+	} else {
+		v.CreatorID = s
+	}
+	i = j
+	if len(b)-i >= 17 && string(b[i:i+17]) == `,"split_version":` {
+		i += 17
+		goto SplitVersion
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+SplitVersion:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.split_version"); j < 0 {
+			return j
+		}
+		v.SplitVersion = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "transactions.split_version", i)
+		}
+		v.SplitVersion = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+Currency:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.currency"); j < 0 {
+			return j
+		}
+		v.Currency = ""
+		seen &^= 1 << 2
+	} else {
+		v.Currency = s
+		if s != "" {
+			seen |= 1 << 2
+		} else {
+			seen &^= 1 << 2
+		}
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"amount":` {
+		i += 10
+		goto Amount
+	}
+	goto next
+
+Amount:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.amount"); j < 0 {
+			return j
+		}
+		v.Amount = 0
+	} else {
+		v.Amount = n
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"event_time":` {
+		i += 14
+		goto EventTime
+	}
+	goto next
+
+EventTime:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.event_time"); j < 0 {
+			return j
+		}
+		v.EventTime = 0
+	} else {
+		v.EventTime = n
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"ingest_time":` {
+		i += 15
+		goto IngestTime
+	}
+	goto next
+
+IngestTime:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.ingest_time"); j < 0 {
+			return j
+		}
+		v.IngestTime = 0
+	} else {
+		v.IngestTime = n
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"postings":` {
+		i += 12
+		goto Postings
+	}
+	goto next
+
+Postings:
+	if v.Postings, j = d.postingList(b, i, v.Postings[:0]); j < 0 {
+		if j = d.null(b, i, "transactions.postings"); j < 0 {
+			return j
+		}
+		v.Postings = v.Postings[:0]
+	} else {
+	}
+	i = j
+	goto next
+
+}
+
+func appendTransaction(dst []byte, v *Transaction) []byte {
+	start := len(dst)
+	if v.Source != "" {
+		dst = append(dst, `,"source":`...)
+		dst = appendText(dst, v.Source)
+	}
+	dst = append(dst, `,"checkout_id":`...)
+	dst = appendText(dst, v.CheckoutID)
+	dst = append(dst, `,"type":`...)
+	dst = appendText(dst, v.Type)
+	if v.Seq != 0 {
+		dst = append(dst, `,"seq":`...)
+		dst = strconv.AppendInt(dst, int64(v.Seq), 10)
+	}
+	if v.DropID != "" {
+		dst = append(dst, `,"drop_id":`...)
+		dst = appendText(dst, v.DropID)
+	}
+	if v.CreatorID != "" {
+		dst = append(dst, `,"creator_id":`...)
+		dst = appendText(dst, v.CreatorID)
+	}
+	if v.SplitVersion != 0 {
+		dst = append(dst, `,"split_version":`...)
+		dst = strconv.AppendInt(dst, int64(v.SplitVersion), 10)
+	}
+	dst = append(dst, `,"currency":`...)
+	dst = appendText(dst, v.Currency)
+	if v.Amount != 0 {
+		dst = append(dst, `,"amount":`...)
+		dst = strconv.AppendInt(dst, v.Amount, 10)
+	}
+	if v.EventTime != 0 {
+		dst = append(dst, `,"event_time":`...)
+		dst = strconv.AppendInt(dst, v.EventTime, 10)
+	}
+	if v.IngestTime != 0 {
+		dst = append(dst, `,"ingest_time":`...)
+		dst = strconv.AppendInt(dst, v.IngestTime, 10)
+	}
+	if len(v.Postings) > 0 {
+		dst = append(dst, `,"postings":[`...)
+		for i := range v.Postings {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendPosting(dst, &v.Postings[i])
+		}
+		dst = append(dst, ']')
+	}
+	return closeObject(dst, start)
+}
+
+func (d *Decoder) exceptionList(b []byte, i int, list []Exception) ([]Exception, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.exception(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+// exceptionRequired are the required fields, by their bit in seen.
+var exceptionRequired = [...]string{"exceptions.outcome", "exceptions.checkout_id", "exceptions.type", "exceptions.currency"}
+
+func (d *Decoder) exception(b []byte, i int, v *Exception) int {
+	*v = Exception{}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"outcome":` {
+		i += 11
+		goto Outcome
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<4 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, exceptionRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "outcome":
+		goto Outcome
+	case "source":
+		goto Source
+	case "checkout_id":
+		goto CheckoutID
+	case "type":
+		goto Type
+	case "seq":
+		goto Seq
+	case "drop_id":
+		goto DropID
+	case "currency":
+		goto Currency
+	case "amount":
+		goto Amount
+	case "event_time":
+		goto EventTime
+	case "ingest_time":
+		goto IngestTime
+	case "detail":
+		goto Detail
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Outcome:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.outcome"); j < 0 {
+			return j
+		}
+		v.Outcome = ""
+		seen &^= 1 << 0
+	} else {
+		v.Outcome = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"source":` {
+		i += 10
+		goto Source
+	}
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"checkout_id":` {
+		i += 15
+		goto CheckoutID
+	}
+	goto next
+
+Source:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.source"); j < 0 {
+			return j
+		}
+		v.Source = ""
+	} else {
+		v.Source = s
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"checkout_id":` {
+		i += 15
+		goto CheckoutID
+	}
+	goto next
+
+CheckoutID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.checkout_id"); j < 0 {
+			return j
+		}
+		v.CheckoutID = ""
+		seen &^= 1 << 1
+	} else {
+		v.CheckoutID = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"type":` {
+		i += 8
+		goto Type
+	}
+	goto next
+
+Type:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.type"); j < 0 {
+			return j
+		}
+		v.Type = ""
+		seen &^= 1 << 2
+	} else {
+		v.Type = s
+		if s != "" {
+			seen |= 1 << 2
+		} else {
+			seen &^= 1 << 2
+		}
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"seq":` {
+		i += 7
+		goto Seq
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+Seq:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.seq"); j < 0 {
+			return j
+		}
+		v.Seq = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "exceptions.seq", i)
+		}
+		v.Seq = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+	} else {
+		v.DropID = s
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+Currency:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.currency"); j < 0 {
+			return j
+		}
+		v.Currency = ""
+		seen &^= 1 << 3
+	} else {
+		v.Currency = s
+		if s != "" {
+			seen |= 1 << 3
+		} else {
+			seen &^= 1 << 3
+		}
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"amount":` {
+		i += 10
+		goto Amount
+	}
+	goto next
+
+Amount:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.amount"); j < 0 {
+			return j
+		}
+		v.Amount = 0
+	} else {
+		v.Amount = n
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"event_time":` {
+		i += 14
+		goto EventTime
+	}
+	goto next
+
+EventTime:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.event_time"); j < 0 {
+			return j
+		}
+		v.EventTime = 0
+	} else {
+		v.EventTime = n
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"ingest_time":` {
+		i += 15
+		goto IngestTime
+	}
+	goto next
+
+IngestTime:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.ingest_time"); j < 0 {
+			return j
+		}
+		v.IngestTime = 0
+	} else {
+		v.IngestTime = n
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"detail":` {
+		i += 10
+		goto Detail
+	}
+	goto next
+
+Detail:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "exceptions.detail"); j < 0 {
+			return j
+		}
+		v.Detail = ""
+	} else {
+		v.Detail = s
+	}
+	i = j
+	goto next
+
+}
+
+func appendException(dst []byte, v *Exception) []byte {
+	start := len(dst)
+	dst = append(dst, `,"outcome":`...)
+	dst = appendText(dst, v.Outcome)
+	if v.Source != "" {
+		dst = append(dst, `,"source":`...)
+		dst = appendText(dst, v.Source)
+	}
+	dst = append(dst, `,"checkout_id":`...)
+	dst = appendText(dst, v.CheckoutID)
+	dst = append(dst, `,"type":`...)
+	dst = appendText(dst, v.Type)
+	if v.Seq != 0 {
+		dst = append(dst, `,"seq":`...)
+		dst = strconv.AppendInt(dst, int64(v.Seq), 10)
+	}
+	if v.DropID != "" {
+		dst = append(dst, `,"drop_id":`...)
+		dst = appendText(dst, v.DropID)
+	}
+	dst = append(dst, `,"currency":`...)
+	dst = appendText(dst, v.Currency)
+	if v.Amount != 0 {
+		dst = append(dst, `,"amount":`...)
+		dst = strconv.AppendInt(dst, v.Amount, 10)
+	}
+	if v.EventTime != 0 {
+		dst = append(dst, `,"event_time":`...)
+		dst = strconv.AppendInt(dst, v.EventTime, 10)
+	}
+	if v.IngestTime != 0 {
+		dst = append(dst, `,"ingest_time":`...)
+		dst = strconv.AppendInt(dst, v.IngestTime, 10)
+	}
+	if v.Detail != "" {
+		dst = append(dst, `,"detail":`...)
+		dst = appendText(dst, v.Detail)
+	}
+	return closeObject(dst, start)
+}
+
 func (d *Decoder) shareList(b []byte, i int, list []Share) ([]Share, int) {
 	i, more := d.array(b, i)
 	for i >= 0 && more {
@@ -8072,6 +13487,132 @@ func appendVariant(dst []byte, v *Variant) []byte {
 	if v.BPS != 0 {
 		dst = append(dst, `,"bps":`...)
 		dst = strconv.AppendInt(dst, int64(v.BPS), 10)
+	}
+	return closeObject(dst, start)
+}
+
+func (d *Decoder) postingList(b []byte, i int, list []Posting) ([]Posting, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		list = extend(list)
+		if i = d.posting(b, i, &list[len(list)-1]); i >= 0 {
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
+// postingRequired are the required fields, by their bit in seen.
+var postingRequired = [...]string{"transactions.postings.account"}
+
+func (d *Decoder) posting(b []byte, i int, v *Posting) int {
+	*v = Posting{}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+	)
+	if len(b)-i >= 11 && string(b[i:i+11]) == `{"account":` {
+		i += 11
+		goto Account
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<1 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, postingRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "account":
+		goto Account
+	case "participant":
+		goto Participant
+	case "amount":
+		goto Amount
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Account:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.postings.account"); j < 0 {
+			return j
+		}
+		v.Account = ""
+		seen &^= 1 << 0
+	} else {
+		v.Account = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"participant":` {
+		i += 15
+		goto Participant
+	}
+	goto next
+
+Participant:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.postings.participant"); j < 0 {
+			return j
+		}
+		v.Participant = ""
+	} else {
+		v.Participant = s
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"amount":` {
+		i += 10
+		goto Amount
+	}
+	goto next
+
+Amount:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "transactions.postings.amount"); j < 0 {
+			return j
+		}
+		v.Amount = 0
+	} else {
+		v.Amount = n
+	}
+	i = j
+	goto next
+
+}
+
+func appendPosting(dst []byte, v *Posting) []byte {
+	start := len(dst)
+	dst = append(dst, `,"account":`...)
+	dst = appendText(dst, v.Account)
+	if v.Participant != "" {
+		dst = append(dst, `,"participant":`...)
+		dst = appendText(dst, v.Participant)
+	}
+	if v.Amount != 0 {
+		dst = append(dst, `,"amount":`...)
+		dst = strconv.AppendInt(dst, v.Amount, 10)
 	}
 	return closeObject(dst, start)
 }

@@ -40,6 +40,16 @@ const (
 	KindLate
 	KindEstimate
 	KindDecision
+	KindProgress
+	KindInventory
+	KindAttribution
+	KindLatencySketch
+	KindLocalization
+	KindLedger
+	KindPayable
+	KindSettlement
+	KindEdgeCost
+	KindExperimentArm
 )
 
 // Type is what happened, within its kind.
@@ -202,7 +212,7 @@ type Checkout struct {
 type Subtitle struct {
 	// StreamID is the partition key of subtitle records.
 	StreamID string `json:"stream_id" rule:"required"`
-	// CueID is unique within (stream, target language).
+	// CueID is the number of the cue in the source track: unique within (stream, target language), and the same in every language.
 	CueID uint64 `json:"cue_id"`
 	// SpeechStartMS is when the speech began on the media timeline.
 	SpeechStartMS int64 `json:"speech_start_ms" rule:"required;min=0"`
@@ -328,6 +338,9 @@ type Experiment struct {
 	Holdout string `json:"holdout"`
 	// EffectSD is the plausible effect on conversion, as a standard deviation of the difference of rates, fixed before the start. Absent means 0.01.
 	EffectSD float64 `json:"effect_sd" rule:"above=0;max=1;default=0.01"`
+	// Layer names a group of the drop's experiments that exclude each other: a player takes part in one of them at
+	// most. Their shares of traffic follow each other in the order of the catalogue. Empty for none.
+	Layer string `json:"layer"`
 }
 
 // Variant is an arm and its share of the enrolled, in basis points.

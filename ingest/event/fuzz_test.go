@@ -16,17 +16,27 @@ import (
 	"github.com/google/uuid"
 )
 
-func FuzzDecodePlayer(f *testing.F)     { fuzzDecode(f, KindPlayer) }
-func FuzzDecodeLatency(f *testing.F)    { fuzzDecode(f, KindLatency) }
-func FuzzDecodeCheckout(f *testing.F)   { fuzzDecode(f, KindCheckout) }
-func FuzzDecodeSubtitle(f *testing.F)   { fuzzDecode(f, KindSubtitle) }
-func FuzzDecodeDrop(f *testing.F)       { fuzzDecode(f, KindDrop) }
-func FuzzDecodeFeatures(f *testing.F)   { fuzzDecode(f, KindFeatures) }
-func FuzzDecodeVelocity(f *testing.F)   { fuzzDecode(f, KindVelocity) }
-func FuzzDecodeDeadLetter(f *testing.F) { fuzzDecode(f, KindDeadLetter) }
-func FuzzDecodeLate(f *testing.F)       { fuzzDecode(f, KindLate) }
-func FuzzDecodeEstimate(f *testing.F)   { fuzzDecode(f, KindEstimate) }
-func FuzzDecodeDecision(f *testing.F)   { fuzzDecode(f, KindDecision) }
+func FuzzDecodePlayer(f *testing.F)        { fuzzDecode(f, KindPlayer) }
+func FuzzDecodeLatency(f *testing.F)       { fuzzDecode(f, KindLatency) }
+func FuzzDecodeCheckout(f *testing.F)      { fuzzDecode(f, KindCheckout) }
+func FuzzDecodeSubtitle(f *testing.F)      { fuzzDecode(f, KindSubtitle) }
+func FuzzDecodeDrop(f *testing.F)          { fuzzDecode(f, KindDrop) }
+func FuzzDecodeFeatures(f *testing.F)      { fuzzDecode(f, KindFeatures) }
+func FuzzDecodeVelocity(f *testing.F)      { fuzzDecode(f, KindVelocity) }
+func FuzzDecodeInventory(f *testing.F)     { fuzzDecode(f, KindInventory) }
+func FuzzDecodeDeadLetter(f *testing.F)    { fuzzDecode(f, KindDeadLetter) }
+func FuzzDecodeLate(f *testing.F)          { fuzzDecode(f, KindLate) }
+func FuzzDecodeEstimate(f *testing.F)      { fuzzDecode(f, KindEstimate) }
+func FuzzDecodeProgress(f *testing.F)      { fuzzDecode(f, KindProgress) }
+func FuzzDecodeDecision(f *testing.F)      { fuzzDecode(f, KindDecision) }
+func FuzzDecodeAttribution(f *testing.F)   { fuzzDecode(f, KindAttribution) }
+func FuzzDecodeLatencySketch(f *testing.F) { fuzzDecode(f, KindLatencySketch) }
+func FuzzDecodeLocalization(f *testing.F)  { fuzzDecode(f, KindLocalization) }
+func FuzzDecodeLedger(f *testing.F)        { fuzzDecode(f, KindLedger) }
+func FuzzDecodePayable(f *testing.F)       { fuzzDecode(f, KindPayable) }
+func FuzzDecodeSettlement(f *testing.F)    { fuzzDecode(f, KindSettlement) }
+func FuzzDecodeEdgeCost(f *testing.F)      { fuzzDecode(f, KindEdgeCost) }
+func FuzzDecodeExperimentArm(f *testing.F) { fuzzDecode(f, KindExperimentArm) }
 
 func fuzzDecode(f *testing.F, kind Kind) {
 	sample := samples[kind]

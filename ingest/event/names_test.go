@@ -9,7 +9,7 @@ import (
 )
 
 func TestTopics(t *testing.T) {
-	want := []string{"player", "latency", "checkout", "subtitle", "drop", "features", "velocity", "dead-letter", "late", "estimate", "decision"}
+	want := []string{"player", "latency", "checkout", "subtitle", "drop", "features", "velocity", "dead-letter", "late", "estimate", "decision", "progress", "inventory", "attribution", "latency-sketch", "localization", "ledger", "payable", "settlement", "edge-cost", "experiment-arm"}
 	var got []string
 	for _, kind := range Kinds() {
 		got = append(got, kind.Topic())

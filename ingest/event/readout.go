@@ -108,3 +108,14 @@ type Input struct {
 	// Value of the number.
 	Value float64 `json:"value"`
 }
+
+// Progress is how far one partition of the processors has come. Key: the
+// partition; newer records replace older ones. Every partition of its topic gets a copy, see Kind.Broadcast.
+type Progress struct {
+	// Partition of the input that has come so far.
+	Partition int32 `json:"partition" rule:"required"`
+	// Watermark of the partition: no record at or before it is expected.
+	Watermark int64 `json:"watermark" rule:"required"`
+	// Idle says that nothing has come for a while and nothing waits, so that the partition holds nobody up.
+	Idle bool `json:"idle"`
+}

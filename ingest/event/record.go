@@ -44,7 +44,7 @@ type Refusal struct {
 // where the rollup stage adds them up. Other derived records stay in the number of the partition they are about.
 func (k Kind) Routed() bool {
 	switch k {
-	case KindEstimate, KindDecision:
+	case KindEstimate, KindDecision, KindInventory, KindAttribution, KindLatencySketch, KindLocalization, KindPayable, KindEdgeCost, KindExperimentArm:
 		return true
 	}
 	return false
@@ -62,3 +62,6 @@ func Route(key []byte) []byte {
 	}
 	return key
 }
+
+// Broadcast says whether every partition of the kind's topic gets a copy of each record.
+func (k Kind) Broadcast() bool { return k == KindProgress }

@@ -39,9 +39,39 @@ func newDestination(kind Kind) destination {
 	case KindEstimate:
 		v := new(Estimate)
 		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Estimate(data, v) }, v.AppendJSON}
+	case KindProgress:
+		v := new(Progress)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Progress(data, v) }, v.AppendJSON}
 	case KindDecision:
 		v := new(Decision)
 		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Decision(data, v) }, v.AppendJSON}
+	case KindInventory:
+		v := new(Inventory)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Inventory(data, v) }, v.AppendJSON}
+	case KindAttribution:
+		v := new(Attribution)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Attribution(data, v) }, v.AppendJSON}
+	case KindLatencySketch:
+		v := new(LatencySketch)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.LatencySketch(data, v) }, v.AppendJSON}
+	case KindLocalization:
+		v := new(Localization)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Localization(data, v) }, v.AppendJSON}
+	case KindLedger:
+		v := new(Ledger)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Ledger(data, v) }, v.AppendJSON}
+	case KindPayable:
+		v := new(Payable)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Payable(data, v) }, v.AppendJSON}
+	case KindSettlement:
+		v := new(Settlement)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Settlement(data, v) }, v.AppendJSON}
+	case KindEdgeCost:
+		v := new(EdgeCost)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.EdgeCost(data, v) }, v.AppendJSON}
+	case KindExperimentArm:
+		v := new(ExperimentArm)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.ExperimentArm(data, v) }, v.AppendJSON}
 	}
 	v := new(Event)
 	v.Reset(kind)
@@ -101,6 +131,39 @@ var samples = map[Kind]string{
 		`"confidence":0.95,"p":0.23798,"always_valid":true,"sample_rate":0.5,"details":[{"name":"se","value":0.29}]}`,
 	KindDecision: `{"drop_id":"drop-aurora-2025w41","topic":"budget","subject":"fra2","at":1760000012345,"chosen":"cap","previous":"warn","value":66,` +
 		`"reason":"spent and reserved reach 95 % of the budget","inputs":[{"name":"spent","value":480000000000}]}`,
+	KindProgress: `{"partition":3,"watermark":1760000002344,"idle":true}`,
+	KindInventory: `{"drop_id":"drop-aurora-2025w41","sku":"aurora-print-signed-a2","channel":"pos","partner":"corner-shop","partition":7,` +
+		`"pane_start":1760000010000,"pane_ms":10000,"revision":3,"watermark":-1,"maturity":"final","sold":5,"reserved":7,"released":4,"expired":2,` +
+		`"returned":1,"checkouts":3,"promised":3,"shipped":1,"fulfilled":2,"cancelled":1,"due":2,"late":1}`,
+	KindAttribution: `{"drop_id":"drop-aurora-2025w41","creator_id":"creator-00417","pop":"fra2","device":"phone","language":"de-DE","age_from":300000,` +
+		`"age_to":600000,"partition":7,"revision":3,"watermark":1760000012345,"maturity":"final","closed":true,"from":1760000000000,"to":1760172800000,` +
+		`"budget_ms":250,"sample_rate":0.1,"viewers":[1,2,3,4,5,6,7,8,9,10,11,12],"conversions":[0,1,0,1,0,1,0,1,0,1,0,1],` +
+		`"latency_us":[40000,150000,1,2,3,4,5,6,7,8,9,1],"unmeasured":2,"unmeasured_conversions":1,` +
+		`"money":[{"currency":"EUR","net":[4999,0,0,0,0,0,-100,0,0,0,0,9]}]}`,
+	KindLatencySketch: `{"drop_id":"drop-aurora-2025w41","creator_id":"creator-00417","pop":"fra2","request":"landing","partition":7,"pane_start":1760000040000,` +
+		`"pane_ms":60000,"revision":3,"watermark":-1,"maturity":"final","sample_rate":0.1,"accuracy":0.01,"samples":4,"zero":1000,` +
+		`"bins":[{"index":-3,"weight":10000},{"index":124,"weight":1000}]}`,
+	KindLocalization: `{"drop_id":"drop-aurora-2025w41","language":"fr","same_language":true,"partition":7,"pane_start":1760000010000,"pane_ms":15000,` +
+		`"revision":3,"watermark":-1,"maturity":"final","expected":9,"good":3,"stretch":2,"missing":2,"unreported":1,"slow":1,"brief":1,"long":1,` +
+		`"dense":1,"wordy":1,"early":1,"latency_sum_ms":135120,"latency_zero":1,"latency_bins":[{"index":-3,"count":1},{"index":401,"count":6}],` +
+		`"translated":5,"translation_sum_ms":4200,"translation_bins":[{"index":336,"count":5}]}`,
+	KindLedger: `{"partition":3,"height":41,"previous":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",` +
+		`"hash":"60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752","posted_at":1760000012500,` +
+		`"transactions":[{"source":"app","checkout_id":"co-01979a6e5b1b7a02","type":"completed","seq":1,"drop_id":"drop-aurora-2025w41",` +
+		`"creator_id":"creator-00417","split_version":3,"currency":"EUR","amount":4999,"event_time":1760000012345,"ingest_time":1760000012411,` +
+		`"postings":[{"account":"psp_clearing","amount":4999},{"account":"payable","participant":"creator-00417","amount":-4999}]}],` +
+		`"exceptions":[{"outcome":"excess","source":"app","checkout_id":"co-01979a6e5b1b7a02","type":"refunded","seq":2,"drop_id":"drop-aurora-2025w41",` +
+		`"currency":"EUR","amount":5000,"event_time":1760000012346,"ingest_time":1760000012412,"detail":"4999 of 4999 are left"}]}`,
+	KindPayable: `{"participant":"creator-00417","currency":"EUR","drop_id":"drop-aurora-2025w41","partition":3,"revision":41,"watermark":1760000002344,` +
+		`"accrued":-4999,"instruction":"creator-00417|EUR|1","paid":4999,"seq":1}`,
+	KindSettlement: `{"id":"creator-00417|EUR|1","participant":"creator-00417","currency":"EUR","seq":1,"revision":2,"status":"settled","amount":4499,` +
+		`"psp_amount":4499,"psp_exponent":2,"paid":4499,"as_of":1760000002344}`,
+	KindEdgeCost: `{"drop_id":"drop-aurora-2025w41","pop":"fra2","creator_id":"creator-00417","partition":7,"pane_start":1760000040000,"pane_ms":60000,` +
+		`"synthetic":true,"revision":4,"watermark":1760000052344,"maturity":"provisional","newest":1760000062345,"samples":1200,"sample_rate":0.1,` +
+		`"requests_micro":12000000000,"cpu_us":144000000,"egress_bytes":578532000,"conversions":3,"currency":"EUR","prices":"5f2ac1d09be4","cost":6480000}`,
+	KindExperimentArm: `{"drop_id":"drop-aurora-2025w41","experiment_id":"cta-de","variant":"b","language":"de-DE","partition":7,"revision":12,` +
+		`"watermark":-1,"maturity":"final","refund_maturity":"provisional","design":"9f3a1c7be02d4456","changed":true,"exposed":10000,"converted":470,` +
+		`"refunded":18,"crossed":3,"misassigned":2,"sample_rate":0.5}`,
 }
 
 func TestSamplesAreCanonical(t *testing.T) {

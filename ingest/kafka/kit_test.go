@@ -224,7 +224,7 @@ func (n *network) heal() {
 }
 
 // tally is a toy Task with staged state: it counts and sums per key, publishes every
-// record once as a Velocity message, and each key's count as Features.
+// record once as a Velocity message and as a routed Estimate, and each key's count as Features.
 type tally struct {
 	committed map[string]count
 	staged    map[string]count
@@ -267,6 +267,8 @@ func (t *tally) Process(r event.Record) event.Outcome {
 	c.n, c.sum = c.n+1, c.sum+v
 	t.staged[string(r.Key)] = c
 	t.out = append(t.out, event.Message{Kind: event.KindVelocity, Key: r.Key, Value: r.Value})
+	// A part of one of five drops: the drop places it, whatever key it is of.
+	t.out = append(t.out, event.Message{Kind: event.KindEstimate, Key: fmt.Appendf(nil, "drop\\|%d|%s", v%5, r.Key), Value: r.Value})
 	return event.Accepted
 }
 
@@ -275,6 +277,9 @@ func (t *tally) Flush(_ int64, caughtUp []bool) []event.Message {
 	t.caughtUp = slices.Clone(caughtUp)
 	if t.idle != nil && len(t.out) == 0 {
 		t.out = t.idle(t)
+	}
+	if len(t.out) > 0 {
+		t.out = append(t.out, event.Message{Kind: event.KindProgress, Key: []byte("told"), Value: []byte("1")})
 	}
 	for k, c := range t.staged {
 		t.out = append(t.out, event.Message{Kind: event.KindFeatures, Key: []byte(k), Value: c.bytes()})

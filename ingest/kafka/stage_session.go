@@ -26,6 +26,8 @@ type session struct {
 	watch *monitor
 	// local says, per kind, that its topic has as many partitions as the inputs: task p's outputs go to its partition p.
 	local [256]bool
+	// partitions is how many the inputs have; records of broadcast kinds go to as many.
+	partitions int32
 	// snapshots are the change-log's, and what they must fit; nil when none are kept.
 	snapshots *snapshotRules
 
@@ -111,6 +113,7 @@ func (ss *session) checkTopics(ctx context.Context) error {
 				ss.cfg.Group, name, len(t.Partitions), ss.topics[0], want)
 		}
 	}
+	ss.partitions = int32(want)
 	for name, kind := range kinds {
 		ss.local[kind] = len(listed[name].Partitions) == want && !kind.Routed()
 	}

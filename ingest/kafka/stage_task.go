@@ -93,22 +93,27 @@ func (t *owned) fold() {
 
 // flush completes the transaction's outputs. fresh is the oldest time at which a
 // high watermark still says something about now.
-func (t *owned) flush(names *[256]string, local *[256]bool, changelog string, now, fresh time.Time) {
+func (t *owned) flush(names *[256]string, local *[256]bool, partitions int32, changelog string, now, fresh time.Time) {
 	for i, in := range t.inputs {
 		t.caughtUp[i] = max(in.position, in.start) >= in.high && in.highAt.After(fresh)
 	}
 	t.flushed, t.active = now, true
 	t.state.release()
 	for _, m := range t.task.Flush(now.UnixMilli(), t.caughtUp) {
+		t.kinds[m.Kind]++
 		r := kgo.Record{Topic: names[m.Kind], Key: m.Key, Value: m.Value, Partition: hashed}
 		switch {
+		case m.Kind.Broadcast():
+			for r.Partition = range partitions {
+				t.out = append(t.out, r)
+			}
+			continue
 		case m.Kind.Routed():
 			r.Partition = routed
 		case local[m.Kind]:
 			r.Partition = t.number
 		}
 		t.out = append(t.out, r)
-		t.kinds[m.Kind]++
 	}
 	t.task.Changes(func(key string, value []byte) {
 		t.out = append(t.out, kgo.Record{Topic: changelog, Key: []byte(key), Value: value, Partition: t.number})

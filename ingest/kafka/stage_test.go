@@ -54,7 +54,8 @@ func testStageCountsOnce(t *testing.T, k server) {
 		t.Error("ready after it stopped")
 	}
 
-	// Outputs of a task are in its partition: a player's records stay together.
+	checkRoutes(t, cfg, 5)
+	// Other outputs of a task are in its partition: a player's records stay together.
 	for _, topic := range []string{cfg.Topic(event.KindFeatures), cfg.Topic(event.KindVelocity), cfg.Changelog(testGroup)} {
 		homes := map[string]int32{}
 		for p, rs := range contents(t, cfg, cfg.Topic(event.KindPlayer)) {
@@ -69,6 +70,31 @@ func testStageCountsOnce(t *testing.T, k server) {
 				}
 			}
 		}
+	}
+}
+
+// checkRoutes says whether records with one route are in one partition, wherever they come from.
+func checkRoutes(t *testing.T, cfg Config, routes int) {
+	t.Helper()
+	homes, placed, records := map[string]int32{}, map[int32]bool{}, 0
+	for p, rs := range contents(t, cfg, cfg.Topic(event.KindEstimate)) {
+		for _, r := range rs {
+			route := string(event.Route(r.Key))
+			if home, ok := homes[route]; ok && home != p {
+				t.Errorf("records of route %q are in partitions %d and %d", route, home, p)
+			}
+			homes[route], placed[p] = p, true
+			records++
+		}
+	}
+	copies, partitions := contents(t, cfg, cfg.Topic(event.KindProgress)), contents(t, cfg, cfg.Topic(event.KindPlayer))
+	for p := range partitions {
+		if len(copies[p]) == 0 || len(copies[p]) != len(copies[0]) {
+			t.Errorf("partition %d has %d of the broadcast records, partition 0 %d", p, len(copies[p]), len(copies[0]))
+		}
+	}
+	if len(homes) != routes || len(placed) < 2 || records < 2*routes {
+		t.Errorf("%d records of routes %v", records, homes)
 	}
 }
 

@@ -108,7 +108,7 @@ func (ss *session) flush(now time.Time) []*owned {
 	}
 	fresh := time.Now().Add(-2 * ss.cfg.LagInterval)
 	changelog := ss.conf.Changelog(ss.cfg.Group)
-	parallel(active, func(t *owned) { t.flush(&ss.names, &ss.local, changelog, now, fresh) })
+	parallel(active, func(t *owned) { t.flush(&ss.names, &ss.local, ss.partitions, changelog, now, fresh) })
 	return active
 }
 

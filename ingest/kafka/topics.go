@@ -115,6 +115,8 @@ func (t Topics) Table(cfg Config) []Topic {
 	derived := map[string]string{
 		"cleanup.policy": "delete", "retention.ms": ms(t.DerivedRetention), "max.message.bytes": strconv.Itoa(maxDerivedBytes),
 	}
+	// The ledger is kept for ever: a block that is gone breaks the chain.
+	kept := map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": strconv.Itoa(maxDerivedBytes)}
 	// Tombstones stay a week, which is the longest a consumer may be away and still see a deletion (DOMAIN 10).
 	compacted := func(limit int) map[string]string {
 		return map[string]string{
@@ -141,6 +143,16 @@ func (t Topics) Table(cfg Config) []Topic {
 		{Name: cfg.Topic(event.KindLate), Partitions: t.Partitions, Configs: derived},
 		{Name: cfg.Topic(event.KindEstimate), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
 		{Name: cfg.Topic(event.KindDecision), Partitions: t.Partitions, CoPartitioned: true, Configs: derived},
+		{Name: cfg.Topic(event.KindProgress), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: restored},
+		{Name: cfg.Topic(event.KindInventory), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
+		{Name: cfg.Topic(event.KindAttribution), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
+		{Name: cfg.Topic(event.KindLatencySketch), Partitions: t.Partitions, CoPartitioned: true, Configs: derived},
+		{Name: cfg.Topic(event.KindLocalization), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
+		{Name: cfg.Topic(event.KindLedger), Partitions: t.Partitions, CoPartitioned: true, Configs: kept},
+		{Name: cfg.Topic(event.KindPayable), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
+		{Name: cfg.Topic(event.KindSettlement), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
+		{Name: cfg.Topic(event.KindEdgeCost), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
+		{Name: cfg.Topic(event.KindExperimentArm), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
 		{Name: cfg.RedeliveryTopic(), Partitions: 1, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: restored},
 	}
 	for _, g := range t.Groups {

@@ -2,6 +2,8 @@ package simulate
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/droplift/droplift/ingest/event"
@@ -87,6 +89,27 @@ type DropView struct {
 	POPs map[string]POPView `json:"pops"`
 	// Cues by target language.
 	Cues map[string]Cues `json:"cues"`
+	// Sold are the pieces in completed checkouts, by sku; Oversold those beyond the item's inventory.
+	Sold     map[string]uint64 `json:"sold"`
+	Oversold map[string]uint64 `json:"oversold"`
+	// Channels are the completed checkouts by channel: web, app, pos.
+	Channels map[string]uint64 `json:"channels"`
+	// Partners by name: what became of their promises.
+	Partners map[string]Fulfilment `json:"partners"`
+}
+
+// Fulfilment is what became of a partner's promises: each one was Kept, Late, Cancelled or is Open. The first of
+// shipped and fulfilled is what hands an item over.
+type Fulfilment struct {
+	// Promised are completed checkouts with a promise.
+	Promised uint64 `json:"promised"`
+	// Kept were handed over by the promised time, Late after it.
+	Kept uint64 `json:"kept"`
+	Late uint64 `json:"late"`
+	// Cancelled ones were refunded in full by the promised time and before any handover.
+	Cancelled uint64 `json:"cancelled"`
+	// Open ones are not handed over when the run ends, whether due or not.
+	Open uint64 `json:"open"`
 }
 
 // Money is in minor units.
@@ -131,6 +154,10 @@ type Happened struct {
 	Arms map[string]map[string]Arm `json:"arms"`
 	// Retention of the converters.
 	Retention Retention `json:"retention"`
+	// Offer is what offering the goods changed, holdout or not.
+	Offer Offer `json:"offer"`
+	// Audience of the creator over [start, +7 d).
+	Audience Audience `json:"audience"`
 }
 
 // Bucket is [FromMS, next bucket's FromMS).
@@ -146,6 +173,39 @@ type Arm struct {
 	Converters uint64 `json:"converters"`
 }
 
+// Offer counts the visitors who were offered the goods and those held out.
+type Offer struct {
+	Offered uint64 `json:"offered"`
+	Held    uint64 `json:"held"`
+}
+
+// Audience are expected numbers of the creator's followers with a background session in
+// the first week, as if all had been there at its beginning: with this drop's effect and without it.
+type Audience struct {
+	With    float64 `json:"with"`
+	Without float64 `json:"without"`
+}
+
+// Horizon is the truth of one return window, each the change of the probability of a session in it.
+type Horizon struct {
+	// Days names it: window [index +1 d, +Days d), for one day [index +1 d, +2 d).
+	Days int64 `json:"days"`
+	// ReturnAnyway and Added are means over the converters by the time since purchase: without the purchase, and by it.
+	ReturnAnyway float64 `json:"return_anyway"`
+	Added        float64 `json:"added"`
+	// PerPurchaser is the mean added per converter by the time since landing (what CACE estimates), PerOffered
+	// the mean over all visitors who were offered the goods (what ITT estimates).
+	PerPurchaser float64 `json:"per_purchaser"`
+	PerOffered   float64 `json:"per_offered"`
+}
+
+// horizons are the return windows of the books.
+var horizons = [...]Horizon{{Days: 1}, {Days: 7}, {Days: 28}}
+
+func (h Horizon) window(index int64) (from, to int64) {
+	return index + day, index + max(h.Days, 2)*day
+}
+
 // Retention are means over a drop's converters.
 type Retention struct {
 	Purchasers uint64 `json:"purchasers"`
@@ -153,6 +213,8 @@ type Retention struct {
 	// purchase, Added the mean that the purchase added. A run that ends earlier shows only a part.
 	ReturnAnyway float64 `json:"return_anyway"`
 	Added        float64 `json:"added"`
+	// Horizons tell the same per return window.
+	Horizons []Horizon `json:"horizons"`
 }
 
 // latencyEdges are the storage edges of latency buckets in ms.
@@ -240,8 +302,13 @@ func dropBooks(w *world, parts []*shard, number int) DropBooks {
 	return b
 }
 
+func emptyView() DropView {
+	return DropView{Money: map[string]Money{}, POPs: map[string]POPView{}, Cues: map[string]Cues{},
+		Sold: map[string]uint64{}, Oversold: map[string]uint64{}, Channels: map[string]uint64{}, Partners: map[string]Fulfilment{}}
+}
+
 func dropView(w *world, parts []*shard, number, view int) DropView {
-	b := DropView{Money: map[string]Money{}, POPs: map[string]POPView{}, Cues: map[string]Cues{}}
+	b := emptyView()
 	total := newTally(w).drops[0].views[view]
 	for _, sh := range parts {
 		v := &sh.tally.drops[number+1].views[view]
@@ -251,6 +318,17 @@ func dropView(w *world, parts []*shard, number, view int) DropView {
 		b.Failed += v.failed
 		b.Refunded += v.refunded
 		b.Chargeback += v.chargeback
+		for sku, n := range v.sold {
+			b.Sold[sku] += n
+		}
+		for channel, n := range v.channels {
+			b.Channels[channel] += n
+		}
+		for _, p := range sh.promises {
+			if p.drop == number {
+				p.count(view, b.Partners)
+			}
+		}
 		for i := range v.money {
 			total.money[i].add(v.money[i])
 		}
@@ -280,6 +358,13 @@ func dropView(w *world, parts []*shard, number, view int) DropView {
 		at.Completed += m.Completed
 		at.Money[currency] = m
 		b.POPs[pop] = at
+	}
+	if number != noDrop {
+		for _, item := range w.drops[number].entry.Items {
+			if n := b.Sold[item.SKU]; item.Inventory > 0 && n > item.Inventory {
+				b.Oversold[item.SKU] = n - item.Inventory
+			}
+		}
 	}
 	for i, n := range total.cues {
 		if n > 0 {
@@ -320,6 +405,7 @@ func happened(w *world, parts []*shard, number int) Happened {
 		h.Latency = append(h.Latency, Bucket{FromMS: from})
 	}
 	d := &w.drops[number]
+	h.Retention.Horizons = slices.Clone(horizons[:])
 	h.Arms = map[string]map[string]Arm{}
 	for i := range d.entry.Experiments {
 		h.Arms[d.entry.Experiments[i].ID] = map[string]Arm{}
@@ -329,6 +415,20 @@ func happened(w *world, parts []*shard, number int) Happened {
 		h.Retention.Purchasers += r.purchasers
 		h.Retention.ReturnAnyway += r.returnAnyway
 		h.Retention.Added += r.added
+		for i, x := range r.horizons {
+			h.Retention.Horizons[i].ReturnAnyway += x.ReturnAnyway
+			h.Retention.Horizons[i].Added += x.Added
+			h.Retention.Horizons[i].PerPurchaser += x.PerPurchaser
+		}
+		for i := range sh.players {
+			p := &sh.players[i]
+			if p.creator != d.creator {
+				continue
+			}
+			sessions := w.expectedSessions(p, d.start, d.start+upliftMS)
+			h.Audience.With -= math.Expm1(-sessions)
+			h.Audience.Without -= math.Expm1(w.upliftSessions(p, d, d.start, d.start+upliftMS) - sessions)
+		}
 		for key, v := range sh.visits {
 			if int(key.drop) != number || !v.landed {
 				continue
@@ -339,6 +439,16 @@ func happened(w *world, parts []*shard, number int) Happened {
 			}
 			h.Visitors++
 			h.Converters += bought
+			if v.offer == holdout {
+				h.Offer.Held++
+			} else {
+				h.Offer.Offered++
+			}
+			if v.offer != "" {
+				arms := h.Arms[d.offer.ID]
+				a := arms[v.offer]
+				arms[v.offer] = Arm{a.Visitors + 1, a.Converters + bought}
+			}
 			k := len(latencyEdges) - 1
 			for float64(v.landingMS) < latencyEdges[k] {
 				k--
@@ -355,6 +465,13 @@ func happened(w *world, parts []*shard, number int) Happened {
 	if n := float64(h.Retention.Purchasers); n > 0 {
 		h.Retention.ReturnAnyway /= n
 		h.Retention.Added /= n
+		for i := range h.Retention.Horizons {
+			x := &h.Retention.Horizons[i]
+			x.PerOffered = x.PerPurchaser / float64(h.Offer.Offered)
+			x.ReturnAnyway /= n
+			x.Added /= n
+			x.PerPurchaser /= n
+		}
 	}
 	return h
 }

@@ -19,6 +19,9 @@ type order struct {
 	fate     moneyFate
 	backMS   int64 // after completion
 	backPart bool
+	// partner hands a physical item over by promised (Unix ms) if all goes well; promised is 0 for other items.
+	partner  uint8
+	promised int64
 	// late says which record of the order arrives only after its refund.
 	late event.Type
 	held *held
@@ -93,7 +96,7 @@ func (sh *shard) startCheckout(s *session, n uint8) {
 	item := sh.item(s, o)
 	o.amount = item.Price * int64(o.quantity)
 	if o.outcome == completes {
-		if o.item != noItem && !sh.take(s.drop, o.item) {
+		if o.item != noItem && !sh.take(s.drop, o.item) && !sh.blind(s) {
 			o.outcome, o.soldOut = failsFirst, true
 		} else {
 			sh.decideFate(o)
@@ -135,6 +138,7 @@ func (sh *shard) decideFate(o *order) {
 
 func (sh *shard) completeCheckout(s *session, n uint8) {
 	o := &s.orders[n]
+	sh.promise(s, o)
 	sh.checkout(s, o, event.CheckoutCompleted)
 	if o.fate != kept {
 		if at := sh.now + o.backMS; at < sh.w.end {
@@ -179,7 +183,9 @@ func (sh *shard) moneyBack(i uint32) {
 	ev.Checkout.OriginalTime = b.completed
 	if b.order.backPart {
 		ev.Checkout.Amount = max(1, b.order.amount*sh.between(2, 8)/10)
+		sh.charge(&b.session, &ev.Checkout)
 	}
+	ev.Checkout.Fee = 0 // the provider keeps it
 	sub := sh.checkoutSubject(&b.session)
 	if b.order.held == nil {
 		sh.emit(sub, ordinary)
@@ -212,10 +218,20 @@ func (sh *shard) writeCheckout(s *session, o *order, typ event.Type) *event.Even
 	c := &ev.Checkout
 	*c = event.Checkout{CheckoutID: o.id, Amount: o.amount, Currency: item.Currency, SKU: item.SKU,
 		Quantity: o.quantity, SplitVersion: o.split, Channel: "web"}
-	if sh.players[s.player].app {
+	switch p := &sh.players[s.player]; {
+	case p.till && s.drop != noDrop:
+		c.Channel, ev.Device = "pos", "" // a till is no device of the player
+	case p.app:
 		c.Channel = "app"
 	}
+	if o.promised != 0 {
+		c.Partner, c.PromisedBy = sh.w.s.Partners[o.partner].Name, o.promised
+	}
+	sh.charge(s, c)
+	c.Fee = c.Amount * sh.w.s.Behaviour.FeeBPS / 10_000
 	switch typ {
+	case event.CheckoutFulfilled, event.CheckoutShipped:
+		c.Amount, c.Tax, c.Fee = 0, 0, 0
 	case event.CheckoutFailed:
 		c.Reason = "card_declined"
 		if o.soldOut {

@@ -144,7 +144,7 @@ func TestConversionEffectsAreRecovered(t *testing.T) {
 		{"none", Effects{RateLog: effects.RateLog}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := crowd(21, 15_000, c.effects)
+			s := crowd(22, 15_000, c.effects)
 			s.HistoryMS = day
 			for i := range s.POPs {
 				s.POPs[i].Sigma = 1 // a wide spread of latencies identifies the slope

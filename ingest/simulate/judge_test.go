@@ -1,7 +1,10 @@
 package simulate
 
 import (
+	"cmp"
 	"hash/fnv"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +26,15 @@ type judge struct {
 	firsts     map[walker][event.NumSteps]int64
 	players    [numViews]map[string]*life
 	books      *Books
+	// items by drop and sku; orders by view and checkout.
+	items  map[string]map[string]uint64
+	orders [numViews]map[string][]sighting
+}
+
+// sighting is one distinct checkout record.
+type sighting struct {
+	ev event.Event
+	at int64
 }
 
 type partition struct {
@@ -42,19 +54,16 @@ type life struct {
 
 func newJudge(partitions uint32) *judge {
 	j := &judge{
-		partitions: partitions, catalogue: map[string]bool{}, ends: map[string]int64{}, newest: map[partition]int64{}, seen: map[uuid.UUID]bool{},
+		partitions: partitions, catalogue: map[string]bool{}, items: map[string]map[string]uint64{}, ends: map[string]int64{}, newest: map[partition]int64{}, seen: map[uuid.UUID]bool{},
 		distinct: map[event.Kind]map[uuid.UUID]bool{}, firsts: map[walker][event.NumSteps]int64{},
 		books: &Books{Topics: map[string]TopicBooks{}, Drops: map[string]DropBooks{}, Valid: newAcquisition(), Accepted: newAcquisition()},
 	}
 	for view := range j.players {
 		j.players[view] = map[string]*life{}
+		j.orders[view] = map[string][]sighting{}
 	}
 	j.books.Drops[""] = DropBooks{Valid: emptyView(), Accepted: emptyView()}
 	return j
-}
-
-func emptyView() DropView {
-	return DropView{Money: map[string]Money{}, POPs: map[string]POPView{}, Cues: map[string]Cues{}}
 }
 
 func (j *judge) record(r *Record) {
@@ -89,6 +98,10 @@ func (j *judge) record(r *Record) {
 	if r.Kind == event.KindDrop && !j.catalogue[ev.DropID] {
 		j.catalogue[ev.DropID] = true
 		j.ends[ev.DropID] = ev.Drop.EndMS
+		j.items[ev.DropID] = map[string]uint64{}
+		for _, item := range ev.Drop.Items {
+			j.items[ev.DropID][strings.Clone(item.SKU)] = item.Inventory
+		}
 		j.books.Drops[ev.DropID] = DropBooks{Valid: emptyView(), Accepted: emptyView()}
 	}
 	if ev.DropID != "" && !j.catalogue[ev.DropID] {
@@ -139,6 +152,13 @@ func (j *judge) enter(t *TopicBooks, ev *event.Event, at int64, view int) {
 	}
 	t.Types[ev.Type.String()] = c
 
+	if ev.Kind == event.KindCheckout {
+		kept := sighting{ev: *ev, at: at}
+		kept.ev.DropID, kept.ev.Checkout.SKU = strings.Clone(ev.DropID), strings.Clone(ev.Checkout.SKU)
+		kept.ev.Checkout.Partner, kept.ev.Checkout.Channel = strings.Clone(ev.Checkout.Partner), strings.Clone(ev.Checkout.Channel)
+		id := strings.Clone(ev.Checkout.CheckoutID)
+		j.orders[view][id] = append(j.orders[view][id], kept)
+	}
 	step := -1
 	switch ev.Type {
 	case event.LandingView:
@@ -207,8 +227,61 @@ func (j *judge) money(v *DropView, ev *event.Event, m Money) {
 	v.POPs[ev.POP] = p
 }
 
-// finish closes the books: the ordered funnel and the acquisition.
+// goods recounts what was sold and what became of promises, order by order.
+func (j *judge) goods(view int) {
+	for _, records := range j.orders[view] {
+		slices.SortStableFunc(records, func(a, b sighting) int { return cmp.Compare(a.at, b.at) })
+		drop := j.books.Drops[records[0].ev.DropID]
+		v := &drop.Valid
+		if view == viewAccepted {
+			v = &drop.Accepted
+		}
+		var sale *event.Checkout
+		handed, back := int64(0), int64(0)
+		for i := range records {
+			c := &records[i].ev.Checkout
+			switch typ := records[i].ev.Type; {
+			case typ == event.CheckoutCompleted:
+				sale = c
+				v.Sold[c.SKU] += uint64(c.Quantity)
+				v.Channels[c.Channel]++
+			case handed == 0 && (typ == event.CheckoutShipped || typ == event.CheckoutFulfilled):
+				handed = records[i].at
+			}
+		}
+		if sale != nil && sale.Partner != "" {
+			for i := range records {
+				if r := &records[i]; r.ev.Type == event.CheckoutRefunded && r.ev.Checkout.Amount == sale.Amount {
+					back = r.at
+				}
+			}
+			f := v.Partners[sale.Partner]
+			f.Promised++
+			if back > 0 && back <= sale.PromisedBy && (handed == 0 || back < handed) {
+				f.Cancelled++
+			} else if handed == 0 {
+				f.Open++
+			} else if handed > sale.PromisedBy {
+				f.Late++
+			} else {
+				f.Kept++
+			}
+			v.Partners[sale.Partner] = f
+		}
+		for sku, n := range v.Sold {
+			if limit := j.items[records[0].ev.DropID][sku]; limit > 0 && n > limit {
+				v.Oversold[sku] = n - limit
+			}
+		}
+		j.books.Drops[records[0].ev.DropID] = drop
+	}
+}
+
+// finish closes the books: goods, the ordered funnel and the acquisition.
 func (j *judge) finish() *Books {
+	for view := range j.orders {
+		j.goods(view)
+	}
 	for k, f := range j.firsts {
 		if k.drop == "" {
 			continue

@@ -18,6 +18,8 @@ type player struct {
 	adBlocked  bool
 	newcomer   bool
 	inSession  bool
+	device     uint8 // of devices
+	till       bool  // buys at a till
 
 	seen [numViews]int64 // first effective time, 0 for never
 	paid [numViews]firstPurchase
@@ -58,6 +60,8 @@ func (sh *shard) populate() {
 		}
 		p.app = sh.chance(0.55)
 		p.adBlocked = sh.chance(s.Faults.AdBlocked)
+		p.device = device(p.app, sh.trait(uint32(i), traitDevice))
+		p.till = sh.trait(uint32(i), traitTill) < s.Behaviour.PointOfSale
 		if sh.chance(s.Faults.WrongClock) {
 			p.skew = int32(sh.between(hour, 12*hour))
 		}
@@ -70,6 +74,35 @@ func (sh *shard) populate() {
 			sh.proposeAfter(uint32(i), w.begin)
 		}
 	}
+}
+
+// devices are the classes of device.
+var devices = [...]string{"phone", "tablet", "desktop", "tv", "console"}
+
+// device is a player's class of device: apps run on phones and tablets.
+func device(app bool, u float64) uint8 {
+	shares := [...]float64{0.25, 0.33, 0.85, 0.92, 1}
+	if app {
+		shares = [...]float64{0.85, 1, 1, 1, 1}
+	}
+	for i, up := range shares {
+		if u < up {
+			return uint8(i)
+		}
+	}
+	return uint8(len(devices) - 1)
+}
+
+// The traits of players that are hashes of who they are, not draws: a scenario that changes one leaves all else as it was.
+const (
+	traitDevice uint64 = iota + 1
+	traitTill
+)
+
+// trait is uniform in [0, 1).
+func (sh *shard) trait(number uint32, which uint64) float64 {
+	x := mix(mix(sh.w.s.Seed+which<<32) + uint64(number)*uint64(sh.w.shards) + uint64(sh.number))
+	return float64(x>>11) / (1 << 53)
 }
 
 // playerID is a pseudonym, unique because mixing is a bijection.
@@ -122,6 +155,22 @@ func (sh *shard) retain(number uint32, dropNumber int) {
 	r.purchasers++
 	r.returnAnyway += 1 - away
 	r.added += q * away
+	landed := sh.visit(number, dropNumber).landedAt
+	for i, h := range horizons {
+		// The window of the horizon catches this share of the sessions that the purchase adds, and those
+		// change something for players who have no other one in it.
+		adds := func(index int64) (anyway, added float64) {
+			a, b := h.window(index)
+			away := math.Exp(-sh.w.expectedSessions(&sh.players[number], a, b))
+			share := float64(max(0, min(b, to)-max(a, from))) / float64(to-from)
+			return 1 - away, q * share * away
+		}
+		anyway, added := adds(sh.now)
+		_, offered := adds(landed)
+		r.horizons[i].ReturnAnyway += anyway
+		r.horizons[i].Added += added
+		r.horizons[i].PerPurchaser += offered
+	}
 	if sh.chance(q) {
 		if at := sh.between(from, to); at < sh.w.end {
 			sh.timers.push(timer{at: at, what: timeComeback, ref: number})

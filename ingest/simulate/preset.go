@@ -39,6 +39,11 @@ func DefaultBehaviour() Behaviour {
 		PartialRefund:      0.30,
 		Chargeback:         0.004,
 		RefundMS:           8 * hour,
+
+		PointOfSale:    0.12,
+		PromiseMS:      12 * hour,
+		LateFulfilment: 0.06,
+		FeeBPS:         290,
 	}
 }
 
@@ -113,6 +118,7 @@ func (s Scenario) withDefaults() Scenario {
 	setZero(&s.DropMS, 48*hour)
 	setZero(&s.Players, 10_000)
 	setZero(&s.Creators, 12)
+	setZero(&s.AnnounceMS, 3*day)
 	if len(s.Languages) == 0 {
 		s.Languages = []string{"en", "fr", "de", "ja"}
 	}
@@ -120,10 +126,10 @@ func (s Scenario) withDefaults() Scenario {
 	if len(s.Regions) == 0 {
 		s.Regions = []Region{
 			{Code: "US", Weight: 34, Currency: "USD", MinorPerCent: 1, Language: "en", UTCOffsetMS: -6 * hour},
-			{Code: "GB", Weight: 14, Currency: "GBP", MinorPerCent: 0.8, Language: "en"},
-			{Code: "FR", Weight: 15, Currency: "EUR", MinorPerCent: 0.92, Language: "fr", UTCOffsetMS: hour},
-			{Code: "DE", Weight: 15, Currency: "EUR", MinorPerCent: 0.92, Language: "de", UTCOffsetMS: hour},
-			{Code: "JP", Weight: 17, Currency: "JPY", MinorPerCent: 1.5, Language: "ja", UTCOffsetMS: 9 * hour},
+			{Code: "GB", Weight: 14, Currency: "GBP", MinorPerCent: 0.8, Language: "en", TaxBPS: 2000},
+			{Code: "FR", Weight: 15, Currency: "EUR", MinorPerCent: 0.92, Language: "fr", UTCOffsetMS: hour, TaxBPS: 2000},
+			{Code: "DE", Weight: 15, Currency: "EUR", MinorPerCent: 0.92, Language: "de", UTCOffsetMS: hour, TaxBPS: 1900},
+			{Code: "JP", Weight: 17, Currency: "JPY", MinorPerCent: 1.5, Language: "ja", UTCOffsetMS: 9 * hour, TaxBPS: 1000},
 			{Code: "KW", Weight: 5, Currency: "KWD", MinorPerCent: 3.07, Language: "en", UTCOffsetMS: 3 * hour},
 		}
 	}
@@ -137,6 +143,9 @@ func (s Scenario) withDefaults() Scenario {
 			{Name: "nrt", Region: "JP", MedianMS: 110, Sigma: 0.6},
 			{Name: "kwi", Region: "KW", MedianMS: 180, Sigma: 0.7},
 		}
+	}
+	if len(s.Partners) == 0 {
+		s.Partners = []Partner{{Name: "harbour-warehouse", Weight: 70, Late: 0.6}, {Name: "corner-shop", Weight: 30, Late: 2}}
 	}
 	if s.Behaviour == (Behaviour{}) {
 		s.Behaviour = DefaultBehaviour()

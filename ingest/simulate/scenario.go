@@ -49,8 +49,15 @@ type Scenario struct {
 	POPs []POP `json:"pops" yaml:"pops"`
 	// Earlier drops lie in the history; nil means one every eight days, none opening in the history's first day.
 	Earlier []EarlierDrop `json:"earlier" yaml:"earlier"`
+	// Partners fulfil physical items; default a warehouse and a shop.
+	Partners []Partner `json:"partners" yaml:"partners"`
+	// AnnounceMS is how long before its start a drop becomes public; default 3 d.
+	AnnounceMS int64 `json:"announce_ms" yaml:"announce_ms"`
 	// Degradations default to none.
 	Degradations []Degradation `json:"degradations" yaml:"degradations"`
+	// HoldoutBPS of the main drop's visitors are not offered its goods, in basis points: experiment
+	// offer-holdout of its catalogue entry. Default none.
+	HoldoutBPS uint32 `json:"holdout_bps" yaml:"holdout_bps"`
 	// Behaviour is taken as written unless it is wholly zero, which means DefaultBehaviour.
 	Behaviour Behaviour `json:"behaviour" yaml:"behaviour"`
 	// Subtitles are taken as written unless wholly zero, which means DefaultSubtitles.
@@ -72,6 +79,17 @@ type Region struct {
 	Language string `json:"language" yaml:"language"`
 	// UTCOffsetMS shifts the daily cycle, which peaks at 20:00 local time.
 	UTCOffsetMS int64 `json:"utc_offset_ms" yaml:"utc_offset_ms"`
+	// TaxBPS is the tax in basis points of the net price; prices include it.
+	TaxBPS int64 `json:"tax_bps" yaml:"tax_bps"`
+}
+
+// Partner is a shop or a warehouse that fulfils physical items.
+type Partner struct {
+	Name string `json:"name" yaml:"name"`
+	// Weight is its share of the orders, relative to the other weights.
+	Weight float64 `json:"weight" yaml:"weight"`
+	// Late multiplies Behaviour.LateFulfilment.
+	Late float64 `json:"late" yaml:"late"`
 }
 
 // POP is an edge location. Its latency is lognormal.
@@ -156,6 +174,15 @@ type Behaviour struct {
 	PartialRefund float64 `json:"partial_refund" yaml:"partial_refund"`
 	Chargeback    float64 `json:"chargeback" yaml:"chargeback"`
 	RefundMS      int64   `json:"refund_ms" yaml:"refund_ms"`
+
+	// PointOfSale is the share of players who buy a drop's goods at a till.
+	PointOfSale float64 `json:"point_of_sale" yaml:"point_of_sale"`
+	// PromiseMS is how long after the purchase a physical item is promised at the latest; 0 for no physical items.
+	PromiseMS int64 `json:"promise_ms" yaml:"promise_ms"`
+	// LateFulfilment is how often it is handed over later than that, where Partner.Late is 1.
+	LateFulfilment float64 `json:"late_fulfilment" yaml:"late_fulfilment"`
+	// FeeBPS is the payment provider's part of every sale, in basis points.
+	FeeBPS int64 `json:"fee_bps" yaml:"fee_bps"`
 }
 
 // Subtitles describes the live streams that open each drop.
@@ -210,6 +237,8 @@ type Faults struct {
 	Malformed float64 `json:"malformed" yaml:"malformed"`
 	// AdBlocked is the share of players whose impressions and clicks are never sent.
 	AdBlocked float64 `json:"ad_blocked" yaml:"ad_blocked"`
+	// BlindTill is how often a till sells an item without asking whether one is left: it may oversell.
+	BlindTill float64 `json:"blind_till" yaml:"blind_till"`
 }
 
 // maxEarlier bounds the drops: a timer holds a drop's number in one byte.
@@ -235,12 +264,15 @@ func (s Scenario) Validate() error {
 		v.share(field+".reach", d.Reach)
 	}
 	s.Behaviour.validate(&v)
+	s.validatePartners(&v)
+	v.check(s.AnnounceMS >= 0, "announce_ms", "is negative")
 	sub := s.Subtitles
 	v.check(sub.StreamMS >= 0 && sub.StreamMS <= s.DropMS, "subtitles.stream_ms", "is negative or longer than the drop")
 	v.check(sub.CueMS >= 500, "subtitles.cue_ms", "is under 500")
 	v.check(sub.LagMS > 0 && sub.TranslationMS > 0, "subtitles.lag_ms, translation_ms", "are not positive")
 	v.check(sub.SurgeMS >= 0 && sub.SurgeMS <= minute, "subtitles.surge_ms", "is outside 0 to 60,000")
 	v.share("subtitles.missing", sub.Missing)
+	v.check(s.HoldoutBPS < 10_000, "holdout_bps", "is over 9,999: nobody would be offered anything")
 	e := s.Effects
 	v.check(e.CreatorUplift > -1 && e.CreatorUplift <= 10, "effects.creator_uplift_rel", "is outside (−1, 10]")
 	v.check(e.Retention >= 0 && e.Retention <= 1, "effects.retention_d7_pp", "is outside 0 to 1")
@@ -263,6 +295,7 @@ func (s Scenario) validatePlaces(v *problems) {
 		v.check(r.Weight > 0, field+".weight", "is not positive")
 		v.check(len(r.Currency) == 3, field+".currency", "%q is not a currency code", r.Currency)
 		v.check(r.MinorPerCent > 0, field+".minor_per_cent", "is not positive")
+		v.check(r.TaxBPS >= 0 && r.TaxBPS <= 10_000, field+".tax_bps", "is outside 0 to 10,000")
 		v.check(contains(s.Languages, r.Language), field+".language", "%q is none of the languages", r.Language)
 		codes[r.Code] = true
 	}
@@ -286,6 +319,17 @@ func (s Scenario) validatePlaces(v *problems) {
 	}
 }
 
+func (s Scenario) validatePartners(v *problems) {
+	names := map[string]bool{}
+	for i, p := range s.Partners {
+		field := fmt.Sprintf("partners[%d]", i)
+		v.check(p.Name != "" && !names[p.Name], field+".name", "%q is empty or doubled", p.Name)
+		v.check(p.Weight > 0, field+".weight", "is not positive")
+		v.check(p.Late >= 0 && p.Late*s.Behaviour.LateFulfilment <= 1, field+".late", "makes more than all orders late")
+		names[p.Name] = true
+	}
+}
+
 func (b Behaviour) validate(v *problems) {
 	const in = "behaviour."
 	for _, f := range []struct {
@@ -297,6 +341,7 @@ func (b Behaviour) validate(v *problems) {
 		{"revisit", b.Revisit}, {"impression", b.Impression}, {"click", b.Click}, {"start", b.Start},
 		{"failure", b.Failure}, {"second_purchase", b.SecondPurchase}, {"background_purchase", b.BackgroundPurchase},
 		{"refund", b.Refund}, {"partial_refund", b.PartialRefund}, {"chargeback", b.Chargeback}, {"refund + chargeback", b.Refund + b.Chargeback},
+		{"point_of_sale", b.PointOfSale}, {"late_fulfilment", b.LateFulfilment},
 	} {
 		v.share(in+f.name, f.value)
 	}
@@ -310,6 +355,8 @@ func (b Behaviour) validate(v *problems) {
 	v.check(b.ProbeMS == 0 || b.ProbeMS >= second, in+"probe_ms", "is under a second")
 	v.check(b.PeakHalfLifeMS > 0 && b.TailHalfLifeMS > 0, in+"peak_half_life_ms, tail_half_life_ms", "are not positive")
 	v.check(b.Load >= 0 && b.Load <= 20, in+"load", "is outside [0, 20]")
+	v.check(b.PromiseMS == 0 || b.PromiseMS >= minute, in+"promise_ms", "is under a minute")
+	v.check(b.FeeBPS >= 0 && b.FeeBPS <= 10_000, in+"fee_bps", "is outside 0 to 10,000")
 	v.check(b.ConvertMS >= second && b.RefundMS >= second, in+"convert_ms, refund_ms", "are under a second")
 }
 
@@ -324,6 +371,7 @@ func (f Faults) validate(v *problems) {
 	v.share(in+"no_ingest_time", f.NoIngestTime)
 	v.share(in+"malformed", f.Malformed)
 	v.share(in+"ad_blocked", f.AdBlocked)
+	v.share(in+"blind_till", f.BlindTill)
 }
 
 type problems []error

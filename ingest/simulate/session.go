@@ -39,6 +39,7 @@ const (
 	opLandingRequest op = iota
 	opLandingView
 	opExposure
+	opOffer
 	opImpression
 	opClick
 	opStart
@@ -60,7 +61,9 @@ type visit struct {
 	// What really happened, whatever was delivered.
 	landed, converts, bought bool
 	landingMS                float32
-	variant                  string
+	landedAt                 int64
+	// The arms shown: of the call to action, and of the offer's holdout.
+	variant, offer string
 }
 
 func (sh *shard) visit(player uint32, dropNumber int) *visit {
@@ -185,6 +188,11 @@ func (sh *shard) act(s *session, a act) {
 		sh.player(s, event.CTAExposure, func(ev *event.Event) {
 			ev.Player.ExperimentID, ev.Player.Variant = sh.experiment(s).ID, v.variant
 		})
+	case opOffer:
+		v := sh.visit(s.player, s.drop)
+		sh.player(s, event.CTAExposure, func(ev *event.Event) {
+			ev.Player.ExperimentID, ev.Player.Variant = sh.w.drops[s.drop].offer.ID, v.offer
+		})
 	case opImpression, opClick:
 		if sh.players[s.player].adBlocked {
 			return
@@ -220,15 +228,24 @@ func (sh *shard) land(s *session) {
 	sh.player(s, event.LandingView, nil)
 	first := !v.landed
 	if first {
-		v.landed, v.landingMS = true, float32(s.landingMS)
+		v.landed, v.landingMS, v.landedAt = true, float32(s.landingMS), sh.now
+		if x := sh.w.drops[s.drop].offer; x != nil {
+			v.offer = assign(x, s.playerID)
+		}
 		logit := b.ConversionLogit + e.LatencyLogit*s.landingMS/100 + e.BuyLogit*float64(p.engagement)
-		if x := sh.experiment(s); x != nil {
+		if x := sh.experiment(s); x != nil && v.offer != holdout {
 			v.variant = assign(x, s.playerID)
 			if v.variant == treatment {
 				logit += e.CTA[sh.w.s.Languages[p.language]]
 			}
 		}
-		v.converts = sh.chance(1 / (1 + math.Exp(-logit)))
+		v.converts = sh.chance(1/(1+math.Exp(-logit))) && v.offer != holdout
+	}
+	if v.offer != "" {
+		s.plan(sh.now+sh.between(100, 400), opOffer, 0)
+	}
+	if v.offer == holdout {
+		return // nothing is on offer, and no call to action either
 	}
 	if v.variant != "" {
 		s.plan(sh.now+sh.between(100, 400), opExposure, 0)
@@ -275,7 +292,7 @@ func (sh *shard) begin(s *session, kind event.Kind, typ event.Type) *event.Event
 	*ev = event.Event{Kind: kind, Envelope: event.Envelope{
 		Type: typ, EventTime: sh.now, PlayerID: s.playerID, SessionID: s.id,
 		Region: sh.w.s.Regions[p.region].Code, POP: sh.w.s.POPs[s.pop].Name, Language: sh.w.s.Languages[p.language],
-		Consent: p.consent, SampleRate: 1, SchemaVersion: 1,
+		Device: devices[p.device], Consent: p.consent, SampleRate: 1, SchemaVersion: 1,
 	}}
 	if s.drop == noDrop {
 		ev.CreatorID = sh.w.creators[p.creator]

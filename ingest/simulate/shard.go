@@ -26,9 +26,14 @@ type shard struct {
 	freeSessions []uint32
 	returns      []moneyBack
 	freeReturns  []uint32
-	streams      []stream
-	visits       map[visitKey]*visit
-	inventory    [][]uint64 // left, by drop and item
+
+	handovers     []handover
+	freeHandovers []uint32
+	promises      map[string]*promised // by checkout
+
+	streams   []stream
+	visits    map[visitKey]*visit
+	inventory [][]uint64 // left, by drop and item
 
 	ev      event.Event // the one being written
 	pending heap[sent]  // records sent after the slab
@@ -57,6 +62,7 @@ const (
 	timeBack                  // ref: money goes back
 	timeCue                   // ref: a stream's next cue
 	timeProbe                 // ref: a POP is probed
+	timeHandover              // ref: a physical item is handed over
 )
 
 func (t timer) before(u timer) bool {
@@ -89,7 +95,7 @@ func newShard(w *world, number int) *shard {
 	sh := &shard{
 		w: w, number: number,
 		rng:    rand.New(rand.NewPCG(w.s.Seed, 0x64726f706c696674+uint64(number))),
-		visits: map[visitKey]*visit{}, tally: newTally(w), to: w.begin,
+		visits: map[visitKey]*visit{}, promises: map[string]*promised{}, tally: newTally(w), to: w.begin,
 	}
 	for i := range w.drops {
 		d := &w.drops[i]
@@ -144,6 +150,8 @@ func (sh *shard) run(to int64) {
 			sh.cue(t.ref)
 		case timeProbe:
 			sh.probe(t.ref)
+		case timeHandover:
+			sh.handOver(t.ref)
 		}
 	}
 	for len(sh.pending) > 0 && sh.pending[0].At < to {

@@ -68,7 +68,9 @@ func TestBooksEqualRecount(t *testing.T) {
 	off.Behaviour.ProbeMS = 0
 	after := Tiny(4)
 	after.AfterMS = 3 * day
-	cases := map[string]Scenario{"tiny": Tiny(1), "tiny other seed": Tiny(2), "medium": medium(3), "no fault": off, "with an aftermath": after}
+	tills := medium(6)
+	tills.Behaviour.PointOfSale, tills.Faults.BlindTill = 0.5, 1
+	cases := map[string]Scenario{"blind tills": tills, "tiny": Tiny(1), "tiny other seed": Tiny(2), "medium": medium(3), "no fault": off, "with an aftermath": after}
 	for name, s := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Logf("seed %d", s.Seed)
@@ -235,6 +237,75 @@ func TestLimitedItemsNeverOversell(t *testing.T) {
 	}
 }
 
+// Tills that sell without asking oversell, and the books know by how much; promises are kept and broken at about the
+// scenario's rates; players are on their devices.
+func TestTillsAndPromises(t *testing.T) {
+	s := medium(5)
+	s.Players = 4000
+	s.Behaviour.PointOfSale, s.Faults.BlindTill = 0.3, 1
+	g := generate(t, s)
+	devices := map[string]map[string]bool{}
+	var d event.Decoder
+	var ev event.Event
+	drain(t, g, func(r *Record) {
+		if d.Decode(r.Kind, r.Value, &ev) != nil {
+			return
+		}
+		if ev.Device != "" {
+			if devices[ev.PlayerID] == nil {
+				devices[strings.Clone(ev.PlayerID)] = map[string]bool{}
+			}
+			devices[ev.PlayerID][strings.Clone(ev.Device)] = true
+		}
+		if c := &ev.Checkout; ev.Type == event.CheckoutCompleted && (c.Tax < 0 || c.Tax+c.Fee >= c.Amount && c.Amount > 10) {
+			t.Errorf("amount %d holds tax %d and fee %d", c.Amount, c.Tax, c.Fee)
+		}
+	})
+	classes := map[string]int{}
+	for player, of := range devices {
+		if len(of) != 1 {
+			t.Fatalf("player %s is on %d devices", player, len(of))
+		}
+		for device := range of {
+			classes[device]++
+		}
+	}
+	if len(classes) != 5 || classes["phone"] < classes["tv"] {
+		t.Errorf("devices: %v", classes)
+	}
+	main := g.Books().Drops[g.MainDrop()].Valid
+	t.Logf("seed %d: sold %v, oversold %v, channels %v, partners %+v", s.Seed, main.Sold, main.Oversold, main.Channels, main.Partners)
+	if len(main.Oversold) == 0 {
+		t.Error("nothing is oversold")
+	}
+	all := main.Channels["web"] + main.Channels["app"] + main.Channels["pos"]
+	if share := float64(main.Channels["pos"]) / float64(all); all != main.Completed || math.Abs(share-0.3) > 0.06 {
+		t.Errorf("%d checkouts by channel of %d, %.3f of them at tills", all, main.Completed, share)
+	}
+	for _, p := range g.Scenario().Partners {
+		f := main.Partners[p.Name]
+		rate := s.Behaviour.LateFulfilment * p.Late
+		judged := float64(f.Kept + f.Late)
+		if got := float64(f.Late) / judged; f.Late == 0 || f.Cancelled == 0 || f.Open == 0 || math.Abs(got-rate) > 4*math.Sqrt(rate*(1-rate)/judged)+0.01 {
+			t.Errorf("%s: %+v, late %.4f where %.4f is meant", p.Name, f, got, rate)
+		}
+		if f.Promised != f.Kept+f.Late+f.Cancelled+f.Open {
+			t.Errorf("%s: %+v do not sum", p.Name, f)
+		}
+	}
+	entry := g.w.drops[g.w.main()].entry
+	last := event.ForecastPoint{}
+	for _, point := range entry.Forecast {
+		if point.AgeMS <= last.AgeMS || point.BPS <= last.BPS {
+			t.Errorf("forecast %v does not rise", entry.Forecast)
+		}
+		last = point
+	}
+	if last.AgeMS != s.DropMS || last.BPS != 10_000 || entry.AnnouncedMS != s.StartMS-3*day || entry.Followers == 0 || entry.CueCost == 0 {
+		t.Errorf("catalogue entry %+v", entry)
+	}
+}
+
 func TestAssignVectors(t *testing.T) {
 	for _, c := range []struct {
 		experiment, unit string
@@ -276,12 +347,17 @@ func TestValidateReportsEverything(t *testing.T) {
 	s.Effects = Effects{CreatorUplift: -2, CTA: map[string]float64{"xx": 1}}
 	s.Faults.Duplicate = math.NaN()
 	s.Behaviour.Click = 2
+	s.Behaviour.PromiseMS = 1
+	s.Faults.BlindTill = -1
+	s.Partners = []Partner{{Name: "x", Weight: -1, Late: 99}}
+	s.Regions[0].TaxBPS = -1
 	err := s.Validate()
 	if err == nil {
 		t.Fatal("accepted")
 	}
 	for _, field := range []string{"players", "pops[0].region", "serve no region US", "earlier[0].creator", "earlier[0].drop_ms", "degradations[0].pop",
-		"degradations[0] from_ms", "degradations[0].factor", "effects.creator_uplift_rel", "effects.cta_logit", "faults.duplicate", "behaviour.click"} {
+		"degradations[0] from_ms", "degradations[0].factor", "effects.creator_uplift_rel", "effects.cta_logit", "faults.duplicate", "behaviour.click",
+		"behaviour.promise_ms", "faults.blind_till", "partners[0].weight", "partners[0].late", "regions[0].tax_bps"} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("no word of %s in: %v", field, err)
 		}

@@ -45,7 +45,9 @@ type dropTally struct {
 type viewTally struct {
 	events                       [event.NumSteps]uint64
 	failed, refunded, chargeback uint64
-	money                        []Money  // by POP and currency
+	money                        []Money // by POP and currency
+	sold                         map[string]uint64
+	channels                     map[string]uint64
 	cues, missing                []uint64 // by language
 }
 
@@ -59,6 +61,7 @@ func (m *Money) add(n Money) {
 type retentionTally struct {
 	purchasers          uint64
 	returnAnyway, added float64
+	horizons            [len(horizons)]Horizon
 }
 
 func newTally(w *world) tally {
@@ -70,7 +73,8 @@ func newTally(w *world) tally {
 		for v := range t.drops[i].views {
 			t.drops[i].views[v] = viewTally{
 				money: make([]Money, len(w.s.POPs)*len(w.currencies)),
-				cues:  make([]uint64, len(w.s.Languages)), missing: make([]uint64, len(w.s.Languages)),
+				sold:  map[string]uint64{}, channels: map[string]uint64{},
+				cues: make([]uint64, len(w.s.Languages)), missing: make([]uint64, len(w.s.Languages)),
 			}
 		}
 	}
@@ -134,8 +138,11 @@ func (sh *shard) enterCheckout(ev *event.Event, sub subject, at int64, view int)
 	v := &sh.tally.drops[sub.drop+1].views[view]
 	m := &v.money[int(sub.pop)*sh.tally.currencies+int(sub.currency)]
 	amount := ev.Checkout.Amount
+	sh.enterPromise(ev, sub, at, view)
 	switch ev.Type {
 	case event.CheckoutCompleted:
+		v.sold[ev.Checkout.SKU] += uint64(ev.Checkout.Quantity)
+		v.channels[ev.Checkout.Channel]++
 		m.Completed++
 		m.Gross += amount
 		if paid := &sh.players[sub.player].paid[view]; paid.at == 0 || at < paid.at {

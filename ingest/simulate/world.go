@@ -18,6 +18,7 @@ type world struct {
 	creators   []string
 	followers  []float64 // cumulative share of players by favourite creator
 	regions    []float64 // cumulative share of players by region
+	partners   []float64 // cumulative share of orders by partner
 	currencies []string
 	currencyOf []uint8   // by region
 	languageOf []uint8   // by region
@@ -35,6 +36,8 @@ type drop struct {
 	streamMS   int64
 	// updateAt publishes entry's next version, with split version 2; 0 for never.
 	updateAt int64
+	// offer is the experiment of entry that withholds the goods from some, or nil.
+	offer *event.Experiment
 	// goods index entry.Items by currency and good.
 	goods [][numGoods]int
 }
@@ -52,10 +55,11 @@ var goods = [numGoods]struct {
 	cents float64
 	// perMille of the expected visitors of a currency is the inventory; 0 means unlimited.
 	perMille float64
+	physical bool
 }{
 	goodVIP:    {sku: "vip", cents: 19900, perMille: 4},
-	goodJacket: {sku: "jacket", cents: 4999, perMille: 40},
-	goodPoster: {sku: "poster", cents: 1200},
+	goodJacket: {sku: "jacket", cents: 4999, perMille: 40, physical: true},
+	goodPoster: {sku: "poster", cents: 1200, physical: true},
 }
 
 func newWorld(s Scenario) *world {
@@ -66,6 +70,7 @@ func newWorld(s Scenario) *world {
 	}
 	w.followers = cumulative(s.Creators, func(i int) float64 { return 1 / float64(i+1) })
 	w.regions = cumulative(len(s.Regions), func(i int) float64 { return s.Regions[i].Weight })
+	w.partners = cumulative(len(s.Partners), func(i int) float64 { return s.Partners[i].Weight })
 	for _, r := range s.Regions {
 		c := slices.Index(w.currencies, r.Currency)
 		if c < 0 {
@@ -122,6 +127,10 @@ func (w *world) describe(d *drop, experiments bool) {
 			{Participant: "platform", BPS: 1000}, {Participant: creator, BPS: 6500}, {Participant: "label", BPS: 2500}}}},
 		Budget: 500_000_000_000, BudgetCurrency: "USD",
 		LatencyBudgetMS: 300,
+		CueCost:         cueCost,
+		AnnouncedMS:     d.start - w.s.AnnounceMS,
+		Followers:       uint64(math.Round(float64(w.s.Players) * w.follow(d.creator))),
+		Forecast:        w.forecast(d),
 	}
 	d.goods = make([][numGoods]int, len(w.currencies))
 	priced := make([]bool, len(w.currencies))
@@ -150,12 +159,72 @@ func (w *world) describe(d *drop, experiments bool) {
 			Variants: []event.Variant{{Name: control, BPS: 5000}, {Name: treatment, BPS: 5000}},
 		})
 	}
+	if held := w.s.HoldoutBPS; held > 0 {
+		d.offer = &event.Experiment{
+			ID: "offer-holdout", Salt: "v1", TrafficBPS: 10_000, Holdout: holdout,
+			Variants: []event.Variant{{Name: holdout, BPS: held}, {Name: offered, BPS: 10_000 - held}},
+		}
+		d.entry.Experiments = append(d.entry.Experiments, *d.offer)
+	}
+}
+
+// cueCost is a fifth of a US cent for a translated cue.
+const cueCost = 2_000_000
+
+// follow is the share of players whose favourite a creator is.
+func (w *world) follow(creator uint16) float64 {
+	if creator == 0 {
+		return w.followers[0]
+	}
+	return w.followers[creator] - w.followers[creator-1]
+}
+
+// forecast is the expected course of the first visits, as arrival draws them, by eighths of the drop and one point
+// after the premiere's half-life.
+func (w *world) forecast(d *drop) []event.ForecastPoint {
+	b := &w.s.Behaviour
+	length := d.end - d.start
+	share := func(age, half int64) float64 {
+		k := math.Ln2 / float64(half)
+		return math.Expm1(-k*float64(age)) / math.Expm1(-k*float64(length))
+	}
+	ages := []int64{}
+	if b.PeakHalfLifeMS < length/8 {
+		ages = append(ages, b.PeakHalfLifeMS)
+	}
+	for i := int64(1); i <= 8; i++ {
+		ages = append(ages, length*i/8)
+	}
+	points := make([]event.ForecastPoint, len(ages))
+	for i, age := range ages {
+		points[i] = event.ForecastPoint{AgeMS: age,
+			BPS: uint32(math.Round(10_000 * (b.Premiere*share(age, b.PeakHalfLifeMS) + (1-b.Premiere)*share(age, b.TailHalfLifeMS))))}
+	}
+	return points
+}
+
+// physical says whether an item of d has to be handed over.
+func (d *drop) physical(item int) bool {
+	for _, own := range d.goods {
+		for g, i := range own {
+			if i == item {
+				return goods[g].physical
+			}
+		}
+	}
+	return false
 }
 
 // The arms of every experiment.
 const (
 	control   = "control"
 	treatment = "treatment"
+)
+
+// The arms of the offer's holdout.
+const (
+	holdout = "holdout"
+	offered = "offered"
 )
 
 // currencyShare is the share of players that pay in currency c.
@@ -242,6 +311,14 @@ func (w *world) expectedSessions(p *player, from, to int64) float64 {
 		}
 	}
 	return float64(p.rate) * n
+}
+
+// upliftSessions is the part of a player's expectedSessions that d's uplift adds in [from, to).
+func (w *world) upliftSessions(p *player, d *drop, from, to int64) float64 {
+	if a, b := max(from, d.start), min(to, d.start+upliftMS); d.creator == p.creator && a < b {
+		return float64(p.rate) * w.s.Effects.CreatorUplift * w.cycles(p, a, b)
+	}
+	return 0
 }
 
 // upliftMS is how long after a drop's start its creator's followers are more active.

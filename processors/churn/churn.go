@@ -136,7 +136,7 @@ func (r *Rule) Apply(ev *event.Event, at int64) {
 	switch {
 	case ev.Kind == event.KindPlayer:
 	case ev.Kind == event.KindLatency && ev.Latency.Request != event.RequestProbe:
-	case ev.Kind == event.KindCheckout && ev.Type != event.CheckoutSettled:
+	case ev.Kind == event.KindCheckout && ev.Type <= event.CheckoutChargeback: // the rest is what others do for the player
 	default:
 		return
 	}

@@ -19,7 +19,7 @@ import (
 func reference(all []event.Event, cfg Config) event.Features {
 	cfg = cfg.withDefaults()
 	all = slices.DeleteFunc(slices.Clone(all), func(e event.Event) bool {
-		return e.Synthetic || e.Latency.Request == event.RequestProbe || e.Type == event.CheckoutSettled
+		return e.Synthetic || e.Latency.Request == event.RequestProbe || e.Type >= event.CheckoutSettled && e.Type <= event.CheckoutShipped
 	})
 	slices.SortStableFunc(all, func(a, b event.Event) int { return cmp.Compare(a.EventTime, b.EventTime) })
 	f := event.Features{PlayerID: all[0].PlayerID, AsOf: all[len(all)-1].EventTime + 1, GapMeanS: -1, GapVarS2: -1}
@@ -185,7 +185,7 @@ func visits(r *rand.Rand, player string, from int64, days int) []event.Event {
 						e.Latency.Request = event.RequestProbe
 					}
 				case 3:
-					types := []event.Type{event.CheckoutStarted, event.CheckoutCompleted, event.CheckoutFailed, event.CheckoutRefunded, event.CheckoutChargeback, event.CheckoutSettled}
+					types := []event.Type{event.CheckoutStarted, event.CheckoutCompleted, event.CheckoutFailed, event.CheckoutRefunded, event.CheckoutChargeback, event.CheckoutSettled, event.CheckoutFulfilled, event.CheckoutShipped}
 					e := add(event.KindCheckout, types[r.IntN(len(types))], now+r.Int64N(9_000))
 					e.Checkout.CheckoutID, e.Checkout.Amount = "k", r.Int64N(9_999)
 					e.Checkout.Currency = []string{"USD", "USD", "EUR", "JPY"}[r.IntN(4)]

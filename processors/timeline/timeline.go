@@ -196,6 +196,10 @@ func (r *runner) line(number int, line string) (beside string, below []string, e
 		drop := &event.Drop{Name: words[1], Version: 1}
 		for _, word := range words[2:] {
 			name, value, _ := strings.Cut(word, "=")
+			if name == "budget-currency" {
+				drop.BudgetCurrency = value
+				continue
+			}
 			at, err := ParseTime(value)
 			if err != nil {
 				return "", nil, err
@@ -342,6 +346,12 @@ func set(ev *event.Event, record *event.Record, name, value string) (err error) 
 		ev.Player.HeartbeatMS = number()
 	case "ms":
 		ev.Latency.MS, err = strconv.ParseFloat(value, 64)
+	case "cpu":
+		ev.Latency.CPUMS, err = strconv.ParseFloat(value, 64)
+	case "egress":
+		ev.Latency.EgressBytes = number()
+	case "rate":
+		ev.SampleRate, err = strconv.ParseFloat(value, 64)
 	case "request":
 		ev.Latency.Request = event.RequestUnknown
 		for q := event.RequestUnknown + 1; q <= event.RequestProbe; q++ {

@@ -165,13 +165,15 @@ type ViewCheck struct {
 	Due, Missing, Stray, Differing int64
 }
 
-// viewSources are the base tables of the views whose target holds minima, which are checked from one side.
+// viewSources are the base tables of the views whose target holds minima or plain facts, which are checked from one side.
 var viewSources = []struct {
 	view    string
 	sources []event.Kind
 }{
 	{"member_activity", []event.Kind{event.KindPlayer, event.KindCheckout}},
 	{"player_drops", []event.Kind{event.KindPlayer, event.KindCheckout, event.KindLatency}},
+	{"player_sessions", []event.Kind{event.KindPlayer}},
+	{"first_exposures", []event.Kind{event.KindPlayer}},
 }
 
 // CheckViews recomputes what the materialized views over the sources make of the records below released, per kind and

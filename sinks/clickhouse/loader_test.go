@@ -68,6 +68,10 @@ func TestRoundTrip(t *testing.T) {
 		SampleRate: 0.5, Details: []event.Detail{{Name: "se", Value: 0.125}}}
 	decision := event.Decision{DropID: "drop-1", Topic: "budget", Subject: "fra", At: monday, Chosen: "cap", Previous: "warn", Value: 3,
 		Reason: "spent", Inputs: []event.Input{{Name: "spent", Value: 9}}}
+	cues := event.Localization{DropID: "drop-1", Language: "fr", SameLanguage: true, Partition: 2, PaneStart: monday, PaneMS: 15_000, Revision: 4, Watermark: monday + 7,
+		Expected: 9, Good: 3, Stretch: 2, Missing: 5, Unreported: 4, Slow: 6, Brief: 7, Long: 8, Dense: 10, Wordy: 11, Early: 12,
+		LatencySumMS: 13, LatencyZero: 14, LatencyBins: []event.CueLatencyBin{{Index: -3, Count: 15}, {Index: 401, Count: 16}},
+		Translated: 17, TranslationSumMS: 18, TranslationBins: []event.CueTranslationBin{{Index: 336, Count: 19}}}
 
 	s := newSink(t, c)
 	derived := func(kind event.Kind, value []byte) []event.Record {
@@ -79,6 +83,7 @@ func TestRoundTrip(t *testing.T) {
 		derived(event.KindFeatures, features.AppendJSON(nil)), derived(event.KindVelocity, velocity.AppendJSON(nil)),
 		derived(event.KindDeadLetter, dead.AppendJSON(nil)), derived(event.KindLate, late.AppendJSON(nil)),
 		derived(event.KindEstimate, estimate.AppendJSON(nil)), derived(event.KindDecision, decision.AppendJSON(nil)),
+		derived(event.KindLocalization, cues.AppendJSON(nil)),
 	} {
 		l := newTestLoader(t, s, rs[0].Kind, 3)
 		writeAll(t, l, rs)

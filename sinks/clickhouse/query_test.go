@@ -37,7 +37,9 @@ func storeDrop(t testing.TB, c *Client) {
 
 	drop := event.Event{Kind: event.KindDrop}
 	drop.Type, drop.EventTime, drop.DropID, drop.CreatorID = event.Catalogue, monday, "drop-1", "creator-1"
-	drop.Drop = event.Drop{Name: "Première", Version: 1, StartMS: start, EndMS: start + 2*day}
+	drop.Drop = event.Drop{Name: "Première", Version: 1, StartMS: start, EndMS: start + 2*day, Experiments: []event.Experiment{{
+		ID: "offer", Salt: "v1", TrafficBPS: 10_000, Holdout: "none", EffectSD: 0.01,
+		Variants: []event.Variant{{Name: "none", BPS: 2500}, {Name: "all", BPS: 7500}}}}}
 	write(event.KindDrop, drop)
 
 	var views, requests, checkouts []event.Event
@@ -51,6 +53,16 @@ func storeDrop(t testing.TB, c *Client) {
 		requests = append(requests, request)
 		if i%2 == 0 {
 			views = append(views, player(event.OfferImpression, id, at+1000))
+		}
+		if i%8 < 2 { // all that are held out see it, and some of the others
+			shown := player(event.CTAExposure, id, at+500)
+			shown.Player = event.Player{ExperimentID: "offer", Variant: []string{"all", "none"}[i%8]}
+			views = append(views, shown)
+		}
+		if i%3 == 0 { // was there two days before
+			session := player(event.SessionStart, id, at-2*day)
+			session.SessionID, session.DropID, session.CreatorID = "s-"+id, "", []string{"creator-1", "creator-2"}[i%2]
+			views = append(views, session)
 		}
 		if i%4 == 0 {
 			views = append(views, player(event.OfferClick, id, at+2000))
@@ -345,6 +357,10 @@ func TestViewChecks(t *testing.T) {
 	exec(t, c, "DELETE FROM player_drops WHERE player_id = 'p04'", "DELETE FROM member_activity WHERE player_id = 'p05'")
 	check("a player without first times, another without membership",
 		"purchases/checkout 1 1 0, member_activity/player 1 0 0, player_drops/checkout 2 0 0, player_drops/latency 1 0 0, player_drops/player 3 0 0")
+	exec(t, c, "DELETE FROM player_sessions WHERE player_id = 'p03'", "DELETE FROM first_exposures WHERE player_id = 'p01'")
+	check("a session and an exposure gone as well",
+		"purchases/checkout 1 1 0, member_activity/player 1 0 0, player_drops/checkout 2 0 0, player_drops/latency 1 0 0, player_drops/player 3 0 0, "+
+			"player_sessions/player 1 0 0, first_exposures/player 1 0 0")
 }
 
 func TestConfig(t *testing.T) {

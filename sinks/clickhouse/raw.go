@@ -70,6 +70,8 @@ func newTable(kind event.Kind) *table {
 		return newEstimates()
 	case event.KindDecision:
 		return newDecisions()
+	case event.KindLocalization:
+		return newLocalization()
 	}
 	return nil
 }
@@ -250,6 +252,7 @@ func dropColumns(c *columns) func(*event.Event) {
 	experimentLanguage := newVector[[]string](c, "experiment_language", "Array(String)")
 	holdout := newVector[[]string](c, "experiment_holdout", "Array(String)")
 	effectSD := newVector[[]float64](c, "experiment_effect_sd", "Array(Float64)")
+	layer := newVector[[]string](c, "experiment_layer", "Array(String)")
 	cueLatency := newVector[int64](c, "cue_latency_ms", "Int64")
 	cueCost := newVector[int64](c, "cue_cost", "Int64")
 	announced := c.moment("announced")
@@ -289,6 +292,7 @@ func dropColumns(c *columns) func(*event.Event) {
 		experimentLanguage.add(each(d.Experiments, func(x event.Experiment) string { return strings.Clone(x.Language) }))
 		holdout.add(each(d.Experiments, func(x event.Experiment) string { return strings.Clone(x.Holdout) }))
 		effectSD.add(each(d.Experiments, func(x event.Experiment) float64 { return x.EffectSD }))
+		layer.add(each(d.Experiments, func(x event.Experiment) string { return strings.Clone(x.Layer) }))
 		cueLatency.add(d.CueLatencyMS)
 		cueCost.add(d.CueCost)
 		announced.add(d.AnnouncedMS)

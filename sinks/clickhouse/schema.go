@@ -26,7 +26,7 @@ func (e *SchemaError) Error() string { return e.Object + " " + e.Problem + ": " 
 var storedKinds = [...]event.Kind{
 	event.KindPlayer, event.KindLatency, event.KindCheckout, event.KindSubtitle, event.KindDrop,
 	event.KindFeatures, event.KindVelocity, event.KindDeadLetter, event.KindLate,
-	event.KindEstimate, event.KindDecision,
+	event.KindEstimate, event.KindDecision, event.KindLocalization,
 }
 
 // Kinds lists the kinds that have a table.

@@ -18,7 +18,9 @@ import (
 )
 
 // sources hold the definitions.
-var sources = []string{"event.go", "derived.go", "readout.go", "reason.go"}
+var sources = []string{
+	"event.go", "derived.go", "readout.go", "inventory.go", "attribution.go", "localization.go", "ledger.go", "edgecost.go", "experiment.go", "reason.go",
+}
 
 // model is what the definitions say.
 type model struct {
