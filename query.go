@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -148,3 +150,22 @@ func newTable(header ...any) table.Writer {
 
 // indent puts every line of s behind a margin.
 func indent(s string) string { return "  " + strings.ReplaceAll(s, "\n", "\n  ") }
+
+// toFile lets write fill the file name, or standard output for "-". The file appears whole or not at all.
+func toFile(name string, write func(io.Writer) error) error {
+	if name == "-" {
+		return write(os.Stdout)
+	}
+	file, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(file), file.Chmod(0o644), file.Close()); err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	if err := os.Rename(file.Name(), name); err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	fmt.Fprintln(os.Stderr, "Wrote", name)
+	return nil
+}
