@@ -139,7 +139,23 @@ func (p *pageMaker) money() error {
 		Description: "Bars from gross revenue to margin in " + currency + ": " + strings.Join(said, ", ") + ", margin " + margin + ".",
 		Plot:        report.Plot{XLabel: currency, XFormat: compact, Categories: categories, Series: []report.Series{bars}},
 	}}
-	t := report.Table{Caption: "By currency", Columns: columns("currency", "checkouts", "gross", "refunds", "chargebacks", "net", "creator shares", "edge", "localization", "margin", "margin "+currency)}
+	t := report.Table{Caption: "By currency", Columns: columns("currency", "checkouts", "gross", "refunds", "chargebacks", "net")}
+	amounts := []string{"gross", "refunds", "chargebacks", "net_revenue"}
+	var missing []string
+	for _, cost := range []struct{ column, name string }{{"creator_shares", "creator shares"}, {"edge_cost", "edge"}, {"localization_cost", "localization"}} {
+		recorded := false
+		for i := range roi.Rows {
+			recorded = recorded || (row{roi, i}).value(cost.column) != nil
+		}
+		if recorded {
+			amounts, t.Columns = append(amounts, cost.column), append(t.Columns, report.Column{Name: cost.name, Numeric: true})
+		} else {
+			missing = append(missing, cost.name)
+		}
+	}
+	amounts = append(amounts, "margin")
+	t.Columns = append(t.Columns, columns("margin", "in "+currency)...)
+	t.Columns[len(t.Columns)-2].Numeric = true
 	checkouts := 0.
 	for i := range roi.Rows {
 		r := row{roi, i}
@@ -147,12 +163,14 @@ func (p *pageMaker) money() error {
 		n, _ := r.number("checkouts")
 		checkouts += n
 		cells := []string{own, r.text("checkouts")}
-		for _, column := range []string{"gross", "refunds", "chargebacks", "net_revenue", "creator_shares", "edge_cost", "localization_cost", "margin"} {
+		for _, column := range amounts {
 			cells = append(cells, r.money(column, own))
 		}
 		t.Rows = append(t.Rows, append(cells, r.money("margin_reporting", currency)))
 	}
-	t.Note = absent + " is a cost that nobody has recorded in that currency; it is not in the margin."
+	if len(missing) > 0 {
+		t.Note = "Not on record, and so not in the margin: " + strings.Join(missing, ", ") + "."
+	}
 	if unconverted > 0 {
 		t.Note += fmt.Sprintf(" %.0f records have no exchange rate and are left out of %s.", unconverted, currency)
 	}
@@ -208,16 +226,17 @@ func (p *pageMaker) velocityAgainst() error {
 			said = ", beside " + reference
 		}
 		t := report.Table{Caption: "Against " + reference + " at the same age, conversions per landing view",
-			Columns: append(columns("age", "conversions", "views", "earlier conversions", "earlier views", "ratio", "95 %", "p10–p90 of past drops"), report.Column{Name: "reference"}, report.Column{Name: "maturity"})}
+			Columns: append(columns("age", "conversions", "views", "earlier conversions", "earlier views", "ratio", "95 %", "p10–p90 of past drops"), report.Column{Name: "maturity"})}
 		for i := range comparison.Rows {
 			if hour := i + 1; hour != len(comparison.Rows) && !slices.Contains([]int{1, 3, 6, 12, 24, 48}, hour) {
 				continue
 			}
 			r := row{comparison, i}
 			t.Rows = append(t.Rows, []string{r.duration("age_ms"), r.text("conversions"), r.text("views"), r.text("reference_conversions"), r.text("reference_views"),
-				r.decimal("rr", 4), r.span("rr_low", "rr_high", 4), r.span("band_low", "band_high", 4), strings.ReplaceAll(r.text("label"), "_", " "), r.text("maturity")})
+				r.decimal("rr", 4), r.span("rr_low", "rr_high", 4), r.span("band_low", "band_high", 4), r.text("maturity")})
 		}
-		t.Note = "The interval covers counting noise alone; drops differ by creator, price and hour of day. A band needs five past drops."
+		label := strings.ReplaceAll(row{comparison, len(comparison.Rows) - 1}.text("label"), "_", " ")
+		t.Note = "Rests on: " + label + ". The interval covers counting noise alone; drops differ by creator, price and hour of day. A band needs five past drops."
 		s.Tables = append(s.Tables, t)
 	} else {
 		s.Notes = append(s.Notes, "No earlier drop has conversions to compare with.")
@@ -314,27 +333,34 @@ func (p *pageMaker) timeToConvert() error {
 		if !ok {
 			low, high = y, y
 		}
-		curve.X, curve.Y = append(curve.X, minutes/60), append(curve.Y, y)
+		curve.X, curve.Y = append(curve.X, minutes), append(curve.Y, y)
 		curve.Low, curve.High = append(curve.Low, min(low, high)), append(curve.High, max(low, high))
 	}
 	t := report.Table{Caption: "Converted by age", Columns: columns("within", "converted", "95 %", "at risk")}
 	for _, minutes := range []float64{5, 15, 60, 360, 1440, 2880} {
-		if minutes/60 > curve.X[len(curve.X)-1] {
+		if minutes > curve.X[len(curve.X)-1] {
 			break
 		}
 		at := 0
-		for at+1 < len(curve.X) && curve.X[at+1] <= minutes/60 {
+		for at+1 < len(curve.X) && curve.X[at+1] <= minutes {
 			at++
 		}
-		t.Rows = append(t.Rows, []string{(time.Duration(minutes) * time.Minute).String(), row{data, at}.percent("converted"),
+		t.Rows = append(t.Rows, []string{brief(time.Duration(minutes) * time.Minute), row{data, at}.percent("converted"),
 			fmt.Sprintf("%.2f – %.2f %%", 100*curve.Low[at], 100*curve.High[at]), row{data, at}.text("at_risk")})
 	}
 	t.Note = "Most visitors never convert, so no median is given."
 	s.Tables = []report.Table{t}
 	last := len(curve.Y) - 1
-	s.Figures = []report.Figure{{Caption: "Share converted by hours since the first landing, with its 95 % log-log interval",
-		Description: fmt.Sprintf("A curve that rises to %.1f %% converted after %.1f hours.", 100*curve.Y[last], curve.X[last]),
-		Plot:        report.Plot{XLabel: "hours since first landing", YLabel: "converted", YFormat: share, Series: []report.Series{curve}}}}
+	unit := "minutes"
+	if curve.X[last] > 180 {
+		unit = "hours"
+		for i := range curve.X {
+			curve.X[i] /= 60
+		}
+	}
+	s.Figures = []report.Figure{{Caption: "Share converted by " + unit + " since the first landing, with its 95 % log-log interval",
+		Description: fmt.Sprintf("A curve that rises to %.1f %% converted after %.1f %s.", 100*curve.Y[last], curve.X[last], unit),
+		Plot:        report.Plot{XLabel: unit + " since first landing", YLabel: "converted", YFormat: share, Series: []report.Series{curve}}}}
 	s.Basis = p.basisOf(row{data, 0}.text("at_risk"), "players at risk")
 	p.add(s)
 	return nil

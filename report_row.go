@@ -78,7 +78,18 @@ func (r row) duration(column string) string {
 	if !ok {
 		return absent
 	}
-	return (time.Duration(v) * time.Millisecond).Round(time.Minute).String()
+	return brief((time.Duration(v) * time.Millisecond).Round(time.Minute))
+}
+
+// brief is a duration without its zero minutes and seconds.
+func brief(d time.Duration) string {
+	s := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
 }
 
 // money turns minor units into the currency's own.

@@ -43,7 +43,7 @@ const (
 	Step
 	// Interval is a point at Y with a whisker from Low to High.
 	Interval
-	// Bar is a horizontal bar from Low to High at category X.
+	// Bar is a horizontal bar from Low to High at category X; one that goes down is muted.
 	Bar
 	// HorizontalInterval is a point at Y with a whisker from Low to High, both on the horizontal axis, at category X.
 	HorizontalInterval
@@ -132,7 +132,11 @@ func (p Plot) svg(s size, description string) (string, error) {
 		drawing.Y.Scale = plot.InvertedScale{Normalizer: drawing.Y.Scale}
 		// Room for what is written behind the bars.
 		reach := drawing.X.Max - drawing.X.Min
-		drawing.X.Max += .14 * reach
+		room := .14
+		if s == narrow {
+			room = .3
+		}
+		drawing.X.Max += room * reach
 		if drawing.X.Min < 0 {
 			drawing.X.Min -= .06 * reach
 		}
@@ -231,9 +235,12 @@ func (s Series) draw(p *plot.Plot, style text.Style) error {
 				return err
 			}
 			bar.Color, bar.LineStyle.Width = stroke, 0
+			if to < from {
+				bar.Color = second
+			}
 			p.Add(bar)
 			if len(s.Labels) > i {
-				if err := label(p, style, math.Max(from, to), y, s.Labels[i]); err != nil {
+				if err := label(p, style, math.Max(from, to), y, group(s.Labels[i])); err != nil {
 					return err
 				}
 			}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"regexp"
+	"strings"
 	"time"
 )
 
@@ -19,6 +21,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"style":  func() template.CSS { return template.CSS(pageStyle) },
 	"time":   func(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04") },
 	"drawn":  drawn,
+	"group":  group,
 	"legend": legend,
 }).Parse(pageText))
 
@@ -30,6 +33,23 @@ func Render(w io.Writer, p Page) error {
 	}
 	_, err := w.Write(out.Bytes())
 	return err
+}
+
+var integerPart = regexp.MustCompile(`(^|[^.\d])\d{5,}`)
+
+// group sets the digits of long integer parts in threes, apart by a narrow space that does not break.
+func group(text string) string {
+	return integerPart.ReplaceAllStringFunc(text, func(number string) string {
+		digits := strings.TrimLeftFunc(number, func(r rune) bool { return r < '0' || r > '9' })
+		out := number[:len(number)-len(digits)]
+		for i, digit := range digits {
+			if i > 0 && (len(digits)-i)%3 == 0 {
+				out += "\u202f"
+			}
+			out += string(digit)
+		}
+		return out
+	})
 }
 
 // drawing is one figure in its two sizes. The texts in them are escaped where they are drawn.
