@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/droplift/droplift/ingest/kafka"
+	"github.com/droplift/droplift/processors/settlement"
 )
 
 // Config is everything that can be set, by flag, by environment variable
@@ -64,8 +65,20 @@ type Config struct {
 	OutOfOrderness        time.Duration `group:"processing" help:"How far events may be out of order before the watermark passes them." default:"10s"`
 	AllowedLateness       time.Duration `group:"processing" help:"How long late events still correct published numbers." default:"10m"`
 	IdleAfter             time.Duration `group:"processing" help:"An input without records or lag for this long does not hold the watermark." default:"30s"`
-	SnapshotDir           string        `group:"processing" help:"Directory of snapshots of the processors' state, which make restarts fast. Shared between processes (NFS, say) it makes moving partitions fast too. auto is snapshots below --data-dir, none is no snapshots." default:"auto" placeholder:"DIR"`
-	SnapshotInterval      time.Duration `group:"processing" help:"How often a partition's state is snapshotted." default:"1m"`
+	InventoryReservation  time.Duration `group:"processing" help:"How long, in event time, a started checkout holds its pieces of a limited item." default:"10m"`
+	InventoryLowBPS       uint16        `name:"inventory-low-bps" group:"processing" help:"Share of a limited item's inventory, in basis points, at and below which it is decided to be low." default:"1000"`
+	InventoryRestock      bool          `group:"processing" help:"Pieces whose checkout was refunded in full are for sale again. By default they are not: somebody has to look at them first."`
+
+	SnapshotDir      string        `group:"processing" help:"Directory of snapshots of the processors' state, which make restarts fast. Shared between processes (NFS, say) it makes moving partitions fast too. auto is snapshots below --data-dir, none is no snapshots." default:"auto" placeholder:"DIR"`
+	SnapshotInterval time.Duration `group:"processing" help:"How often a partition's state is snapshotted." default:"1m"`
+
+	SubtitleConfig
+
+	SettleHold       time.Duration    `group:"settlement" help:"How long after a drop's end nothing of it is paid out: disputes come late." default:"168h"`
+	SettleReserveBPS int64            `name:"settle-reserve-bps" group:"settlement" help:"Share of what a participant has earned with a drop, in basis points, that is held back for --settle-reserve-for." default:"1000"`
+	SettleReserveFor time.Duration    `group:"settlement" help:"How long after a drop's end the reserve is held back." default:"2880h"`
+	SettleMinPayout  map[string]int64 `group:"settlement" help:"Least payout per currency, in minor units (USD=1000,JPY=1000); less waits for more. A currency that is not named has no minimum." default:"USD=1000,EUR=1000,GBP=1000" mapsep:"," placeholder:"CODE=MINOR,..."`
+	SettleDisputeFee map[string]int64 `group:"settlement" help:"What the payment provider keeps of every chargeback, per currency, in minor units. A currency that is not named costs nothing." default:"USD=1500,EUR=1500,GBP=1500" mapsep:"," placeholder:"CODE=MINOR,..."`
 
 	SinkGroup      string        `group:"sink" help:"Consumer group of the ClickHouse sink." default:"droplift-clickhouse"`
 	SinkBatchRows  int           `group:"sink" help:"Rows at which a topic-partition's batch is inserted." default:"100000"`
@@ -143,8 +156,20 @@ func (c *Config) Validate() error {
 	positive("allowed-lateness", c.AllowedLateness)
 	positive("idle-after", c.IdleAfter)
 	positive("snapshot-interval", c.SnapshotInterval)
+	problems = append(problems, c.SubtitleConfig.validate(c.AllowedLateness))
+	if c.InventoryReservation < time.Millisecond || c.InventoryReservation > 24*time.Hour {
+		bad("inventory-reservation", "%s is not between 1ms and a day", c.InventoryReservation)
+	}
+	if c.InventoryLowBPS < 1 || c.InventoryLowBPS > 10_000 {
+		bad("inventory-low-bps", "%d is not between 1 and 10000", c.InventoryLowBPS)
+	}
 	if _, err := c.memoryLimit(); err != nil {
 		bad("memory-limit", "%v", err)
+	}
+	if c.SettleHold < 0 || c.SettleReserveFor < 0 || c.SettleReserveBPS < 0 {
+		bad("settle-hold", "neither it nor --settle-reserve-for or --settle-reserve-bps may be negative")
+	} else if err := c.settlement().Validate(); err != nil {
+		problems = append(problems, err)
 	}
 	positive("sink-batch-age", c.SinkBatchAge)
 	if c.SinkBatchRows < 1 {
@@ -154,6 +179,20 @@ func (c *Config) Validate() error {
 		bad("sink-batch-bytes", "%d is not positive", c.SinkBatchBytes)
 	}
 	return errors.Join(problems...)
+}
+
+// settlement is how creators are paid. A setting of 0 is none, not the package's default.
+func (c *Config) settlement() settlement.Config {
+	orNone := func(n int64) int64 {
+		if n == 0 {
+			return -1
+		}
+		return n
+	}
+	return settlement.Config{
+		Hold: orNone(c.SettleHold.Milliseconds()), ReserveBPS: orNone(c.SettleReserveBPS), ReserveFor: orNone(c.SettleReserveFor.Milliseconds()),
+		MinPayout: c.SettleMinPayout, DisputeFee: c.SettleDisputeFee,
+	}
 }
 
 func loopback(host string) bool {

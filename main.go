@@ -35,6 +35,7 @@ type CLI struct {
 	Replay     ReplayCmd     `cmd:"" help:"Turn real files into events through a mapping."`
 	Deadletter DeadLetterCmd `cmd:"" help:"List, show and replay the records that could not be counted."`
 	Audit      AuditCmd      `cmd:"" help:"Compare Kafka with ClickHouse, offset by offset."`
+	Ledger     LedgerCmd     `cmd:"" help:"Prove the ledger of creator splits."`
 	Migrate    MigrateCmd    `cmd:"" help:"Create or upgrade the ClickHouse tables."`
 	Query      QueryCmd      `cmd:"" help:"Ask ClickHouse: a named query or SQL."`
 	Report     ReportCmd     `cmd:"" help:"Print a drop's report."`
@@ -59,6 +60,8 @@ func newArgumentParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
 			{Key: "kafka", Title: "Kafka:"},
 			{Key: "clickhouse", Title: "ClickHouse:"},
 			{Key: "processing", Title: "Processing:"},
+			{Key: "subtitles", Title: "Subtitle objectives:"},
+			{Key: "settlement", Title: "Settlement:"},
 			{Key: "sink", Title: "Sink:"},
 			{Key: "operations", Title: "Operations:"},
 		}),

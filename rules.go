@@ -1,11 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/churn"
+	"github.com/droplift/droplift/processors/inventory"
+	"github.com/droplift/droplift/processors/localization"
+	"github.com/droplift/droplift/processors/settlement"
 	"github.com/droplift/droplift/processors/velocity"
 )
 
@@ -13,26 +17,49 @@ import (
 var stageInputs = []event.Kind{event.KindPlayer, event.KindLatency, event.KindCheckout, event.KindSubtitle}
 
 // rollupInputs are the kinds that the rollup stage adds up.
-var rollupInputs = []event.Kind{event.KindProgress}
+var rollupInputs = []event.Kind{
+	event.KindProgress,
+	event.KindLocalization,
+	event.KindInventory,
+	event.KindPayable,
+}
 
 // partitionRules says which rule sets fold the raw records. Every configuration is checked before a partition needs it.
 func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition int32) []processors.Rule, error) {
 	velocityConfig := velocity.Config{Logger: n.log}
-	if err := velocityConfig.Validate(); err != nil {
+	cues := n.cfg.SubtitleConfig.localization(n.log)
+	inventoryConfig := inventory.Config{ReservationMS: n.cfg.InventoryReservation.Milliseconds(), Logger: n.log}
+	settlementConfig := n.cfg.settlement()
+	if err := errors.Join(velocityConfig.Validate(), cues.Validate(), inventoryConfig.Validate(), settlementConfig.Validate()); err != nil {
 		return nil, err
 	}
 	return func(partition int32) []processors.Rule {
 		return []processors.Rule{
 			churn.New(churn.Config{}),
 			must(velocity.New(velocityConfig, partition, catalogue)),
+			must(localization.New(cues, partition, catalogue)),
+			must(inventory.New(inventoryConfig, partition, catalogue)),
+			must(settlement.NewLedger(settlementConfig, partition, catalogue)),
 		}
 	}, nil
 }
 
 // rollupRules says which rule sets add up the partials.
 func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32) []processors.RollupRule, error) {
+	objectives, err := n.cfg.SubtitleConfig.objectives(n.log)
+	inventoryConfig := inventory.RollupConfig{
+		LowBPS: uint64(n.cfg.InventoryLowBPS), Restock: n.cfg.InventoryRestock, AllowedLatenessMS: n.cfg.AllowedLateness.Milliseconds(),
+	}
+	settlementConfig := n.cfg.settlement()
+	if err := errors.Join(err, objectives.Validate(), inventoryConfig.Validate(), settlementConfig.Validate()); err != nil {
+		return nil, err
+	}
 	return func(int32) []processors.RollupRule {
-		return nil
+		return []processors.RollupRule{
+			must(localization.NewObjectives(objectives, catalogue)),
+			must(inventory.NewRollup(inventoryConfig, catalogue)),
+			must(settlement.NewPayouts(settlementConfig, catalogue)),
+		}
 	}, nil
 }
 

@@ -67,8 +67,6 @@ type LatencyMoney struct {
 type LatencySketch struct {
 	// DropID names the drop.
 	DropID string `json:"drop_id" rule:"required"`
-	// CreatorID names the drop's creator.
-	CreatorID string `json:"creator_id"`
 	// POP is the edge location; empty where none is known.
 	POP string `json:"pop"`
 	// Request says what was fetched.

@@ -8080,8 +8080,6 @@ named:
 	switch name {
 	case "drop_id":
 		goto DropID
-	case "creator_id":
-		goto CreatorID
 	case "pop":
 		goto POP
 	case "request":
@@ -8128,26 +8126,6 @@ DropID:
 		} else {
 			seen &^= 1 << 0
 		}
-	}
-	i = j
-	if len(b)-i >= 14 && string(b[i:i+14]) == `,"creator_id":` {
-		i += 14
-		goto CreatorID
-	}
-	if len(b)-i >= 11 && string(b[i:i+11]) == `,"request":` {
-		i += 11
-		goto Request
-	}
-	goto next
-
-CreatorID:
-	if s, j = d.text(b, i); j < 0 {
-		if j = d.null(b, i, "creator_id"); j < 0 {
-			return j
-		}
-		v.CreatorID = ""
-	} else {
-		v.CreatorID = s
 	}
 	i = j
 	if len(b)-i >= 7 && string(b[i:i+7]) == `,"pop":` {
@@ -8409,10 +8387,6 @@ func appendLatencySketch(dst []byte, v *LatencySketch) []byte {
 	start := len(dst)
 	dst = append(dst, `,"drop_id":`...)
 	dst = appendText(dst, v.DropID)
-	if v.CreatorID != "" {
-		dst = append(dst, `,"creator_id":`...)
-		dst = appendText(dst, v.CreatorID)
-	}
 	if v.POP != "" {
 		dst = append(dst, `,"pop":`...)
 		dst = appendText(dst, v.POP)

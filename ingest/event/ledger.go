@@ -73,7 +73,7 @@ type Posting struct {
 
 // Exception is one event that was not posted, or not without an alarm. The first five fields are as Transaction's.
 type Exception struct {
-	// Outcome is parked, unknown_split, excess, key_conflict, currency_mismatch, deductions, overflow or finer_than_psp.
+	// Outcome is parked, unknown_split, excess, key_conflict, currency_mismatch, drop_mismatch, deductions, overflow or finer_than_psp.
 	Outcome string `json:"outcome" rule:"required"`
 	// Source is the channel the event came through.
 	Source string `json:"source"`
@@ -164,7 +164,7 @@ func (d *digester) text(s string) {
 
 // Payable is one mergeable partial: what one partition has accrued to a participant from a drop in a currency, or, with an
 // Instruction, that a settlement was paid. Key: participant|currency|drop_id|partition, or
-// participant|currency|instruction|seq|partition; routed by participant. Newer revisions replace older ones; sums over partitions are exact.
+// participant|currency|instruction|source|seq|partition; routed by participant. Newer revisions replace older ones; sums over partitions are exact.
 type Payable struct {
 	// Participant is owed; the platform is none.
 	Participant string `json:"participant" rule:"required"`

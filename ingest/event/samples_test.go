@@ -140,7 +140,7 @@ var samples = map[Kind]string{
 		`"budget_ms":250,"sample_rate":0.1,"viewers":[1,2,3,4,5,6,7,8,9,10,11,12],"conversions":[0,1,0,1,0,1,0,1,0,1,0,1],` +
 		`"latency_us":[40000,150000,1,2,3,4,5,6,7,8,9,1],"unmeasured":2,"unmeasured_conversions":1,` +
 		`"money":[{"currency":"EUR","net":[4999,0,0,0,0,0,-100,0,0,0,0,9]}]}`,
-	KindLatencySketch: `{"drop_id":"drop-aurora-2025w41","creator_id":"creator-00417","pop":"fra2","request":"landing","partition":7,"pane_start":1760000040000,` +
+	KindLatencySketch: `{"drop_id":"drop-aurora-2025w41","pop":"fra2","request":"landing","partition":7,"pane_start":1760000040000,` +
 		`"pane_ms":60000,"revision":3,"watermark":-1,"maturity":"final","sample_rate":0.1,"accuracy":0.01,"samples":4,"zero":1000,` +
 		`"bins":[{"index":-3,"weight":10000},{"index":124,"weight":1000}]}`,
 	KindLocalization: `{"drop_id":"drop-aurora-2025w41","language":"fr","same_language":true,"partition":7,"pane_start":1760000010000,"pane_ms":15000,` +

@@ -130,6 +130,8 @@ type POPView struct {
 type Cues struct {
 	Expected uint64 `json:"expected"`
 	Missing  uint64 `json:"missing"`
+	// Good cues keep the default objectives.
+	Good uint64 `json:"good"`
 }
 
 // Acquisition counts players by the ISO week (UTC) of their first event and by
@@ -150,6 +152,9 @@ type Happened struct {
 	Converters uint64 `json:"converters"`
 	// Latency buckets visitors by the milliseconds of their first landing request.
 	Latency []Bucket `json:"latency"`
+	// LatencyLoss are the expected conversions that landing above the drop's latency budget cost: Σ p(min(L, budget)) − p(L)
+	// over visitors, by the POP of their first landing.
+	LatencyLoss map[string]float64 `json:"latency_loss"`
 	// Arms are exposed visitors by experiment and variant.
 	Arms map[string]map[string]Arm `json:"arms"`
 	// Retention of the converters.
@@ -335,6 +340,7 @@ func dropView(w *world, parts []*shard, number, view int) DropView {
 		for i := range v.cues {
 			total.cues[i] += v.cues[i]
 			total.missing[i] += v.missing[i]
+			total.good[i] += v.good[i]
 		}
 		for key, visit := range sh.visits {
 			if int(key.drop) == number {
@@ -368,7 +374,7 @@ func dropView(w *world, parts []*shard, number, view int) DropView {
 	}
 	for i, n := range total.cues {
 		if n > 0 {
-			b.Cues[w.s.Languages[i]] = Cues{Expected: n, Missing: total.missing[i]}
+			b.Cues[w.s.Languages[i]] = Cues{Expected: n, Missing: total.missing[i], Good: total.good[i]}
 		}
 	}
 	return b
@@ -406,7 +412,8 @@ func happened(w *world, parts []*shard, number int) Happened {
 	}
 	d := &w.drops[number]
 	h.Retention.Horizons = slices.Clone(horizons[:])
-	h.Arms = map[string]map[string]Arm{}
+	h.Arms, h.LatencyLoss = map[string]map[string]Arm{}, map[string]float64{}
+	lost := make([]int64, len(w.s.POPs))
 	for i := range d.entry.Experiments {
 		h.Arms[d.entry.Experiments[i].ID] = map[string]Arm{}
 	}
@@ -449,6 +456,7 @@ func happened(w *world, parts []*shard, number int) Happened {
 				a := arms[v.offer]
 				arms[v.offer] = Arm{a.Visitors + 1, a.Converters + bought}
 			}
+			lost[v.pop] += int64(v.lost)
 			k := len(latencyEdges) - 1
 			for float64(v.landingMS) < latencyEdges[k] {
 				k--
@@ -460,6 +468,11 @@ func happened(w *world, parts []*shard, number int) Happened {
 				a := arms[v.variant]
 				arms[v.variant] = Arm{a.Visitors + 1, a.Converters + bought}
 			}
+		}
+	}
+	for pop, n := range lost {
+		if n != 0 {
+			h.LatencyLoss[w.s.POPs[pop].Name] = float64(n) / 1e9
 		}
 	}
 	if n := float64(h.Retention.Purchasers); n > 0 {

@@ -187,6 +187,15 @@ func (j *judge) enter(t *TopicBooks, ev *event.Event, at int64, view int) {
 		if ev.Subtitle.Missing {
 			cues.Missing++
 		}
+		if c := &ev.Subtitle; !c.Missing && c.DisplayMS <= c.SpeechStartMS+5000 && c.OnScreenMS >= 833 && c.OnScreenMS <= 7000 {
+			fast := 1000*c.Graphemes > 20*uint32(c.OnScreenMS) || 60_000*c.Words > 180*uint32(c.OnScreenMS)
+			if c.TargetLanguage == "ja" {
+				fast = 1000*c.Graphemes > 12*uint32(c.OnScreenMS)
+			}
+			if !fast {
+				cues.Good++
+			}
+		}
 		v.Cues[ev.Subtitle.TargetLanguage] = cues
 	}
 	if step >= 0 {

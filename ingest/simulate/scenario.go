@@ -155,6 +155,10 @@ type Behaviour struct {
 	// Load is by how much latency rises at the opening, relative; it decays with PeakHalfLifeMS.
 	Load float64 `json:"load" yaml:"load"`
 
+	// Rush is added to the logit of conversion at the opening and decays with PeakHalfLifeMS: those who come first want it most, and Load
+	// makes them wait longest.
+	Rush float64 `json:"rush" yaml:"rush"`
+
 	// ConversionLogit is the logit of converting at 0 ms, mean engagement and no variant effect.
 	ConversionLogit float64 `json:"conversion_logit" yaml:"conversion_logit"`
 	// ConvertMS is the median time from landing to conversion.

@@ -64,6 +64,10 @@ type visit struct {
 	landedAt                 int64
 	// The arms shown: of the call to action, and of the offer's holdout.
 	variant, offer string
+	// lost is the probability of converting at the latency budget less the one at landingMS, where that is above it, in billionths:
+	// whole numbers add up to the same sum in any order. pop served the landing.
+	lost int32
+	pop  uint8
 }
 
 func (sh *shard) visit(player uint32, dropNumber int) *visit {
@@ -228,18 +232,26 @@ func (sh *shard) land(s *session) {
 	sh.player(s, event.LandingView, nil)
 	first := !v.landed
 	if first {
-		v.landed, v.landingMS, v.landedAt = true, float32(s.landingMS), sh.now
-		if x := sh.w.drops[s.drop].offer; x != nil {
-			v.offer = assign(x, s.playerID)
+		v.landed, v.landingMS, v.landedAt, v.pop = true, float32(s.landingMS), sh.now, s.pop
+		d := &sh.w.drops[s.drop]
+		if d.offer != nil {
+			v.offer = assign(d.offer, s.playerID)
 		}
 		logit := b.ConversionLogit + e.LatencyLogit*s.landingMS/100 + e.BuyLogit*float64(p.engagement)
+		if b.Rush != 0 {
+			logit += b.Rush * math.Exp2(-float64(sh.now-d.start)/float64(b.PeakHalfLifeMS))
+		}
 		if x := sh.experiment(s); x != nil && v.offer != holdout {
 			v.variant = assign(x, s.playerID)
 			if v.variant == treatment {
 				logit += e.CTA[sh.w.s.Languages[p.language]]
 			}
 		}
-		v.converts = sh.chance(1/(1+math.Exp(-logit))) && v.offer != holdout
+		probability := 1 / (1 + math.Exp(-logit))
+		v.converts = sh.chance(probability) && v.offer != holdout
+		if over := s.landingMS - float64(d.entry.LatencyBudgetMS); over > 0 && v.offer != holdout {
+			v.lost = int32(math.Round(1e9 * (1/(1+math.Exp(e.LatencyLogit*over/100-logit)) - probability)))
+		}
 	}
 	if v.offer != "" {
 		s.plan(sh.now+sh.between(100, 400), opOffer, 0)

@@ -20,6 +20,13 @@ type stream struct {
 // variantCue is how many cues lie between two that carry a call to action.
 const variantCue = 75
 
+// readGraphemes a second is how fast cues are meant to be read: well within 20 a second and 180 words a minute. Chinese and
+// Japanese say the same in wideText of the characters.
+const (
+	readGraphemes = 12
+	wideText      = 0.4
+)
+
 // missingAfter is when a cue that was never shown is reported, after its speech.
 const missingAfter = 5 * second
 
@@ -64,6 +71,17 @@ func (sh *shard) planCue(n uint32) {
 	sh.timers.push(timer{at: d.start + shown, what: timeCue, ref: n})
 }
 
+// good says whether a cue keeps the default objectives of DOMAIN 7.2.
+func good(c *event.Subtitle) bool {
+	graphemes, words := 20., 180.
+	if c.TargetLanguage == "ja" || c.TargetLanguage == "zh" {
+		graphemes, words = 12, math.Inf(1)
+	}
+	seconds := float64(c.OnScreenMS) / 1000
+	return !c.Missing && c.DisplayMS-c.SpeechStartMS <= 5000 && c.OnScreenMS >= 833 && c.OnScreenMS <= 7000 &&
+		float64(c.Graphemes)/seconds <= graphemes && float64(c.Words)/seconds*60 <= words
+}
+
 // cue sends one displayed or missing cue.
 func (sh *shard) cue(n uint32) {
 	s, w := &sh.streams[n], sh.w
@@ -83,10 +101,14 @@ func (sh *shard) cue(n uint32) {
 	if !s.missing {
 		c.DisplayMS = c.SpeechStartMS + s.lagMS
 		c.Graphemes = uint32(graphemes)
-		if language != "ja" && language != "zh" && language != "th" {
+		switch language {
+		case "ja", "zh":
+			c.Graphemes = uint32(max(graphemes*wideText, 1))
+		case "th":
+		default:
 			c.Words = uint32(math.Ceil(graphemes / 5.5))
 		}
-		c.OnScreenMS = int64(1000 * min(max(graphemes/15*math.Exp(0.2*sh.rng.NormFloat64()), 0.7), 7))
+		c.OnScreenMS = int64(1000 * min(max(graphemes/readGraphemes*math.Exp(0.1*sh.rng.NormFloat64()), 0.7), 7))
 		if language != w.s.SourceLanguage {
 			c.TranslationMS = sh.lognormal(w.s.Subtitles.TranslationMS, 0.3, 50, 10*second)
 		}

@@ -48,7 +48,7 @@ type viewTally struct {
 	money                        []Money // by POP and currency
 	sold                         map[string]uint64
 	channels                     map[string]uint64
-	cues, missing                []uint64 // by language
+	cues, missing, good          []uint64 // by language
 }
 
 func (m *Money) add(n Money) {
@@ -74,7 +74,7 @@ func newTally(w *world) tally {
 			t.drops[i].views[v] = viewTally{
 				money: make([]Money, len(w.s.POPs)*len(w.currencies)),
 				sold:  map[string]uint64{}, channels: map[string]uint64{},
-				cues: make([]uint64, len(w.s.Languages)), missing: make([]uint64, len(w.s.Languages)),
+				cues: make([]uint64, len(w.s.Languages)), missing: make([]uint64, len(w.s.Languages)), good: make([]uint64, len(w.s.Languages)),
 			}
 		}
 	}
@@ -124,6 +124,9 @@ func (sh *shard) enter(ev *event.Event, sub subject, at int64, t timing) {
 			v.cues[sub.language]++
 			if ev.Subtitle.Missing {
 				v.missing[sub.language]++
+			}
+			if good(&ev.Subtitle) {
+				v.good[sub.language]++
 			}
 		}
 		if sub.player != noPlayer {

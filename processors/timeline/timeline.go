@@ -2,7 +2,7 @@
 // happens to one partition, line by line, with what comes of it beside and below.
 //
 //	# A player, a resend and a late event. Times are on 2026-03-02 UTC; +1d12:00:00 is the next noon.
-//	drop d1 start=12:00:00 end=+1d12:00:00
+//	drop d1 start=12:00:00 end=+1d12:00:00 basis=gross shares=1:platform=1000,a=9000
 //	@12:00:05 player p1 session_start session=s1 id=a
 //	@12:00:05 player p1 session_start session=s1 id=a  -> duplicate
 //	@12:00:06.250 checkout p1 completed amount=4999 currency=USD drop=d1
@@ -193,28 +193,9 @@ func (r *runner) line(number int, line string) (beside string, below []string, e
 		value := line[strings.Index(line, words[3]):]
 		return r.process(event.Record{Kind: kind, Key: []byte(words[2]), Value: []byte(value), Timestamp: base}), nil, nil
 	case words[0] == "drop" && len(words) > 1:
-		drop := &event.Drop{Name: words[1], Version: 1}
-		for _, word := range words[2:] {
-			name, value, _ := strings.Cut(word, "=")
-			if name == "budget-currency" {
-				drop.BudgetCurrency = value
-				continue
-			}
-			at, err := ParseTime(value)
-			if err != nil {
-				return "", nil, err
-			}
-			switch name {
-			case "start":
-				drop.StartMS = at
-			case "end":
-				drop.EndMS = at
-			default:
-				return "", nil, fmt.Errorf("a drop has no %q", name)
-			}
-		}
+		drop, err := parseDrop(words[1:])
 		r.catalogue[words[1]] = drop
-		return "", nil, nil
+		return "", nil, err
 	case words[0] == "flush" && len(words) > 1:
 		below, err := r.flush(words[1:])
 		return "", below, err
@@ -222,6 +203,50 @@ func (r *runner) line(number int, line string) (beside string, below []string, e
 		return "", nil, r.restart()
 	}
 	return "", nil, fmt.Errorf("cannot read %q", line)
+}
+
+// parseDrop reads a drop's name and its fields, as in start=12:00:00.
+func parseDrop(words []string) (*event.Drop, error) {
+	drop := &event.Drop{Name: words[0], Version: 1}
+	for _, word := range words[1:] {
+		name, value, _ := strings.Cut(word, "=")
+		var err error
+		switch name {
+		case "start":
+			drop.StartMS, err = ParseTime(value)
+		case "end":
+			drop.EndMS, err = ParseTime(value)
+		case "budget-currency":
+			drop.BudgetCurrency = value
+		case "cue_latency":
+			drop.CueLatencyMS, err = strconv.ParseInt(value, 10, 64)
+		case "basis":
+			drop.SplitBasis, _ = event.SplitBasisOf(value)
+		case "shares":
+			var split event.Split
+			split, err = parseSplit(value)
+			drop.Splits = append(drop.Splits, split)
+		default:
+			err = fmt.Errorf("a drop has no %q", name)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return drop, nil
+}
+
+// parseSplit reads "1:platform=1000,a=9000": a version of shares in basis points.
+func parseSplit(text string) (s event.Split, err error) {
+	version, shares, _ := strings.Cut(text, ":")
+	n, err := strconv.ParseUint(version, 10, 32)
+	s.Version = uint32(n)
+	for share := range strings.SplitSeq(shares, ",") {
+		participant, bps, _ := strings.Cut(share, "=")
+		n, wrong := strconv.ParseUint(bps, 10, 32)
+		s.Shares, err = append(s.Shares, event.Share{Participant: participant, BPS: uint32(n)}), cmp.Or(err, wrong)
+	}
+	return s, err
 }
 
 func (r *runner) process(record event.Record) string {
@@ -309,7 +334,12 @@ func (r *runner) event(number int, words []string) (event.Record, error) {
 	ev.ID = uuid.NewSHA1(uuid.NameSpaceOID, strconv.AppendInt(nil, int64(number), 10))
 	ev.Checkout.CheckoutID, ev.Checkout.Currency = "k"+strconv.Itoa(number), "USD"
 	ev.Latency.Request = event.RequestSegment
-	record := event.Record{Kind: ev.Kind, Key: []byte(ev.PlayerID), Timestamp: at}
+	if ev.Kind == event.KindSubtitle {
+		ev.PlayerID, ev.Subtitle.StreamID = "", words[2] // the key of a cue is its stream
+		ev.Subtitle.SourceLanguage, ev.Subtitle.TargetLanguage = "en", "en"
+	}
+	key := words[2]
+	record := event.Record{Kind: ev.Kind, Key: []byte(key), Timestamp: at}
 	for _, word := range words[4:] {
 		name, value, _ := strings.Cut(word, "=")
 		if err := set(&ev, &record, name, value); err != nil {
@@ -340,6 +370,10 @@ func set(ev *event.Event, record *event.Record, name, value string) (err error) 
 		ev.CreatorID = value
 	case "pop":
 		ev.POP = value
+	case "device":
+		ev.Device = value
+	case "language":
+		ev.Language = value
 	case "synthetic":
 		ev.Synthetic = true
 	case "heartbeat":
@@ -365,8 +399,46 @@ func set(ev *event.Event, record *event.Record, name, value string) (err error) 
 		ev.Checkout.Amount = number()
 	case "currency":
 		ev.Checkout.Currency = value
+	case "seq":
+		ev.Checkout.Seq = uint32(number())
+	case "tax":
+		ev.Checkout.Tax = number()
+	case "fee":
+		ev.Checkout.Fee = number()
+	case "split":
+		ev.Checkout.SplitVersion = uint32(number())
+	case "channel":
+		ev.Checkout.Channel = value
 	case "original":
 		ev.Checkout.OriginalTime = instant()
+	case "sku":
+		ev.Checkout.SKU = value
+	case "quantity":
+		ev.Checkout.Quantity = uint32(number())
+	case "partner":
+		ev.Checkout.Partner = value
+	case "promised":
+		ev.Checkout.PromisedBy = instant()
+	case "cue":
+		ev.Subtitle.CueID = uint64(number())
+	case "from":
+		ev.Subtitle.SourceLanguage = value
+	case "to":
+		ev.Subtitle.TargetLanguage = value
+	case "speech":
+		ev.Subtitle.SpeechStartMS = number()
+	case "shown":
+		ev.Subtitle.DisplayMS = number()
+	case "for":
+		ev.Subtitle.OnScreenMS = number()
+	case "chars":
+		ev.Subtitle.Graphemes = uint32(number())
+	case "words":
+		ev.Subtitle.Words = uint32(number())
+	case "translation":
+		ev.Subtitle.TranslationMS = number()
+	case "missing":
+		ev.Subtitle.Missing = true
 	default:
 		err = fmt.Errorf("an event has no %q", name)
 	}

@@ -36,7 +36,8 @@ func StorageOf(kind event.Kind) (s Storage, ok bool) {
 		return Storage{}, false
 	}
 	s = Storage{Table: t.name, Replaces: t.replaces, Keeps: 90 * 24 * time.Hour}
-	if kind == event.KindCheckout || kind == event.KindDrop {
+	switch kind {
+	case event.KindCheckout, event.KindDrop, event.KindLedger, event.KindSettlement:
 		s.Keeps = 0
 	}
 	return s, true
@@ -112,48 +113,6 @@ func (c *Client) Runs(ctx context.Context, table string, within map[int32]Offset
 		}
 		return each(int32(partition), Run{OffsetRange{int64(first), int64(last)}, int64(copies)})
 	})
-}
-
-// Newest is the row that a table with replacing rows shows for a key.
-type Newest struct {
-	Key       string
-	Version   uint64
-	Partition int32
-	Offset    int64
-}
-
-// NewestRows calls each with the newest row of every key of kind, in no order. NewestKey says which key a record has.
-func (c *Client) NewestRows(ctx context.Context, kind event.Kind, each func(Newest) error) error {
-	name := "audit_newest_drops"
-	if kind == event.KindVelocity {
-		name = "audit_newest_velocity"
-	}
-	return c.each(ctx, name, nil, func(rows driver.Rows) error {
-		var n Newest
-		var partition uint32
-		var offset uint64
-		if err := rows.Scan(&n.Key, &n.Version, &partition, &offset); err != nil {
-			return err
-		}
-		n.Partition, n.Offset = int32(partition), int64(offset)
-		return each(n)
-	})
-}
-
-// NewestKey decodes a record of a kind whose rows replace each other into the key and version that its row has.
-func NewestKey(decoder *event.Decoder, r *event.Record) (key string, version uint64, refused *event.Error) {
-	if r.Kind == event.KindVelocity {
-		var v event.Velocity
-		if err := decoder.Velocity(r.Value, &v); err != nil {
-			return "", 0, err
-		}
-		return fmt.Sprintf("%s\x1f%s\x1f%d\x1f%d", v.DropID, v.POP, v.PaneStart, v.Partition), v.Revision, nil
-	}
-	var ev event.Event
-	if err := decoder.Decode(r.Kind, r.Value, &ev); err != nil {
-		return "", 0, err
-	}
-	return strings.Clone(ev.DropID), uint64(ev.Drop.Version), nil
 }
 
 // ViewCheck is a materialized view's target against a recomputation from one of its base tables.

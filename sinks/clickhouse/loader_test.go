@@ -72,6 +72,22 @@ func TestRoundTrip(t *testing.T) {
 		Expected: 9, Good: 3, Stretch: 2, Missing: 5, Unreported: 4, Slow: 6, Brief: 7, Long: 8, Dense: 10, Wordy: 11, Early: 12,
 		LatencySumMS: 13, LatencyZero: 14, LatencyBins: []event.CueLatencyBin{{Index: -3, Count: 15}, {Index: 401, Count: 16}},
 		Translated: 17, TranslationSumMS: 18, TranslationBins: []event.CueTranslationBin{{Index: 336, Count: 19}}}
+	attribution := event.Attribution{DropID: "drop-1", CreatorID: "c1", POP: "fra", Device: "phone", Language: "de", AgeFrom: -1, AgeTo: 7, Partition: 3, Revision: 2,
+		Watermark: monday, Maturity: event.Final, Closed: true, From: monday - 1000, To: monday + 1000, BudgetMS: 250, SampleRate: 0.5,
+		Viewers: [12]uint32{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, Conversions: [12]uint32{11: 12}, LatencyUS: [12]int64{0: 40_000}, Unmeasured: 8, UnmeasuredConversions: 9,
+		Money: []event.LatencyMoney{{Currency: "EUR", Net: [12]int64{2: 4999, 11: -7}}, {Currency: "JPY"}}}
+	sketch := event.LatencySketch{DropID: "drop-1", POP: "fra", Request: event.RequestLanding, Partition: 3, PaneStart: monday, PaneMS: 60_000, Revision: 2, Watermark: -1,
+		Maturity: event.Final, SampleRate: 0.5, Accuracy: 0.01, Samples: 4, Zero: 1000, Bins: []event.SketchBin{{Index: -3, Weight: 1000}, {Index: 124, Weight: 2000}}}
+	block := event.Ledger{Partition: 3, Height: 2, Previous: "aa", PostedAt: monday, Transactions: []event.Transaction{
+		{Source: "web", CheckoutID: "k", Type: "completed", Seq: 1, DropID: "drop-1", CreatorID: "c1", SplitVersion: 2, Currency: "USD", Amount: 5, EventTime: monday - 2, IngestTime: monday - 1,
+			Postings: []event.Posting{{Account: event.AccountClearing, Amount: 5}, {Account: event.AccountPayable, Participant: "c1", Amount: -5}}},
+		{CheckoutID: "free", Type: "completed", DropID: "drop-1", Currency: "USD"}}, Exceptions: []event.Exception{
+		{Outcome: "excess", Source: "app", CheckoutID: "k", Type: "refunded", Seq: 4, DropID: "drop-1", Currency: "USD", Amount: 6, EventTime: monday - 4, IngestTime: monday - 3, Detail: "5 of 5 are left"}}}
+	block.Hash = block.Digest()
+	settlement := event.Settlement{ID: "c1|ISK|1", Participant: "c1", Currency: "ISK", Seq: 1, Revision: 2, Status: "mismatched", Amount: 45, PSPAmount: 4500, PSPExponent: 2, Paid: 44, AsOf: monday}
+	stock := event.Inventory{DropID: "drop-1", SKU: "jacket", Channel: "pos", Partner: "shop", Partition: 2, PaneStart: monday, PaneMS: 10000, Revision: 4,
+		Watermark: monday + 7, Maturity: event.Final, Sold: 1, Reserved: 2, Released: 3, Expired: 4, Returned: 5, Checkouts: 6, Promised: 7, Shipped: 8,
+		Fulfilled: 9, Cancelled: 10, Due: 11, Late: 12}
 
 	s := newSink(t, c)
 	derived := func(kind event.Kind, value []byte) []event.Record {
@@ -84,6 +100,9 @@ func TestRoundTrip(t *testing.T) {
 		derived(event.KindDeadLetter, dead.AppendJSON(nil)), derived(event.KindLate, late.AppendJSON(nil)),
 		derived(event.KindEstimate, estimate.AppendJSON(nil)), derived(event.KindDecision, decision.AppendJSON(nil)),
 		derived(event.KindLocalization, cues.AppendJSON(nil)),
+		derived(event.KindAttribution, attribution.AppendJSON(nil)), derived(event.KindLatencySketch, sketch.AppendJSON(nil)),
+		derived(event.KindLedger, block.AppendJSON(nil)), derived(event.KindSettlement, settlement.AppendJSON(nil)),
+		derived(event.KindInventory, stock.AppendJSON(nil)),
 	} {
 		l := newTestLoader(t, s, rs[0].Kind, 3)
 		writeAll(t, l, rs)
@@ -93,6 +112,14 @@ func TestRoundTrip(t *testing.T) {
 		}
 	}
 	golden(t, "roundtrip", got.String())
+	if err := c.Blocks(t.Context(), func(l *event.Ledger) error {
+		if got, want := string(l.AppendJSON(nil)), string(block.AppendJSON(nil)); got != want || l.Digest() != block.Hash {
+			t.Errorf("the block is read back as\n%s, not\n%s", got, want)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
 }
 
 var update = flag.Bool("update", false, "rewrite the golden files")

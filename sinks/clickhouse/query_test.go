@@ -114,6 +114,25 @@ func storeDrop(t testing.TB, c *Client) {
 	pane(start+10*minute, 0, 1, 2, event.Provisional)
 	writeAll(t, newTestLoader(t, s, event.KindVelocity, 0), panes)
 
+	// p00's purchase and refund are in the ledger, p24's refund is parked, and a first payout is open.
+	block := event.Ledger{Height: 1, PostedAt: start + 6*minute, Transactions: []event.Transaction{
+		{CheckoutID: "c-p00", Type: "completed", DropID: "drop-1", CreatorID: "creator-1", SplitVersion: 1, Currency: "USD", Amount: 4999, EventTime: start + 4000, IngestTime: start + 4000,
+			Postings: []event.Posting{{Account: event.AccountClearing, Amount: 4999}, {Account: event.AccountPayable, Participant: "creator-1", Amount: -4499}, {Account: event.AccountPlatform, Amount: -500}}},
+		{CheckoutID: "c-p00", Type: "refunded", DropID: "drop-1", CreatorID: "creator-1", SplitVersion: 1, Currency: "USD", Amount: 4999, EventTime: start + 5*minute, IngestTime: start + 5*minute,
+			Postings: []event.Posting{{Account: event.AccountPayable, Participant: "creator-1", Amount: 4499}, {Account: event.AccountPlatform, Amount: 500}, {Account: event.AccountClearing, Amount: -4999}}}},
+		Exceptions: []event.Exception{{Outcome: "parked", CheckoutID: "c-p24", Type: "refunded", DropID: "drop-1", Currency: "USD", Amount: 100, Detail: "no sale"}}}
+	block.Hash = block.Digest()
+	writeAll(t, newTestLoader(t, s, event.KindLedger, 0), []event.Record{{Kind: event.KindLedger, Timestamp: start, Value: block.AppendJSON(nil)}})
+	payout := event.Settlement{ID: "creator-1|USD|1", Participant: "creator-1", Currency: "USD", Seq: 1, Revision: 1, Status: "open", Amount: 10, PSPAmount: 10, PSPExponent: 2, AsOf: start}
+	writeAll(t, newTestLoader(t, s, event.KindSettlement, 0), []event.Record{{Kind: event.KindSettlement, Timestamp: start, Value: payout.AppendJSON(nil)}})
+	attribution := event.Attribution{DropID: "drop-1", POP: "fra", Device: "phone", Language: "de", Revision: 1, Watermark: start, From: start, To: start + 2*day, BudgetMS: 250, SampleRate: 1,
+		Viewers: [12]uint32{0: 40, 3: 60, 4: 9, 6: 50}, Conversions: [12]uint32{0: 20, 3: 20, 4: 2, 6: 10}, LatencyUS: [12]int64{0: 1_200_000, 3: 10_500_000, 4: 2_250_000, 6: 22_500_000},
+		Money: []event.LatencyMoney{{Currency: "EUR", Net: [12]int64{0: 99_980, 3: 99_980, 6: 49_990}}}}
+	writeAll(t, newTestLoader(t, s, event.KindAttribution, 0), []event.Record{{Kind: event.KindAttribution, Timestamp: start, Value: attribution.AppendJSON(nil)}})
+	sketch := event.LatencySketch{DropID: "drop-1", POP: "fra", Request: event.RequestLanding, PaneStart: start, PaneMS: 60_000, Revision: 1, Watermark: start, SampleRate: 0.5, Accuracy: 0.01,
+		Samples: 3, Zero: 1000, Bins: []event.SketchBin{{Index: 200, Weight: 3000}, {Index: 290, Weight: 2000}}}
+	writeAll(t, newTestLoader(t, s, event.KindLatencySketch, 0), []event.Record{{Kind: event.KindLatencySketch, Timestamp: start, Value: sketch.AppendJSON(nil)}})
+
 	features := event.Features{PlayerID: "p00", Revision: 1, AsOf: start}
 	writeAll(t, newTestLoader(t, s, event.KindFeatures, 0), []event.Record{{Kind: event.KindFeatures, Timestamp: start, Value: features.AppendJSON(nil)}})
 	late := event.Late{Topic: "player", Partition: 1, Offset: 43, Timestamp: start, EventTime: start - day, LateByMS: 100_000, DropID: "drop-1", Value: []byte("{}")}

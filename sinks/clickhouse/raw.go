@@ -72,6 +72,16 @@ func newTable(kind event.Kind) *table {
 		return newDecisions()
 	case event.KindLocalization:
 		return newLocalization()
+	case event.KindAttribution:
+		return newAttribution()
+	case event.KindLatencySketch:
+		return newLatencySketches()
+	case event.KindLedger:
+		return newLedger()
+	case event.KindSettlement:
+		return newSettlements()
+	case event.KindInventory:
+		return newInventory()
 	}
 	return nil
 }

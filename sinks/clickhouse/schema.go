@@ -27,6 +27,9 @@ var storedKinds = [...]event.Kind{
 	event.KindPlayer, event.KindLatency, event.KindCheckout, event.KindSubtitle, event.KindDrop,
 	event.KindFeatures, event.KindVelocity, event.KindDeadLetter, event.KindLate,
 	event.KindEstimate, event.KindDecision, event.KindLocalization,
+	event.KindAttribution, event.KindLatencySketch,
+	event.KindLedger, event.KindSettlement,
+	event.KindEstimate, event.KindDecision, event.KindLocalization, event.KindInventory,
 }
 
 // Kinds lists the kinds that have a table.

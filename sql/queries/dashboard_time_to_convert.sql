@@ -1,4 +1,4 @@
--- purpose: Time from first landing to conversion, Kaplan-Meier: who has not converted by the end of the range, the watermark or the drop's end is censored there (DOMAIN 2.2).
+-- purpose: Time from first landing to conversion, Kaplan-Meier: who has not converted by the end of the range, the watermark, the drop's end or its selling out is censored there (DOMAIN 2.2).
 -- grain: One row per duration in panes with a conversion, and one at 0.
 -- units: minutes since the first landing, or since the drop's start for who landed before it; converted is 1-S in [0, 1] with its log-log 95 % interval; at_risk in players.
 -- maturity: Exact for the panes published; moves as censored players convert.
@@ -15,10 +15,11 @@ WITH
     ),
     (SELECT toUnixTimestamp64Milli(starts) FROM drops FINAL WHERE drop_id = {drop:String}) AS start,
     (SELECT toUnixTimestamp64Milli(ends) FROM drops FINAL WHERE drop_id = {drop:String}) AS end,
+    (SELECT min(toUnixTimestamp64Milli(sold_out_at)) FROM sold_out_drops WHERE drop_id = {drop:String}) AS sold_out,
     (SELECT greatest(max(width), 1) FROM panes) AS pane,
     (SELECT max(passed) + 1 FROM panes) AS watermark_end,
     -- The last pane that counts, and the pane of the start.
-    intDiv(least(end, watermark_end, toUnixTimestamp64Milli({to:DateTime64(3,'UTC')})) - 1, pane) * pane AS cut,
+    intDiv(least(end, watermark_end, if(sold_out > 0, sold_out, end), toUnixTimestamp64Milli({to:DateTime64(3,'UTC')})) - 1, pane) * pane AS cut,
     intDiv(start, pane) * pane AS origin,
     bins AS
     (
