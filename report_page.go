@@ -47,7 +47,7 @@ func reportPage(ctx context.Context, w io.Writer, client *clickhouse.Client, dro
 		p.money, p.velocityAgainst, p.funnelSection, p.timeToConvert, p.latencySection, p.cohortSection,
 		p.published("localization", "Localization", "Are subtitles there, in time and readable, and how fast is the error budget spent?", "localization_", "cue_", "budget_remaining"),
 		p.published("experiments", "Experiments", "Confidence sequences hold however often they are looked at; an effect is hidden while the sample-ratio check alarms.", "experiment_", "srm"),
-		p.published("inventory", "Inventory", "What was on offer, sold, reserved and left; orders beyond the inventory are an alarm.", "inventory_", "fulfilment_"),
+		p.published("inventory", "Inventory", "What was on offer, sold, reserved and left; orders beyond the inventory are an alarm.", "inventory_", "oversold_"),
 		p.published("edge", "Edge cost against plan", "What the edge cost, against the budget's plan by forecast traffic.", "edge_", "pace_"),
 		p.published("settlement", "Settlement", "Creators' shares in the ledger, and whether it holds what was sold.", "settlement_", "ledger_"),
 		p.published("lift", "Lift", "Effects on retention and creators' revenue, each with the grade of its evidence and the words that the grade allows.", "lift_", "retention_", "uplift_"),
@@ -142,7 +142,7 @@ func (p *pageMaker) money() error {
 	t := report.Table{Caption: "By currency", Columns: columns("currency", "checkouts", "gross", "refunds", "chargebacks", "net")}
 	amounts := []string{"gross", "refunds", "chargebacks", "net_revenue"}
 	var missing []string
-	for _, cost := range []struct{ column, name string }{{"creator_shares", "creator shares"}, {"edge_cost", "edge"}, {"localization_cost", "localization"}} {
+	for _, cost := range []struct{ column, name string }{{"creator_shares", "creator shares"}, {"tax_and_fees", "tax and fees"}, {"edge_cost", "edge"}, {"localization_cost", "localization"}} {
 		recorded := false
 		for i := range roi.Rows {
 			recorded = recorded || (row{roi, i}).value(cost.column) != nil
@@ -312,7 +312,7 @@ func (p *pageMaker) funnelSection() error {
 }
 
 func (p *pageMaker) timeToConvert() error {
-	data, err := p.query("dashboard_time_to_convert", clickhouse.Params{"drop": p.drop, "pops": "['*']", "to": p.ends})
+	data, err := p.query("time_to_convert", clickhouse.Params{"drop": p.drop})
 	if err != nil {
 		return err
 	}

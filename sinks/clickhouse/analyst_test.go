@@ -203,3 +203,22 @@ func TestCurves(t *testing.T) {
 		}
 	}
 }
+
+// TestCreatorShares takes from the margin what the ledger owes to others, payouts left alone: the sale of DOMAIN 8.1 leaves the platform its 5.00.
+func TestCreatorShares(t *testing.T) {
+	c := open(t, embeddedtest.ClickHouse(t))
+	s := newSink(t, c)
+	entry := event.Event{Kind: event.KindDrop}
+	entry.Type, entry.EventTime, entry.DropID, entry.CreatorID = event.Catalogue, monday, "drop-1", "creator-1"
+	entry.Drop = event.Drop{Name: "d", Version: 1, StartMS: monday, EndMS: monday + 2*day}
+	writeAll(t, newTestLoader(t, s, event.KindDrop, 0), records(0, entry))
+	writeAll(t, newTestLoader(t, s, event.KindCheckout, 0), records(0, checkout(event.CheckoutCompleted, "p", monday, 4999)))
+	exec(t, c, `INSERT INTO ledger (tx_checkout, tx_type, tx_drop, tx_currency, posting_tx, posting_account, posting_participant, posting_amount)
+		SELECT ['c', 'c'], ['completed', 'settled'], ['drop-1', 'drop-1'], ['USD', 'USD'], [1, 1, 1, 1, 1, 2, 2],
+			['psp_clearing', 'platform_rev', 'payable', 'payable', 'payable', 'payable', 'payout_clearing'],
+			['', 'platform', 'a', 'b', 'c', 'a', ''], [4999, -500, -2249, -1500, -750, 2249, -2249]`)
+	rows := cells(t, c, "drop_roi", Params{"drop": "drop-1"})
+	if len(rows) != 1 || fmt.Sprint(rows[0]["creator_shares"], rows[0]["margin"], rows[0]["margin_reporting"], rows[0]["not_recorded"]) != "-4499 500 500 [edge cost localization cost]" {
+		t.Errorf("%v; want shares of 44.99 and a margin of 5.00", rows)
+	}
+}

@@ -27,6 +27,8 @@ ALTER TABLE member_activity_from_checkout_events MODIFY COMMENT 'Fills member_ac
 ALTER TABLE player_drops_from_player_events MODIFY COMMENT 'Fills player_drops. Grain: player and drop. Units: as in player_drops. Maturity: as in player_drops.';
 ALTER TABLE player_drops_from_checkout_events MODIFY COMMENT 'Fills player_drops. Grain: player and drop. Units: as in player_drops. Maturity: as in player_drops.';
 ALTER TABLE player_drops_from_latency_events MODIFY COMMENT 'Fills player_drops. Grain: player and drop. Units: as in player_drops. Maturity: as in player_drops.';
+ALTER TABLE player_sessions_from_player_events MODIFY COMMENT 'Fills player_sessions. Grain: as in player_sessions. Units: as in player_sessions. Maturity: as in player_sessions.';
+ALTER TABLE first_exposures_from_player_events MODIFY COMMENT 'Fills first_exposures. Grain: drop, experiment and player. Units: as in first_exposures. Maturity: as in first_exposures.';
 
 ALTER TABLE purchases
     COMMENT COLUMN player_id 'pseudonym of the buyer',
@@ -207,6 +209,19 @@ FROM
             GROUP BY drop_id
         ) AS s ON s.drop_id = d.drop_id
         WHERE d.cue_cost > 0
+        UNION ALL
+        -- What the ledger credits to others: negative, as a cost is. A dispute fee stands on the debit side.
+        SELECT p.drop_id, p.line, p.currency, toDate(d.starts) AS day, p.records, toInt128(p.amount) * toInt128(exp10(9 - c.exponent)) AS nano
+        FROM
+        (
+            SELECT toString(l.drop_id) AS drop_id, if(l.account = 'payable', 'creator shares', 'tax and fees') AS line, toString(l.currency) AS currency,
+                   count() AS records, sum(if(l.account = 'dispute_fee', -l.amount, l.amount)) AS amount
+            FROM ledger_postings AS l
+            WHERE l.drop_id != '' AND l.type IN ('completed', 'refunded', 'chargeback') AND l.account IN ('payable', 'tax_payable', 'psp_fee', 'dispute_fee')
+            GROUP BY drop_id, line, currency
+        ) AS p
+        INNER JOIN (SELECT toString(code) AS code, exponent FROM currencies FINAL) AS c ON c.code = p.currency
+        INNER JOIN (SELECT toString(drop_id) AS drop_id, starts FROM drops FINAL) AS d ON d.drop_id = p.drop_id
     ) AS n
     INNER JOIN (SELECT toString(code) AS code, exponent FROM currencies FINAL) AS own ON own.code = n.currency
     ASOF LEFT JOIN (SELECT toString(base) AS base, date, rate FROM fx_rates FINAL WHERE quote = (SELECT argMax(value, changed_at) FROM settings WHERE name = 'reporting_currency')) AS r
@@ -226,6 +241,7 @@ SELECT
     sumIf(l.amount, l.line = 'chargebacks') AS chargebacks,
     gross + refunds + chargebacks AS net_revenue,
     sumOrNullIf(l.amount, l.line = 'creator shares') AS creator_shares,
+    sumOrNullIf(l.amount, l.line = 'tax and fees') AS tax_and_fees,
     sumOrNullIf(l.amount, l.line = 'edge') AS edge_cost,
     sumOrNullIf(l.amount, l.line = 'localization') AS localization_cost,
     sum(l.amount) AS margin,

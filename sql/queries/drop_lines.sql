@@ -10,7 +10,7 @@ FROM
 (
     SELECT
         line,
-        indexOf(['gross', 'refunds', 'chargebacks', 'creator shares', 'edge', 'localization'], line) AS position,
+        indexOf(['gross', 'refunds', 'chargebacks', 'creator shares', 'tax and fees', 'edge', 'localization'], line) AS position,
         sum(l.records) AS records,
         sum(l.amount_reporting) AS amount,
         any(l.reporting_currency) AS reporting_currency,
