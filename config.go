@@ -69,6 +69,8 @@ type Config struct {
 	InventoryLowBPS       uint16        `name:"inventory-low-bps" group:"processing" help:"Share of a limited item's inventory, in basis points, at and below which it is decided to be low." default:"1000"`
 	InventoryRestock      bool          `group:"processing" help:"Pieces whose checkout was refunded in full are for sale again. By default they are not: somebody has to look at them first."`
 
+	ExperimentLook   time.Duration `group:"processing" help:"Event time between two looks at a drop's experiments. Any number of looks is allowed: their p-values and intervals hold at all of them." default:"1m"`
+	ExperimentAlpha  float64       `group:"processing" help:"Probability with which any of a drop's experiments may be called significant although none has an effect." default:"0.05"`
 	SnapshotDir      string        `group:"processing" help:"Directory of snapshots of the processors' state, which make restarts fast. Shared between processes (NFS, say) it makes moving partitions fast too. auto is snapshots below --data-dir, none is no snapshots." default:"auto" placeholder:"DIR"`
 	SnapshotInterval time.Duration `group:"processing" help:"How often a partition's state is snapshotted." default:"1m"`
 
@@ -162,6 +164,10 @@ func (c *Config) Validate() error {
 	}
 	if c.InventoryLowBPS < 1 || c.InventoryLowBPS > 10_000 {
 		bad("inventory-low-bps", "%d is not between 1 and 10000", c.InventoryLowBPS)
+	}
+	positive("experiment-look", c.ExperimentLook)
+	if !(c.ExperimentAlpha > 0 && c.ExperimentAlpha < 0.5) {
+		bad("experiment-alpha", "%v is not between 0 and 0.5", c.ExperimentAlpha)
 	}
 	if _, err := c.memoryLimit(); err != nil {
 		bad("memory-limit", "%v", err)

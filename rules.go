@@ -7,6 +7,7 @@ import (
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/churn"
+	"github.com/droplift/droplift/processors/experiments"
 	"github.com/droplift/droplift/processors/inventory"
 	"github.com/droplift/droplift/processors/localization"
 	"github.com/droplift/droplift/processors/settlement"
@@ -22,6 +23,7 @@ var rollupInputs = []event.Kind{
 	event.KindLocalization,
 	event.KindInventory,
 	event.KindPayable,
+	event.KindExperimentArm,
 }
 
 // partitionRules says which rule sets fold the raw records. Every configuration is checked before a partition needs it.
@@ -40,6 +42,7 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 			must(localization.New(cues, partition, catalogue)),
 			must(inventory.New(inventoryConfig, partition, catalogue)),
 			must(settlement.NewLedger(settlementConfig, partition, catalogue)),
+			must(experiments.New(experiments.Config{}, partition, catalogue)),
 		}
 	}, nil
 }
@@ -54,11 +57,16 @@ func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32
 	if err := errors.Join(err, objectives.Validate(), inventoryConfig.Validate(), settlementConfig.Validate()); err != nil {
 		return nil, err
 	}
+	experimentsConfig := experiments.RollupConfig{EveryMS: n.cfg.ExperimentLook.Milliseconds(), Alpha: n.cfg.ExperimentAlpha}
+	if err := experimentsConfig.Validate(); err != nil {
+		return nil, err
+	}
 	return func(int32) []processors.RollupRule {
 		return []processors.RollupRule{
 			must(localization.NewObjectives(objectives, catalogue)),
 			must(inventory.NewRollup(inventoryConfig, catalogue)),
 			must(settlement.NewPayouts(settlementConfig, catalogue)),
+			must(experiments.NewRollup(experimentsConfig, catalogue)),
 		}
 	}, nil
 }

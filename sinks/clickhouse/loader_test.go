@@ -40,7 +40,7 @@ func TestRoundTrip(t *testing.T) {
 		Items:  []event.Item{{SKU: "jacket", Price: 4999, Currency: "USD", Inventory: 500}, {SKU: "cap", Price: 2500, Currency: "JPY"}},
 		Budget: 9, BudgetCurrency: "USD", LatencyBudgetMS: 300, CueLatencyMS: 5000,
 		Experiments: []event.Experiment{{ID: "x", Salt: "s", TrafficBPS: 5000, Variants: []event.Variant{{Name: "a", BPS: 5000}, {Name: "b", BPS: 5000}},
-			Language: "de", Holdout: "a", EffectSD: 0.02}},
+			Language: "de", Holdout: "a", EffectSD: 0.02, Layer: "page"}},
 		CueCost: 11, AnnouncedMS: monday - 2, Followers: 12, SplitBasis: event.SplitBasisNetOfFee, Forecast: []event.ForecastPoint{{AgeMS: 1000, BPS: 9000}}}
 	purchase := checkout(event.CheckoutRefunded, "p1", monday, 4999)
 	purchase.Checkout = event.Checkout{CheckoutID: "k", Amount: 4999, Currency: "KWD", SKU: "jacket", Quantity: 2, SplitVersion: 1, OriginalTime: monday - 1, Channel: "web", Reason: "size\t'"}
@@ -88,6 +88,8 @@ func TestRoundTrip(t *testing.T) {
 	stock := event.Inventory{DropID: "drop-1", SKU: "jacket", Channel: "pos", Partner: "shop", Partition: 2, PaneStart: monday, PaneMS: 10000, Revision: 4,
 		Watermark: monday + 7, Maturity: event.Final, Sold: 1, Reserved: 2, Released: 3, Expired: 4, Returned: 5, Checkouts: 6, Promised: 7, Shipped: 8,
 		Fulfilled: 9, Cancelled: 10, Due: 11, Late: 12}
+	arm := event.ExperimentArm{DropID: "drop-1", ExperimentID: "cta-de", Variant: "b", Language: "de", Partition: 2, Revision: 4, Watermark: monday + 7,
+		Maturity: event.Final, Design: "9f3a1c7be02d4456", Changed: true, Exposed: 6, Converted: 5, Refunded: 4, Crossed: 3, Misassigned: 2, SampleRate: 0.5}
 
 	s := newSink(t, c)
 	derived := func(kind event.Kind, value []byte) []event.Record {
@@ -103,6 +105,7 @@ func TestRoundTrip(t *testing.T) {
 		derived(event.KindAttribution, attribution.AppendJSON(nil)), derived(event.KindLatencySketch, sketch.AppendJSON(nil)),
 		derived(event.KindLedger, block.AppendJSON(nil)), derived(event.KindSettlement, settlement.AppendJSON(nil)),
 		derived(event.KindInventory, stock.AppendJSON(nil)),
+		derived(event.KindExperimentArm, arm.AppendJSON(nil)),
 	} {
 		l := newTestLoader(t, s, rs[0].Kind, 3)
 		writeAll(t, l, rs)

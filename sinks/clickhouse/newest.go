@@ -53,6 +53,21 @@ var replacingKinds = map[event.Kind]replacing{
 		err := d.Inventory(r.Value, &v)
 		return joinKey(v.DropID, v.SKU, v.Channel, v.Partner, v.PaneStart, v.Partition), v.Revision, err
 	}},
+	event.KindExperimentArm: {"audit_newest_experiments", func(d *event.Decoder, r *event.Record) (string, uint64, *event.Error) {
+		var a event.ExperimentArm
+		err := d.ExperimentArm(r.Value, &a)
+		return joinKey(a.DropID, a.ExperimentID, a.Language, a.Variant, a.Partition), a.Revision, err
+	}},
+	event.KindAttribution: {"audit_newest_attribution", func(d *event.Decoder, r *event.Record) (string, uint64, *event.Error) {
+		var a event.Attribution
+		err := d.Attribution(r.Value, &a)
+		return joinKey(a.DropID, a.POP, a.Device, a.Language, a.AgeFrom, a.Partition), a.Revision, err
+	}},
+	event.KindLatencySketch: {"audit_newest_latency_sketches", func(d *event.Decoder, r *event.Record) (string, uint64, *event.Error) {
+		var s event.LatencySketch
+		err := d.LatencySketch(r.Value, &s)
+		return joinKey(s.DropID, s.Request, s.PaneStart, s.POP, s.Partition), s.Revision, err
+	}},
 }
 
 // NewestRows calls each with the newest row of every key of kind, in no order. NewestKey says which key a record has.

@@ -141,6 +141,7 @@ func storeDrop(t testing.TB, c *Client) {
 	writeAll(t, newTestLoader(t, s, event.KindDeadLetter, 0), []event.Record{
 		{Kind: event.KindDeadLetter, Timestamp: start, Value: dead.AppendJSON(nil)},
 		{Kind: event.KindDeadLetter, Offset: 4, Timestamp: start, Value: dead.AppendJSON(nil)}})
+	storeExperiments(t, c)
 }
 
 // storeReadouts adds an earlier drop, an estimate and a decision to what storeDrop stored.

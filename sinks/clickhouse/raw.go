@@ -82,6 +82,8 @@ func newTable(kind event.Kind) *table {
 		return newSettlements()
 	case event.KindInventory:
 		return newInventory()
+	case event.KindExperimentArm:
+		return newExperiments()
 	}
 	return nil
 }

@@ -26,10 +26,12 @@ func (e *SchemaError) Error() string { return e.Object + " " + e.Problem + ": " 
 var storedKinds = [...]event.Kind{
 	event.KindPlayer, event.KindLatency, event.KindCheckout, event.KindSubtitle, event.KindDrop,
 	event.KindFeatures, event.KindVelocity, event.KindDeadLetter, event.KindLate,
-	event.KindEstimate, event.KindDecision, event.KindLocalization,
+	event.KindEstimate, event.KindDecision,
+	event.KindLocalization,
 	event.KindAttribution, event.KindLatencySketch,
 	event.KindLedger, event.KindSettlement,
-	event.KindEstimate, event.KindDecision, event.KindLocalization, event.KindInventory,
+	event.KindInventory,
+	event.KindExperimentArm,
 }
 
 // Kinds lists the kinds that have a table.

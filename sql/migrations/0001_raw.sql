@@ -224,6 +224,7 @@ CREATE TABLE IF NOT EXISTS drops
     experiment_language     Array(String),
     experiment_holdout      Array(String),
     experiment_effect_sd    Array(Float64),
+    experiment_layer        Array(String),
     cue_latency_ms    Int64,
     cue_cost          Int64,
     announced         DateTime64(3, 'UTC'),

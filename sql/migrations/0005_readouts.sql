@@ -41,7 +41,7 @@ SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'Every revision of every estimate. Grain: drop, metric, dimensions, revision. Units: column unit. Maturity: column maturity. estimates_latest holds the newest ones.';
 
 CREATE VIEW IF NOT EXISTS estimates_latest AS
-SELECT * FROM estimates ORDER BY drop_id, metric, dimensions, revision DESC LIMIT 1 BY drop_id, metric, dimensions
+SELECT * FROM estimates ORDER BY drop_id, metric, mapSort(dimensions), revision DESC LIMIT 1 BY drop_id, metric, mapSort(dimensions)
 COMMENT 'Newest revision of every estimate. Grain: drop, metric, dimensions. Units: column unit. Maturity: column maturity.';
 
 CREATE TABLE IF NOT EXISTS decisions
