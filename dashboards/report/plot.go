@@ -155,7 +155,8 @@ func (p Plot) svg(s size, description string) (string, error) {
 		height = vg.Length(48 + 26*len(p.Categories))
 	}
 	canvas := vgsvg.New(s.width, height)
-	drawing.Draw(draw.New(canvas))
+	// The last tick's label may reach beyond the axis.
+	drawing.Draw(draw.Crop(draw.New(canvas), 0, -16, 0, 0))
 	var out bytes.Buffer
 	if _, err := canvas.WriteTo(&out); err != nil {
 		return "", err
