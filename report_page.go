@@ -640,11 +640,11 @@ func plainTable(q sql.Query, data *clickhouse.Table) report.Table {
 	return t
 }
 
-// estimateTables shows the estimates whose metric matches, one table and, where it can be drawn, one figure for each unit.
+// estimateTables shows the estimates whose metric matches, one table for each unit and, where it can be drawn, one figure for each metric.
 func (p *pageMaker) estimateTables(s *report.Section, matches func(string) bool) {
 	tables := map[string]*report.Table{}
 	drawn := map[string]*report.Figure{}
-	var units []string
+	var units, figures []string
 	for i := range p.estimates.Rows {
 		r := row{p.estimates, i}
 		if p.used[i] || !matches(r.text("metric")) {
@@ -656,32 +656,39 @@ func (p *pageMaker) estimateTables(s *report.Section, matches func(string) bool)
 		if !ok {
 			t = &report.Table{Caption: "Published estimates, in " + unit, Columns: []report.Column{{Name: "metric"}, {Name: "of"}, {Name: "value", Numeric: true}, {Name: "interval", Numeric: true},
 				{Name: "n", Numeric: true}, {Name: "p", Numeric: true}, {Name: "evidence"}, {Name: "window, UTC"}, {Name: "as of, UTC"}, {Name: "maturity"}, {Name: "remark"}}}
-			tables[unit], drawn[unit] = t, &report.Figure{Caption: "Estimates with their intervals, in " + unit, Plot: report.Plot{XLabel: unit, Series: []report.Series{{Kind: report.HorizontalInterval}}}}
-			units = append(units, unit)
+			tables[unit], units = t, append(units, unit)
+		}
+		metric := strings.ReplaceAll(r.text("metric"), "_", " ")
+		name := metric + ", in " + unit
+		if drawn[name] == nil {
+			drawn[name] = &report.Figure{Caption: name + ", with intervals", Plot: report.Plot{XLabel: unit, Series: []report.Series{{Kind: report.HorizontalInterval}}}}
+			figures = append(figures, name)
 		}
 		of := r.dimensions("dimensions")
-		t.Rows = append(t.Rows, []string{strings.ReplaceAll(r.text("metric"), "_", " "), of, r.amount("value", unit), r.amountSpan("low", "high", unit), r.text("n"), r.decimal("p", 4),
+		t.Rows = append(t.Rows, []string{metric, of, r.amount("value", unit), r.amountSpan("low", "high", unit), r.text("n"), r.decimal("p", 4),
 			strings.TrimSpace(strings.ReplaceAll(r.text("grade"), "_", " ") + " " + r.text("label")), r.text("from") + " – " + r.text("to"), r.text("as_of"), r.text("maturity"), r.text("why")})
 		value, hasValue := r.number("value")
 		low, hasLow := r.number("low")
 		high, hasHigh := r.number("high")
-		if f := drawn[unit]; hasValue && hasLow && hasHigh && len(f.Plot.Categories) < 16 {
+		if f := drawn[name]; hasValue && hasLow && hasHigh && len(f.Plot.Categories) < 16 {
 			scale := unitScale(unit)
 			series := &f.Plot.Series[0]
 			series.X = append(series.X, float64(len(f.Plot.Categories)))
 			series.Y, series.Low, series.High = append(series.Y, value/scale), append(series.Low, low/scale), append(series.High, high/scale)
-			name := strings.ReplaceAll(r.text("metric"), "_", " ")
+			place := metric
 			if of != "" {
-				name = of
+				place = of
 			}
-			f.Plot.Categories = append(f.Plot.Categories, name)
-			f.Description = strings.TrimPrefix(f.Description+fmt.Sprintf(", %s %s [%s]", name, r.amount("value", unit), r.amountSpan("low", "high", unit)), ", ")
+			f.Plot.Categories = append(f.Plot.Categories, place)
+			f.Description = strings.TrimPrefix(f.Description+fmt.Sprintf(", %s %s [%s]", place, r.amount("value", unit), r.amountSpan("low", "high", unit)), ", ")
+		}
+	}
+	for _, name := range figures {
+		if f := drawn[name]; len(f.Plot.Categories) > 0 {
+			s.Figures = append(s.Figures, *f)
 		}
 	}
 	for _, unit := range units {
-		if f := drawn[unit]; len(f.Plot.Categories) > 0 {
-			s.Figures = append(s.Figures, *f)
-		}
 		t := tables[unit]
 		t.Rows, t.Note = capped(t.Rows)
 		s.Tables = append(s.Tables, *t)
