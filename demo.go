@@ -100,7 +100,7 @@ func (c *DemoCmd) play(ctx context.Context, n *node, generator *simulate.Generat
 	if err := watch.drain(ctx, "Settling"); err != nil {
 		return err
 	}
-	if err := report(ctx, os.Stdout, client, generator.MainDrop()); err != nil {
+	if err := printReport(ctx, os.Stdout, client, generator.MainDrop()); err != nil {
 		return err
 	}
 	if err := c.writeTruth(generator); err != nil {

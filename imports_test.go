@@ -52,6 +52,7 @@ var onlyUsers = map[string][]string{
 	"github.com/ClickHouse/clickhouse-go":       {"sinks/clickhouse"},
 	"github.com/ebitengine/purego":              {"deploy/embedded"},
 	"github.com/grafana/grafana-foundation-sdk": {"dashboards"},
+	"gonum.org/v1/plot":                         {"dashboards/report"},
 	"github.com/apache/arrow/go":                {"ingest/replay", "sinks/features"},
 }
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -18,22 +21,57 @@ import (
 
 // QueryCmd asks ClickHouse.
 type QueryCmd struct {
-	Name   string            `arg:"" optional:"" help:"Named query; --list shows them." placeholder:"NAME"`
-	SQL    string            `help:"SQL text instead of a named query; parameters stand as {name:Type}." placeholder:"TEXT" xor:"what"`
-	List   bool              `help:"List the named queries with their parameters." xor:"what"`
-	Param  map[string]string `short:"p" help:"Value of a parameter, as NAME=VALUE; repeatable." placeholder:"NAME=VALUE" mapsep:"none"`
-	Format string            `help:"ClickHouse output format: PrettyCompact, TSV, CSVWithNames, JSONEachRow, Parquet, Arrow, ..." default:"PrettyCompactMonoBlock"`
+	Name     string            `arg:"" optional:"" help:"Named query; --list shows them." placeholder:"NAME"`
+	SQL      string            `help:"SQL text instead of a named query; parameters stand as {name:Type}." placeholder:"TEXT" xor:"what"`
+	List     bool              `help:"List the named queries by topic." xor:"what"`
+	Describe bool              `help:"Say what the named query answers: purpose, grain, units, maturity, parameters, columns."`
+	Param    map[string]string `short:"p" help:"Value of a parameter, as NAME=VALUE; repeatable." placeholder:"NAME=VALUE" mapsep:"none"`
+	Format   string            `help:"table, csv, tsv, json (one object a line), parquet, arrow, or any output format of ClickHouse." default:"table"`
+	Output   string            `short:"o" help:"Write to this file instead of standard output." placeholder:"FILE"`
+}
+
+// Help is shown by --help.
+func (c *QueryCmd) Help() string {
+	return "Runs a named query, or your own SQL, as the user that can only read.\n\n" +
+		"Examples: droplift query --list\n          droplift query drop_roi --describe\n" +
+		"          droplift query drop_roi -p drop=drop-001 --format parquet --output roi.parquet"
+}
+
+// formats are the friendly names of ClickHouse's formats; binary ones are no use on a terminal.
+var formats = map[string]string{
+	"table": "PrettyCompactMonoBlock", "csv": "CSVWithNames", "tsv": "TSVWithNames", "json": "JSONEachRow",
+	"parquet": "Parquet", "arrow": "Arrow", "arrowstream": "ArrowStream",
+}
+
+var binaryFormats = []string{"Parquet", "Arrow", "ArrowStream", "ORC", "Avro", "Native", "RowBinary", "RowBinaryWithNames", "RowBinaryWithNamesAndTypes", "MsgPack", "Npy", "BSONEachRow"}
+
+// format is the ClickHouse format asked for.
+func (c *QueryCmd) format(terminal bool) (string, error) {
+	format, friendly := formats[strings.ToLower(c.Format)]
+	if !friendly {
+		format = c.Format
+	}
+	if terminal && slices.ContainsFunc(binaryFormats, func(name string) bool { return strings.EqualFold(name, format) }) {
+		return "", fmt.Errorf("--format %s is binary and would garble the terminal: add --output FILE, or redirect the output", c.Format)
+	}
+	return format, nil
 }
 
 func (c *QueryCmd) Run(ctx context.Context, cfg *Config) error {
 	if c.List {
-		return c.list()
+		return c.list(os.Stdout)
 	}
 	switch {
 	case c.SQL != "" && c.Name != "":
 		return errors.New("give a named query or --sql, not both")
 	case c.SQL == "" && c.Name == "":
 		return errors.New("give a named query (droplift query --list) or --sql TEXT")
+	case c.Describe && c.Name == "":
+		return errors.New("--describe is about a named query")
+	}
+	format, err := c.format(c.Output == "" && term.IsTerminal(int(os.Stdout.Fd())))
+	if err != nil {
+		return err
 	}
 	params := clickhouse.Params{}
 	for name, value := range c.Param {
@@ -44,30 +82,82 @@ func (c *QueryCmd) Run(ctx context.Context, cfg *Config) error {
 		return err
 	}
 	defer client.Close()
-	if c.SQL != "" {
-		return client.Stream(ctx, os.Stdout, clickhouse.StreamRequest{SQL: c.SQL, Format: c.Format, Params: params})
+	if c.Describe {
+		return c.describe(ctx, os.Stdout, client)
 	}
-	return client.StreamQuery(ctx, os.Stdout, c.Name, c.Format, params)
+	output := c.Output
+	if output == "" {
+		output = "-"
+	}
+	return toFile(output, func(w io.Writer) error {
+		if c.SQL != "" {
+			return client.Stream(ctx, w, clickhouse.StreamRequest{SQL: c.SQL, Format: format, Params: params})
+		}
+		return client.StreamQuery(ctx, w, c.Name, format, params)
+	})
 }
 
-func (c *QueryCmd) list() error {
+// bold marks headings where a terminal shows them.
+func bold() func(...any) string {
+	if term.IsTerminal(int(os.Stdout.Fd())) {
+		return text.Bold.Sprint
+	}
+	return fmt.Sprint
+}
+
+func (c *QueryCmd) list(w io.Writer) error {
 	queries, err := sql.Queries()
 	if err != nil {
 		return err
 	}
-	name := fmt.Sprint
-	if term.IsTerminal(int(os.Stdout.Fd())) {
-		name = text.Bold.Sprint
-	}
+	slices.SortStableFunc(queries, func(a, b sql.Query) int { return strings.Compare(a.Topic, b.Topic) })
+	heading, topic := bold(), ""
 	for _, query := range queries {
-		fmt.Printf("%s\n  %s\n", name(query.Name), query.Purpose)
-		for _, param := range query.Params {
-			value := "required"
-			if !param.Required {
-				value = "default " + param.Default
-			}
-			fmt.Printf("    -p %s=%s (%s): %s\n", param.Name, param.Type, value, param.Doc)
+		if query.Topic != topic {
+			topic = query.Topic
+			fmt.Fprintf(w, "\n%s\n", heading(strings.ToUpper(topic)))
 		}
+		fmt.Fprintf(w, "%s\n  %s\n", heading(query.Name), query.Purpose)
+		writeParams(w, query)
+	}
+	return nil
+}
+
+func writeParams(w io.Writer, query sql.Query) {
+	for _, param := range query.Params {
+		value := "required"
+		if !param.Required {
+			value = "default " + param.Default
+			if param.Default == "" {
+				value = "default empty"
+			}
+		}
+		fmt.Fprintf(w, "    -p %s=%s (%s): %s\n", param.Name, param.Type, value, param.Doc)
+	}
+}
+
+// describe prints what a query's header says, and the columns as the server has them.
+func (c *QueryCmd) describe(ctx context.Context, w io.Writer, client *clickhouse.Client) error {
+	query, err := sql.Lookup(c.Name)
+	if err != nil {
+		return err
+	}
+	heading := bold()
+	fmt.Fprintf(w, "%s\n", heading(query.Name))
+	for _, line := range [][2]string{{"topic", query.Topic}, {"purpose", query.Purpose}, {"grain", query.Grain}, {"units", query.Units}, {"maturity", query.Maturity}} {
+		fmt.Fprintf(w, "  %-9s %s\n", line[0], line[1])
+	}
+	if len(query.Params) > 0 {
+		fmt.Fprintln(w, "  parameters")
+		writeParams(w, query)
+	}
+	columns, err := client.Columns(ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(w, "  columns")
+	for _, column := range columns {
+		fmt.Fprintf(w, "    %s %s\n", column.Name, column.Type)
 	}
 	return nil
 }
@@ -148,3 +238,22 @@ func newTable(header ...any) table.Writer {
 
 // indent puts every line of s behind a margin.
 func indent(s string) string { return "  " + strings.ReplaceAll(s, "\n", "\n  ") }
+
+// toFile lets write fill the file name, or standard output for "-". The file appears whole or not at all.
+func toFile(name string, write func(io.Writer) error) error {
+	if name == "-" {
+		return write(os.Stdout)
+	}
+	file, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(file), file.Chmod(0o644), file.Close()); err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	if err := os.Rename(file.Name(), name); err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	fmt.Fprintln(os.Stderr, "Wrote", name)
+	return nil
+}

@@ -80,7 +80,7 @@ func TestREADME(t *testing.T) {
 				file = realData(t, "completejourney/"+sample)
 			}
 			command = strings.NewReplacer("DROP", drop, sample, file,
-				"truth.json", filepath.Join(dir, "truth.json")).Replace(command)
+				"truth.json", filepath.Join(dir, "truth.json"), "roi.parquet", filepath.Join(dir, "roi.parquet"), "drop.html", filepath.Join(dir, "drop.html")).Replace(command)
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
 			run := exec.CommandContext(ctx, "sh", "-c", command)

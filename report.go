@@ -5,21 +5,24 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"reflect"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/guptarohit/asciigraph"
 	"github.com/jedib0t/go-pretty/v6/table"
 
-	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/sinks/clickhouse"
 )
 
-// ReportCmd prints a drop's report.
+// ReportCmd prints a drop's report, or writes it as a page.
 type ReportCmd struct {
 	Drop string `arg:"" help:"Drop id." placeholder:"DROP"`
+	HTML string `help:"Write the report as one self-contained HTML page to this file, with plots and intervals; - is standard output." placeholder:"FILE"`
+}
+
+// Help is shown by --help.
+func (c *ReportCmd) Help() string {
+	return "Prints a drop's report in the terminal, or writes one HTML page to send: it needs no network, no script and no other file, " +
+		"prints well, and follows the reader's light or dark setting. Provisional numbers say so.\n\nExample: droplift report drop-001 --html drop-001.html"
 }
 
 func (c *ReportCmd) Run(ctx context.Context, cfg *Config) error {
@@ -28,18 +31,21 @@ func (c *ReportCmd) Run(ctx context.Context, cfg *Config) error {
 		return err
 	}
 	defer client.Close()
-	return report(ctx, os.Stdout, client, c.Drop)
+	if c.HTML == "" {
+		return printReport(ctx, os.Stdout, client, c.Drop)
+	}
+	return toFile(c.HTML, func(w io.Writer) error { return reportPage(ctx, w, client, c.Drop) })
 }
 
-// report prints a drop's report, every number of it computed by SQL in ClickHouse.
-func report(ctx context.Context, w io.Writer, client *clickhouse.Client, drop string) error {
+// printReport prints a drop's report, every number of it computed by SQL in ClickHouse.
+func printReport(ctx context.Context, w io.Writer, client *clickhouse.Client, drop string) error {
 	r := reporter{ctx: ctx, w: w, client: client, drop: drop}
 	known, err := client.Query(ctx, "drop_entry", clickhouse.Params{"drop": drop})
 	if err != nil {
 		return err
 	}
 	if len(known.Rows) == 0 {
-		return fmt.Errorf("drop %q is not in the catalogue; droplift query --sql 'SELECT DISTINCT drop_id FROM drops' lists them", drop)
+		return unknownDrop(drop)
 	}
 	entry := row{known, 0}
 	fmt.Fprintf(w, "\nDrop %s: %s, %s to %s UTC\n", drop, entry.text("name"), entry.text("starts"), entry.text("ends"))
@@ -223,107 +229,4 @@ func (r *reporter) quality() error {
 	}
 	r.print("Data quality", t)
 	return nil
-}
-
-// row reads one row of an answer by column name. An absent (NULL) value reads as –.
-type row struct {
-	*clickhouse.Table
-	index int
-}
-
-const absent = "–"
-
-func (r row) value(column string) any {
-	for i, name := range r.Columns {
-		if name == column {
-			return dereference(r.Rows[r.index][i])
-		}
-	}
-	return nil
-}
-
-func (r row) text(column string) string {
-	switch v := r.value(column).(type) {
-	case nil:
-		return absent
-	case time.Time:
-		return v.Format("2006-01-02 15:04")
-	default:
-		return fmt.Sprint(v)
-	}
-}
-
-func (r row) number(column string) (float64, bool) {
-	v := r.value(column)
-	if v == nil {
-		return 0, false
-	}
-	f, err := strconv.ParseFloat(fmt.Sprint(v), 64)
-	return f, err == nil
-}
-
-func (r row) decimal(column string, digits int) string {
-	v, ok := r.number(column)
-	if !ok {
-		return absent
-	}
-	return strconv.FormatFloat(v, 'f', digits, 64)
-}
-
-func (r row) percent(column string) string {
-	v, ok := r.number(column)
-	if !ok {
-		return absent
-	}
-	return strconv.FormatFloat(100*v, 'f', 2, 64) + " %"
-}
-
-func (r row) interval(low, high string) string {
-	if _, ok := r.number(low); !ok {
-		return absent
-	}
-	return strings.TrimSuffix(r.percent(low), " %") + " – " + r.percent(high)
-}
-
-func (r row) duration(column string) string {
-	v, ok := r.number(column)
-	if !ok {
-		return absent
-	}
-	return (time.Duration(v) * time.Millisecond).Round(time.Minute).String()
-}
-
-// money turns minor units into the currency's own.
-func (r row) money(column, currency string) string {
-	v, ok := r.value(column).(int64)
-	if !ok {
-		return absent
-	}
-	digits, ok := event.CurrencyDigits(currency)
-	if !ok {
-		return strconv.FormatInt(v, 10)
-	}
-	sign := ""
-	if v < 0 {
-		sign, v = "-", -v
-	}
-	s := strconv.FormatInt(v, 10)
-	if digits == 0 {
-		return sign + s
-	}
-	if len(s) <= digits {
-		s = strings.Repeat("0", digits-len(s)+1) + s
-	}
-	return sign + s[:len(s)-digits] + "." + s[len(s)-digits:]
-}
-
-// dereference turns the pointer of a Nullable column into its value, or nil.
-func dereference(v any) any {
-	if p := reflect.ValueOf(v); p.Kind() == reflect.Pointer {
-		if p.IsNil() {
-			return nil
-		}
-		return p.Elem().Interface()
-	}
-	return v
 }

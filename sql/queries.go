@@ -16,7 +16,9 @@ type Query struct {
 	// Purpose, Grain, Units and Maturity say what the answer means: what it is for, what
 	// one row is, in which units, and whether its numbers can still change.
 	Purpose, Grain, Units, Maturity string
-	Params                          []Param
+	// Topic groups queries in lists: money, conversion, and so on; by the name's prefix where none is declared.
+	Topic  string
+	Params []Param
 	// SQL is the statement without its leading comment. Parameters stand as {name:Type}.
 	SQL string
 }
@@ -97,6 +99,8 @@ func parseQuery(name, text string) (Query, error) {
 		}
 		key, value, _ := strings.Cut(comment, ": ")
 		switch key {
+		case "topic":
+			q.Topic = value
 		case "purpose":
 			q.Purpose = value
 		case "grain":
@@ -106,10 +110,13 @@ func parseQuery(name, text string) (Query, error) {
 		case "maturity":
 			q.Maturity = value
 		default:
-			return Query{}, fmt.Errorf("%q: expected purpose, grain, units, maturity or param", comment)
+			return Query{}, fmt.Errorf("%q: expected topic, purpose, grain, units, maturity or param", comment)
 		}
 	}
 	q.SQL = strings.TrimSpace(rest)
+	if q.Topic == "" {
+		q.Topic, _, _ = strings.Cut(name, "_")
+	}
 
 	var problems []error
 	for _, required := range []struct{ key, value string }{

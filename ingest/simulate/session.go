@@ -69,7 +69,7 @@ type visit struct {
 	lost int32
 	// cta is the probability of converting under control and treatment, in billionths too.
 	cta [2]int32
-	pop  uint8
+	pop uint8
 }
 
 func (sh *shard) visit(player uint32, dropNumber int) *visit {

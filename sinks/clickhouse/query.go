@@ -72,6 +72,50 @@ func (c *Client) Query(ctx context.Context, name string, params Params) (*Table,
 	return table, nil
 }
 
+// Column is one column of an answer.
+type Column struct{ Name, Type string }
+
+// zero is the text of a parameter that only has to be of its type, so that a query can be analysed.
+func zero(kind string) string {
+	switch {
+	case strings.HasPrefix(kind, "Array"):
+		return "[]"
+	case strings.HasPrefix(kind, "Map"):
+		return "{}"
+	case strings.HasPrefix(kind, "DateTime"), strings.HasPrefix(kind, "Date"):
+		return "1970-01-01"
+	case kind == "Identifier":
+		return "player_events"
+	case kind == "String":
+		return ""
+	}
+	return "1"
+}
+
+// Columns lists the columns of the named query's answer without running it on data.
+func (c *Client) Columns(ctx context.Context, name string) ([]Column, error) {
+	q, err := sql.Lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	given := Params{}
+	for _, p := range q.Params {
+		given[p.Name] = p.Default
+		if p.Required {
+			given[p.Name] = zero(p.Type)
+		}
+	}
+	table, err := c.table(withParams(ctx, given), "DESCRIBE TABLE ("+q.SQL+")")
+	if err != nil {
+		return nil, fmt.Errorf("columns of query %s: %w", name, explain(err))
+	}
+	var columns []Column
+	for _, row := range table.Rows {
+		columns = append(columns, Column{Name: fmt.Sprint(row[0]), Type: fmt.Sprint(row[1])})
+	}
+	return columns, nil
+}
+
 // resolve fills in the defaults of q and reports every problem at once.
 func resolve(q sql.Query, params Params) (Params, error) {
 	given := Params{}

@@ -154,14 +154,30 @@ func storeDrop(t testing.TB, c *Client) {
 	storeExperiments(t, c)
 }
 
+// storeReadouts adds an earlier drop, an estimate and a decision to what storeDrop stored.
+func storeReadouts(t testing.TB, c *Client) {
+	t.Helper()
+	s := newSink(t, c)
+	start := monday + 10*60*minute
+	storePanes(t, s, 100, "drop-0", start-10*day, 100, 10)
+	estimate := event.Estimate{DropID: "drop-1", CreatorID: "creator-1", Metric: "latency_loss_revenue", Dimensions: []event.Dimension{{Name: "pop", Value: "fra"}},
+		Revision: 1, AsOf: start + day, From: start, To: start + 2*day, Label: "observational", Enough: true, Unit: "minor:USD",
+		N: 40, Value: 180, Low: 125.4, High: 234.6, Confidence: .95, P: -1, SampleRate: 1}
+	writeAll(t, newTestLoader(t, s, event.KindEstimate, 0), []event.Record{{Kind: event.KindEstimate, Timestamp: start, Value: estimate.AppendJSON(nil)}})
+	decision := event.Decision{DropID: "drop-1", Topic: "pace", At: start, Chosen: "warn", Previous: "ok", Reason: "the projection is above the budget",
+		Inputs: []event.Input{{Name: "projected", Value: 2}}}
+	writeAll(t, newTestLoader(t, s, event.KindDecision, 0), []event.Record{{Kind: event.KindDecision, Timestamp: start, Value: decision.AppendJSON(nil)}})
+}
+
 // TestQueries runs every named query but the dashboards' over a small drop and holds the answers against the golden file.
 func TestQueries(t *testing.T) {
 	c := open(t, embeddedtest.ClickHouse(t))
 	storeDrop(t, c)
+	storeReadouts(t, c)
 	start := time.UnixMilli(monday + 10*60*minute)
 	given := Params{
 		"drop": "drop-1", "from": start, "to": start.Add(20 * time.Minute), "table": "dead_letters",
-		"cohort": "drop", "max_age": 1, "watermark_ms": monday + 5*week,
+		"cohort": "drop", "max_age": 1, "max_day": 2, "watermark_ms": monday + 5*week,
 		"creator": "creator-1", "before": start.Add(24 * time.Hour),
 		"first": "{0:0}", "last": "{0:9}", "released": "{0:1000}", "player": "{0:1000}", "checkout": "{0:1000}", "latency": "{0:1000}",
 	}

@@ -1,3 +1,4 @@
+-- topic: catalogue
 -- purpose: The newest catalogue entry of a drop.
 -- grain: One row, or none for an unknown drop.
 -- units: starts and ends in UTC.

@@ -1,3 +1,4 @@
+-- topic: cohorts
 -- purpose: How unevenly lifetime value is spread over the members of each acquisition week at one age: what stands beside the mean.
 -- grain: One row per acquisition ISO week (UTC).
 -- units: mean, median and winsorised_mean in major units of reporting_currency per member, non-payers included; top_share is the share of net revenue from the top 1 % of members.

@@ -1,3 +1,4 @@
+-- topic: conversion
 -- purpose: The ordered funnel of a drop, landing to completed checkout, recomputed from every stored event (DOMAIN 2.1).
 -- grain: One row per step.
 -- units: players are distinct players whose first time at the step is not before their first time at the step before, all of it before the drop's end; who landed only after having bought counts at no step; rate is to the step before, with its 95 % Wilson interval; total_rate to the first step.

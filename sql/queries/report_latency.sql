@@ -1,3 +1,4 @@
+-- topic: latency
 -- purpose: Edge latency of the landing request against conversion and revenue, by bucket (DOMAIN 5). Observational: peak demand raises both latency and intent.
 -- grain: One row per latency bucket, and per POP when by_pop is 1.
 -- units: n viewers with a landing sample; rate with its 95 % Wilson interval; revenue_per_view in minor units of reporting_currency, net.

@@ -1,3 +1,4 @@
+-- topic: quality
 -- purpose: What the other reports leave out or rest on weakly: late, repeated, refused, quarantined, skewed and synthetic records, and money without a sound rate.
 -- grain: One row per check and detail.
 -- units: records (or rows of purchases) that fall under the check; of is the number looked at.

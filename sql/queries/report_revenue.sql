@@ -1,3 +1,4 @@
+-- topic: money
 -- purpose: Revenue of a drop: gross, refunds, chargebacks and net, by currency and in the reporting currency.
 -- grain: One row per currency.
 -- units: Minor units of currency (reporting_net: of reporting_currency). checkouts and buyers are counts.

@@ -1,3 +1,4 @@
+-- topic: conversion
 -- purpose: Conversion velocity of a drop: v_W(t) = C[t-W, t) / min(W, t - start) (DOMAIN 2.1).
 -- grain: One row per hop from the drop's start to the newest pane.
 -- units: per_minute in conversions (players' first completed checkouts) per minute; age_ms since the drop's start.

@@ -1,3 +1,4 @@
+-- topic: conversion
 -- purpose: The headline of a drop's conversion velocity: peak, current, and the age at which half of the conversions so far had happened.
 -- grain: One row.
 -- units: Conversions per minute over W; ages in ms since the drop's start.
