@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"math"
 	"time"
 
@@ -55,36 +54,11 @@ type creatorChange struct {
 // outcome is what a creator had per week before, in the halves of before, and in the two windows after.
 type outcome struct{ before, early, late, first, later float64 }
 
-// float reads a number that may be NULL, which reads as NaN.
-func (r row) float(column string) float64 {
-	if v, ok := r.number(column); ok {
-		return v
-	}
-	return math.NaN()
-}
-
-// truth reads a Bool or a UInt8.
-func (r row) truth(column string) bool {
-	switch v := r.value(column).(type) {
-	case bool:
-		return v
-	case nil:
-		return false
-	default:
-		return fmt.Sprint(v) != "0"
-	}
-}
-
-func (r row) time(column string) time.Time {
-	at, _ := r.value(column).(time.Time)
-	return at
-}
-
 func readReturns(t *clickhouse.Table, days int) returnCounts {
 	c := returnCounts{days: days}
 	for i := range t.Rows {
 		r := row{t, i}
-		c.mature, c.matures = r.truth("mature"), r.time("matures_at")
+		c.mature, c.matures = r.truth("mature"), r.moment("matures_at")
 		c.cells = append(c.cells, returnCell{
 			purchaser: r.truth("purchaser"),
 			stratum:   r.text("sessions_before") + "/" + r.text("follower") + "/" + r.text("tenure"),
@@ -104,7 +78,7 @@ func readHoldout(t *clickhouse.Table) []holdoutArm {
 			experiment: r.text("experiment"), variant: r.text("variant"), held: r.truth("held"), bps: r.float("bps"),
 			n: r.float("n"), returned: r.float("returned"), bought: r.float("bought"), both: r.float("both"),
 			x: r.float("sum_x"), x2: r.float("sum_x2"), xy: r.float("sum_xy"),
-			mature: r.truth("mature"), matures: r.time("matures_at"),
+			mature: r.truth("mature"), matures: r.moment("matures_at"),
 		})
 	}
 	return arms
@@ -128,7 +102,7 @@ func readCreators(t *clickhouse.Table) []creatorChange {
 			halo: outcome{perThousand("revenue_before"), perThousand("revenue_early"), perThousand("revenue_late"),
 				perThousand("halo_first"), perThousand("halo_later")},
 			matureFirst: r.truth("mature_first"), matureLate: r.truth("mature_later"),
-			firstMatures: r.time("first_matures_at"), laterMatures: r.time("later_matures_at"),
+			firstMatures: r.moment("first_matures_at"), laterMatures: r.moment("later_matures_at"),
 		})
 	}
 	return changes

@@ -17,6 +17,8 @@ import (
 type ReportCmd struct {
 	Drop string `arg:"" help:"Drop id." placeholder:"DROP"`
 	HTML string `help:"Write the report as one self-contained HTML page to this file, with plots and intervals; - is standard output." placeholder:"FILE"`
+
+	LiftOptions `embed:"" prefix:"lift-"`
 }
 
 // Help is shown by --help.
@@ -34,7 +36,7 @@ func (c *ReportCmd) Run(ctx context.Context, cfg *Config) error {
 	if c.HTML == "" {
 		return printReport(ctx, os.Stdout, client, c.Drop)
 	}
-	return toFile(c.HTML, func(w io.Writer) error { return reportPage(ctx, w, client, c.Drop) })
+	return toFile(c.HTML, func(w io.Writer) error { return reportPage(ctx, w, client, c.Drop, cfg.AllowedLateness, c.LiftOptions) })
 }
 
 // printReport prints a drop's report, every number of it computed by SQL in ClickHouse.

@@ -50,6 +50,26 @@ func (r row) number(column string) (float64, bool) {
 	return f, err == nil
 }
 
+// float reads a number that may be NULL, which reads as NaN.
+func (r row) float(column string) float64 {
+	if v, ok := r.number(column); ok {
+		return v
+	}
+	return math.NaN()
+}
+
+// truth reads a Bool or a UInt8.
+func (r row) truth(column string) bool {
+	switch v := r.value(column).(type) {
+	case bool:
+		return v
+	case nil:
+		return false
+	default:
+		return fmt.Sprint(v) != "0"
+	}
+}
+
 func (r row) decimal(column string, digits int) string {
 	v, ok := r.number(column)
 	if !ok {

@@ -210,6 +210,17 @@ FROM
         ) AS s ON s.drop_id = d.drop_id
         WHERE d.cue_cost > 0
         UNION ALL
+        -- Probes and warm-up requests are billed like the others. What no price list covers is not here, and edge_cost says so.
+        SELECT e.drop_id, 'edge' AS line, e.currency, toDate(d.starts) AS day, e.records, -e.cost AS nano
+        FROM
+        (
+            SELECT toString(drop_id) AS drop_id, toString(currency) AS currency, sum(samples) AS records, sum(toInt128(assumeNotNull(cost))) AS cost
+            FROM edge_cost_latest
+            WHERE drop_id != '' AND cost IS NOT NULL
+            GROUP BY drop_id, currency
+        ) AS e
+        INNER JOIN (SELECT toString(drop_id) AS drop_id, starts FROM drops FINAL) AS d ON d.drop_id = e.drop_id
+        UNION ALL
         -- What the ledger credits to others: negative, as a cost is. A dispute fee stands on the debit side.
         SELECT p.drop_id, p.line, p.currency, toDate(d.starts) AS day, p.records, toInt128(p.amount) * toInt128(exp10(9 - c.exponent)) AS nano
         FROM
