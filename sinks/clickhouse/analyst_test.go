@@ -127,6 +127,16 @@ func TestROI(t *testing.T) {
 	original.PlayerID, original.Subtitle.TargetLanguage = "original", "en"
 	missing.PlayerID, missing.Subtitle.Missing = "missing", true
 	writeAll(t, newTestLoader(t, s, event.KindSubtitle, 0), records(0, append(cues, original, missing)...))
+	// 5.25 and 2 EUR at the edge; what 5.25 replaces and what has no price do not count.
+	var edge []event.Record
+	for i, e := range []event.EdgeCost{
+		{Revision: 1, Currency: "EUR", Prices: "a", Cost: 1_000_000_000}, {Revision: 2, Currency: "EUR", Prices: "a", Cost: 5_250_000_000},
+		{Revision: 1, Currency: "EUR", Prices: "a", Cost: 2_000_000_000, POP: "fra"}, {Revision: 1, POP: "sin"},
+	} {
+		e.DropID, e.PaneStart, e.PaneMS, e.Samples, e.SampleRate = "drop-1", monday, minute, 7, 1
+		edge = append(edge, event.Record{Kind: event.KindEdgeCost, Offset: int64(i), Timestamp: monday, Value: e.AppendJSON(nil)})
+	}
+	writeAll(t, newTestLoader(t, s, event.KindEdgeCost, 0), edge)
 
 	rows := cells(t, c, "drop_roi", Params{"drop": "drop-1"})
 	if len(rows) != 2 {
@@ -136,8 +146,8 @@ func TestROI(t *testing.T) {
 	if got := fmt.Sprint(dollars["gross"], dollars["refunds"], dollars["net_revenue"], dollars["localization_cost"], dollars["margin"]); got != "100000 -10000 90000 <nil> 90000" {
 		t.Errorf("USD: %s", got)
 	}
-	// 1500 · 12,350,001 nano-euros are 18.5250015 EUR: 1853 cents, and 20.37750165 USD.
-	if got := fmt.Sprint(euros["gross"], euros["localization_cost"], euros["margin"], euros["margin_reporting"], euros["not_recorded"]); got != "50000 -1853 48147 52962 [creator shares edge cost]" {
+	// 1500 · 12,350,001 nano-euros are 18.5250015 EUR: 1853 cents, and 20.37750165 USD. 7.25 EUR are 7.975 USD, half-even 798 cents.
+	if got := fmt.Sprint(euros["gross"], euros["localization_cost"], euros["edge_cost"], euros["margin"], euros["margin_reporting"], euros["not_recorded"]); got != "50000 -1853 -725 47422 52164 [creator shares]" {
 		t.Errorf("EUR: %s", got)
 	}
 	lines := cells(t, c, "drop_lines", Params{"drop": "drop-1"})
@@ -145,7 +155,7 @@ func TestROI(t *testing.T) {
 	for _, l := range lines {
 		got += fmt.Sprint(l["line"], " ", l["amount"], " ", l["running"], ", ")
 	}
-	if want := "gross 155000 155000, refunds -10000 145000, localization -2038 142962, "; got != want {
+	if want := "gross 155000 155000, refunds -10000 145000, edge -798 144202, localization -2038 142164, "; got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 }

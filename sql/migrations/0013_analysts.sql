@@ -211,10 +211,10 @@ FROM
         WHERE d.cue_cost > 0
         UNION ALL
         -- Probes and warm-up requests are billed like the others. What no price list covers is not here, and edge_cost says so.
-        SELECT e.drop_id, 'edge' AS line, e.currency, toDate(d.starts) AS day, e.records, -e.cost AS nano
+        SELECT e.drop_id, 'edge' AS line, e.currency, toDate(d.starts) AS day, e.records, -e.paid AS nano
         FROM
         (
-            SELECT toString(drop_id) AS drop_id, toString(currency) AS currency, sum(samples) AS records, sum(toInt128(assumeNotNull(cost))) AS cost
+            SELECT toString(drop_id) AS drop_id, toString(currency) AS currency, sum(samples) AS records, sum(toInt128(assumeNotNull(cost))) AS paid
             FROM edge_cost_latest
             WHERE drop_id != '' AND cost IS NOT NULL
             GROUP BY drop_id, currency
