@@ -73,14 +73,20 @@ func TestKilledPipelineEndsAsTheUninterruptedOne(t *testing.T) {
 
 // sameTables are the derived tables without what depends on how the work was cut into transactions.
 var sameTables = map[string]string{
-	"velocity":  "SELECT * EXCEPT (revision, watermark, maturity, kafka_partition, kafka_offset, kafka_time, inserted_at) FROM velocity_latest",
-	"features":  "SELECT * EXCEPT (revision, watermark, maturity, kafka_partition, kafka_offset, kafka_time, inserted_at) FROM features_latest",
-	"cues":      "SELECT * EXCEPT (revision, watermark, maturity, kafka_partition, kafka_offset, kafka_time, inserted_at) FROM localization_latest WHERE expected > 0",
-	"purchases": "SELECT * EXCEPT (version, kafka_partition, kafka_offset) FROM purchases FINAL",
-	"members":   "SELECT player_id, min(first_activity), min(first_drop), min(first_creator) FROM members GROUP BY player_id",
-	"drops":     "SELECT drop_id, min(exposure), min(completed), player_id FROM player_drops GROUP BY drop_id, player_id",
-	"late":      "SELECT topic, event_time, value FROM late_events",
-	"dead":      "SELECT topic, class, field, value FROM dead_letters",
+	"velocity":    "SELECT * EXCEPT (revision, watermark, maturity, kafka_partition, kafka_offset, kafka_time, inserted_at) FROM velocity_latest",
+	"features":    "SELECT * EXCEPT (revision, watermark, maturity, kafka_partition, kafka_offset, kafka_time, inserted_at) FROM features_latest",
+	"cues":        "SELECT * EXCEPT (revision, watermark, maturity, kafka_partition, kafka_offset, kafka_time, inserted_at) FROM localization_latest WHERE expected > 0",
+	"stock":       "SELECT * EXCEPT (revision, watermark, maturity, kafka_partition, kafka_offset, kafka_time, inserted_at) FROM inventory_latest",
+	"attribution": "SELECT * EXCEPT (revision, watermark, maturity, closed, kafka_partition, kafka_offset, kafka_time, inserted_at) FROM attribution_latest",
+	"sketches":    "SELECT * EXCEPT (revision, watermark, maturity, kafka_partition, kafka_offset, kafka_time, inserted_at) FROM latency_sketches_latest",
+	"arms":        "SELECT drop_id, experiment_id, language, variant, partition, exposed, converted, refunded FROM experiments_latest",
+	"edge":        "SELECT * EXCEPT (revision, watermark, maturity, kafka_partition, kafka_offset, kafka_time, inserted_at) FROM edge_cost_latest",
+	"ledger":      "SELECT source, checkout_id, type, seq, drop_id, currency, account, participant, amount FROM ledger_postings",
+	"purchases":   "SELECT * EXCEPT (version, kafka_partition, kafka_offset) FROM purchases FINAL",
+	"members":     "SELECT player_id, min(first_activity), min(first_drop), min(first_creator) FROM members GROUP BY player_id",
+	"drops":       "SELECT drop_id, min(exposure), min(completed), player_id FROM player_drops GROUP BY drop_id, player_id",
+	"late":        "SELECT topic, event_time, value FROM late_events",
+	"dead":        "SELECT topic, class, field, value FROM dead_letters",
 }
 
 // play is one run of the demo in processes of its own.
