@@ -91,6 +91,9 @@ func TestAudit(t *testing.T) {
 		}
 	}
 	for _, kind := range sinkKinds {
+		if kind == event.KindSettlement {
+			continue // nobody is paid before the hold is over
+		}
 		if s := sums[kind.Topic()]; s == nil || s.Records == 0 {
 			t.Errorf("nothing of %s was compared", kind.Topic())
 		}

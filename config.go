@@ -312,6 +312,9 @@ func (f fileConfig) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any
 			return nil, nil
 		}
 	}
+	if flag.IsMap() {
+		return f.pairs(flag), nil
+	}
 	value, ok := f[flag.Name]
 	for _, alias := range flag.Aliases {
 		if !ok {
@@ -332,11 +335,33 @@ func (f fileConfig) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any
 	}
 }
 
+// pairs are a mapping's values as its flag takes them, nil without one.
+func (f fileConfig) pairs(flag *kong.Flag) any {
+	if value, ok := f[flag.Name]; ok {
+		return fmt.Sprint(value) // written as the flag is
+	}
+	var pairs []string
+	for _, key := range f.keys() {
+		if name, ok := strings.CutPrefix(key, flag.Name+"-"); ok {
+			pairs = append(pairs, fmt.Sprintf("%s=%v", name, f[key]))
+		}
+	}
+	if pairs == nil {
+		return nil
+	}
+	return strings.Join(pairs, ",")
+}
+
 // Validate implements kong.Resolver: every key must be a flag.
 func (f fileConfig) Validate(app *kong.Application) error {
 	known := map[string]bool{}
 	for _, flag := range app.Flags {
 		known[flag.Name] = true
+		if flag.IsMap() {
+			for key := range f {
+				known[key] = known[key] || strings.HasPrefix(key, flag.Name+"-")
+			}
+		}
 		for _, alias := range flag.Aliases {
 			known[alias] = true
 		}

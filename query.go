@@ -26,7 +26,7 @@ type QueryCmd struct {
 	List     bool              `help:"List the named queries by topic." xor:"what"`
 	Describe bool              `help:"Say what the named query answers: purpose, grain, units, maturity, parameters, columns."`
 	Param    map[string]string `short:"p" help:"Value of a parameter, as NAME=VALUE; repeatable." placeholder:"NAME=VALUE" mapsep:"none"`
-	Format   string            `help:"table, csv, tsv, json (one object a line), parquet, arrow, or any output format of ClickHouse." default:"table"`
+	Format   string            `help:"table, csv, tsv, json (one object a line), parquet, arrow, or any output format of ClickHouse, in its own spelling." default:"table"`
 	Output   string            `short:"o" help:"Write to this file instead of standard output." placeholder:"FILE"`
 }
 
@@ -47,7 +47,7 @@ var binaryFormats = []string{"Parquet", "Arrow", "ArrowStream", "ORC", "Avro", "
 
 // format is the ClickHouse format asked for.
 func (c *QueryCmd) format(terminal bool) (string, error) {
-	format, friendly := formats[strings.ToLower(c.Format)]
+	format, friendly := formats[c.Format]
 	if !friendly {
 		format = c.Format
 	}

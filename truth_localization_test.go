@@ -43,13 +43,13 @@ func runSubtitles(t *testing.T, s simulate.Scenario, partitions int) *subtitleRu
 	for i := range partitions {
 		rule := must(localization.New(localization.Config{}, int32(i), run.drops))
 		rules = append(rules, rule)
-		stages = append(stages, processors.NewPartition(int32(i), processors.Config{Inputs: []event.Kind{event.KindSubtitle}}, run.drops, []processors.Rule{rule}))
+		stages = append(stages, processors.NewPartition(int32(i), processors.Config{Inputs: []event.Kind{event.KindSubtitle, event.KindPlayer}}, run.drops, []processors.Rule{rule}))
 	}
 	rollup := processors.NewRollup(0, rollupInputs, []processors.RollupRule{must(localization.NewObjectives(localization.ObjectivesConfig{}, run.drops))})
 	var decoder event.Decoder
 	now := int64(0)
 	flush := func(stage *processors.Partition) {
-		for _, m := range stage.Flush(now, []bool{false}) {
+		for _, m := range stage.Flush(now, []bool{true, true}) {
 			if m.Kind != event.KindLocalization {
 				continue
 			}
@@ -97,7 +97,7 @@ func runSubtitles(t *testing.T, s simulate.Scenario, partitions int) *subtitleRu
 			}
 			entry := ev.Drop
 			run.drops[strings.Clone(ev.DropID)] = &entry
-		case event.KindSubtitle:
+		case event.KindSubtitle, event.KindPlayer: // players keep the time going when the stream is over
 			hash := fnv.New32a()
 			hash.Write(r.Key)
 			n := int(hash.Sum32()) % partitions

@@ -140,7 +140,7 @@ func TestViews(t *testing.T) {
 		t.Fatal("no view was found")
 	}
 	for _, v := range views {
-		if v.Name != v.Target+"_from_"+v.Source || !strings.HasPrefix(v.Select, "SELECT") || !strings.HasSuffix(v.Create, v.Select) {
+		if v.Name != v.Target+"_from_"+v.Source || !strings.HasPrefix(v.Select, "SELECT") || !strings.Contains(v.Create, " AS\n"+v.Select) && !strings.HasSuffix(v.Create, " AS "+v.Select) || strings.Contains(v.Select, "COMMENT") {
 			t.Errorf("%+v", v)
 		}
 	}

@@ -18,7 +18,7 @@ type View struct {
 }
 
 var (
-	createView = regexp.MustCompile(`(?is)^CREATE\s+MATERIALIZED\s+VIEW\s+IF\s+NOT\s+EXISTS\s+(\w+)\s+TO\s+(\w+)\s+AS\s+(.+)$`)
+	createView = regexp.MustCompile(`(?is)^CREATE\s+MATERIALIZED\s+VIEW\s+IF\s+NOT\s+EXISTS\s+(\w+)\s+TO\s+(\w+)\s+AS\s+(.+?)(?:\s+COMMENT\s+'(?:[^']|'')*')?$`)
 	dropView   = regexp.MustCompile(`(?is)^DROP\s+VIEW\s+IF\s+EXISTS\s+(\w+)$`)
 	otherView  = regexp.MustCompile(`(?is)^(CREATE\s+(OR\s+REPLACE\s+)?MATERIALIZED\s+VIEW|DROP\s+VIEW|ALTER\s+TABLE\s+\w+\s+MODIFY\s+QUERY)\b`)
 )

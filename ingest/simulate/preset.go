@@ -121,6 +121,7 @@ func Story(seed uint64) Scenario {
 	s := Demo(seed)
 	s.Players = 9800
 	s.HistoryMS, s.AfterMS = 73*day, 8*day
+	s.AnnounceMS = 12 * hour // so that 28 days before the first announcement are in the history
 	s.HoldoutBPS = 2000
 	s.Earlier = []EarlierDrop{
 		{Creator: 3, BeforeMS: 44 * day, DropMS: 48 * hour, Reach: 0.11},

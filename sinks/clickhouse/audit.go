@@ -39,6 +39,8 @@ func StorageOf(kind event.Kind) (s Storage, ok bool) {
 	switch kind {
 	case event.KindCheckout, event.KindDrop, event.KindLedger, event.KindSettlement, event.KindEdgeCost:
 		s.Keeps = 0
+	case event.KindAttribution:
+		s.Keeps = 400 * 24 * time.Hour
 	}
 	return s, true
 }

@@ -46,7 +46,8 @@ ENGINE = MergeTree
 PARTITION BY kafka_partition
 ORDER BY (drop_id, type, event_time)
 TTL toDateTime(inserted_at) + INTERVAL 90 DAY
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'What players did: sessions, landing views, impressions, clicks, exposures. Grain: one record of topic player, repeated, late and synthetic ones included. Units: times in UTC. Maturity: final; a resent event is a further row with the same id.';
 
 CREATE TABLE IF NOT EXISTS latency_events
 (
@@ -85,7 +86,8 @@ ENGINE = MergeTree
 PARTITION BY kafka_partition
 ORDER BY (drop_id, pop, event_time)
 TTL toDateTime(inserted_at) + INTERVAL 90 DAY
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'Requests that the edge answered. Grain: one record of topic latency, repeated, late and synthetic ones included. Units: ms, cpu_ms in milliseconds, egress_bytes in bytes. Maturity: final; a resent event is a further row with the same id.';
 
 -- Money is in minor units of currency. Rows are kept for good: they are what revenue is recomputed from.
 CREATE TABLE IF NOT EXISTS checkout_events
@@ -133,7 +135,8 @@ CREATE TABLE IF NOT EXISTS checkout_events
 ENGINE = MergeTree
 PARTITION BY kafka_partition
 ORDER BY (drop_id, type, event_time)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'Checkouts from start to settlement. Grain: one record of topic checkout, repeated, late and synthetic ones included; purchases counts each once. Units: amount, tax and fee in minor units of currency. Maturity: final, kept for good.';
 
 CREATE TABLE IF NOT EXISTS subtitle_events
 (
@@ -179,7 +182,8 @@ ENGINE = MergeTree
 PARTITION BY kafka_partition
 ORDER BY (drop_id, target_language, event_time)
 TTL toDateTime(inserted_at) + INTERVAL 90 DAY
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'Displayed and missing cues. Grain: one record of topic subtitle, repeated, late and synthetic ones included. Units: columns ending in _ms in milliseconds on the media timeline, translation_ms of wall clock. Maturity: final; a resent event is a further row with the same id.';
 
 -- The catalogue. The newest version of a drop replaces the others: read it with FINAL. Tables whose rows replace each other
 -- need no deduplication window: a repeated batch replaces itself.
@@ -240,4 +244,5 @@ CREATE TABLE IF NOT EXISTS drops
     INDEX by_offset kafka_offset TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
-ORDER BY drop_id;
+ORDER BY drop_id
+COMMENT 'The drop catalogue. Grain: one row per drop once merged; read it with FINAL, the highest version wins. Units: item_price in minor units of item_currency, budget and cue_cost in nano-units of budget_currency, shares in basis points. Maturity: as of the newest version.';

@@ -77,10 +77,12 @@ ENGINE = MergeTree
 PARTITION BY kafka_partition
 ORDER BY (player_id, revision)
 TTL toDateTime(inserted_at) + INTERVAL 90 DAY
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'Feature history of players. Grain: player and revision. Units: net_spend in minor units of spend_currency, playtime in s, latency in ms, gaps in s; the suffix is the window before as_of. Maturity: column maturity. features_latest holds the newest revisions.';
 
 CREATE VIEW IF NOT EXISTS features_latest AS
-SELECT * FROM features ORDER BY player_id, revision DESC LIMIT 1 BY player_id;
+SELECT * FROM features ORDER BY player_id, revision DESC LIMIT 1 BY player_id
+COMMENT 'Newest features of every player. Grain: player. Units: as in features. Maturity: column maturity.';
 
 -- Conversion velocity: mergeable partials. Newer revisions of (drop_id, pane_start, pop, partition) replace older ones: read
 -- velocity_latest, never this table. Sums over partitions, POPs and panes are exact.
@@ -125,9 +127,11 @@ CREATE TABLE IF NOT EXISTS velocity
 )
 ENGINE = ReplacingMergeTree(revision)
 ORDER BY (drop_id, pane_start, pop, partition)
-TTL toDateTime(inserted_at) + INTERVAL 90 DAY;
+TTL toDateTime(inserted_at) + INTERVAL 90 DAY
+COMMENT 'Mergeable partials of conversion velocity, funnel and revenue; read velocity_latest. Grain: drop, POP, pane and partition of the processors, once merged. Units: counts; money in minor units of its currency. Maturity: column maturity; newer revisions replace older ones.';
 
-CREATE VIEW IF NOT EXISTS velocity_latest AS SELECT * FROM velocity FINAL;
+CREATE VIEW IF NOT EXISTS velocity_latest AS SELECT * FROM velocity FINAL
+COMMENT 'Newest partials of conversion velocity, funnel and revenue. Grain: drop, POP, pane and partition of the processors; sums over them are exact. Units: counts; money in minor units of its currency. Maturity: column maturity.';
 
 -- Records that could not be counted, and valid ones that came past the allowed lateness. topic, partition and offset say
 -- where the record stood; the kafka_ columns where its dead letter or late record stands.
@@ -152,7 +156,8 @@ ENGINE = MergeTree
 PARTITION BY kafka_partition
 ORDER BY (topic, class, partition, offset)
 TTL toDateTime(inserted_at) + INTERVAL 90 DAY
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'Records that could not be counted. Grain: one refused record. Units: topic, partition and offset say where it stood. Maturity: final; a replayed record has a row of its own if it is refused again.';
 
 CREATE TABLE IF NOT EXISTS late_events
 (
@@ -175,4 +180,5 @@ ENGINE = MergeTree
 PARTITION BY kafka_partition
 ORDER BY (drop_id, topic, partition, offset)
 TTL toDateTime(inserted_at) + INTERVAL 90 DAY
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'Valid records that came past the allowed lateness. Grain: one record. Units: late_by_ms in milliseconds. Maturity: final.';

@@ -6,7 +6,8 @@ CREATE TABLE IF NOT EXISTS currencies
     code     LowCardinality(String),
     exponent UInt8
 )
-ENGINE = ReplacingMergeTree ORDER BY code;
+ENGINE = ReplacingMergeTree ORDER BY code
+COMMENT 'ISO 4217. Grain: currency. Units: exponent is the number of decimals of the minor unit. Maturity: reference data.';
 
 INSERT INTO currencies (code, exponent) VALUES
     ('AED', 2), ('AFN', 2), ('ALL', 2), ('AMD', 2), ('ANG', 2), ('AOA', 2), ('ARS', 2), ('AUD', 2), ('AWG', 2), ('AZN', 2),
@@ -30,11 +31,12 @@ INSERT INTO currencies (code, exponent) VALUES
 -- Operator's choices that SQL needs. reporting_currency: what every amount_reporting is in; after a change, rebuild purchases.
 CREATE TABLE IF NOT EXISTS settings
 (
-    name       String,
-    value      String,
-    changed_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')
+    name       String COMMENT 'reporting_currency',
+    value      String COMMENT 'its value',
+    changed_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'the newest counts'
 )
-ENGINE = ReplacingMergeTree(changed_at) ORDER BY name;
+ENGINE = ReplacingMergeTree(changed_at) ORDER BY name
+COMMENT 'The operator''s choices that SQL needs. Grain: setting. Units: text. Maturity: the newest changed_at counts.';
 
 INSERT INTO settings (name, value) VALUES ('reporting_currency', 'USD');
 
@@ -43,13 +45,14 @@ INSERT INTO settings (name, value) VALUES ('reporting_currency', 'USD');
 CREATE TABLE IF NOT EXISTS fx_rates
 (
     date      Date,
-    base      LowCardinality(String),
-    quote     LowCardinality(String),
-    rate      Decimal(38, 18),
-    source    LowCardinality(String),
+    base      LowCardinality(String) COMMENT 'currency of which one unit is bought',
+    quote     LowCardinality(String) COMMENT 'currency in which the rate is',
+    rate      Decimal(38, 18) COMMENT 'units of quote for one unit of base',
+    source    LowCardinality(String) COMMENT 'where the rate is from; demo ones are made up',
     loaded_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')
 )
-ENGINE = ReplacingMergeTree(loaded_at) ORDER BY (base, quote, date);
+ENGINE = ReplacingMergeTree(loaded_at) ORDER BY (base, quote, date)
+COMMENT 'Exchange rates. Grain: base, quote and date. Units: one unit of base buys rate units of quote. Maturity: reference data; the newest loaded_at counts.';
 
 -- Made-up round figures, so that a demo has a total to show: source 'demo', dated before any event. They are no
 -- market rates. Loading real ones (any later date) supersedes them; report_quality counts the rows still resting on them.

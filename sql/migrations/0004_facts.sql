@@ -11,35 +11,36 @@
 -- A resent event loses against its first arrival; a rebuilt row replaces itself.
 CREATE TABLE IF NOT EXISTS purchases
 (
-    player_id   String,
-    event_id    UUID,
-    type        LowCardinality(String),
-    checkout_id String,
-    drop_id     LowCardinality(String),
+    player_id   String COMMENT 'pseudonym of the buyer',
+    event_id    UUID COMMENT 'id of the checkout event',
+    type        LowCardinality(String) COMMENT 'completed, refunded or chargeback',
+    checkout_id String COMMENT 'which checkout it belongs to',
+    drop_id     LowCardinality(String) COMMENT 'drop; empty outside of one',
     creator_id  LowCardinality(String),
     pop         LowCardinality(String),
     region      LowCardinality(String),
     sku         LowCardinality(String),
-    quantity    UInt32,
-    split_version  UInt32,
-    effective_time DateTime64(3, 'UTC'),
-    original_time  DateTime64(3, 'UTC'),
+    quantity    UInt32 COMMENT 'items',
+    split_version  UInt32 COMMENT 'version of the drop''s shares that settles it',
+    effective_time DateTime64(3, 'UTC') COMMENT 'when it happened',
+    original_time  DateTime64(3, 'UTC') COMMENT 'when the purchase did; 1970-01-01 if a refund does not say',
 
-    amount   Int64,
-    currency LowCardinality(String),
-    amount_reporting   Nullable(Int64),
+    amount   Int64 COMMENT 'signed, minor units of currency',
+    currency LowCardinality(String) COMMENT 'ISO 4217',
+    amount_reporting   Nullable(Int64) COMMENT 'signed, minor units of reporting_currency; NULL without a rate',
     reporting_currency LowCardinality(String),
-    rate        Nullable(Decimal(38, 18)),
+    rate        Nullable(Decimal(38, 18)) COMMENT 'one unit of currency in reporting_currency on rate_date',
     rate_source LowCardinality(String),
     rate_date   Nullable(Date),
 
     kafka_partition UInt32,
     kafka_offset    UInt64,
-    version         UInt64
+    version         UInt64 COMMENT 'the first arrival of an event id wins'
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (player_id, event_id)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'Signed money: completed +, refunded -, chargeback -. Grain: one row per event id, once merged; read it with FINAL. Units: amount in minor units of currency, amount_reporting in minor units of reporting_currency at the rate of the purchase day, NULL without one. Maturity: append-only; refunds and chargebacks may follow.';
 
 -- Rates come in by joins, not by scalar subqueries: the embedded engine cannot run those while it takes an insert in. What
 -- an insert of a few rows pays for is planning, so there are as few scans and joins as the result allows: one row with the
@@ -121,7 +122,8 @@ FROM
     ) AS e
     ASOF LEFT JOIN (SELECT base, quote, date, rate, source FROM fx_rates FINAL) AS r
     ON e.currency = r.base AND e.reporting = r.quote AND e.rate_day >= r.date
-);
+)
+COMMENT 'Fills purchases. Grain: one row per event id. Units: as in purchases. Maturity: as in purchases.';
 
 -- Who is a member since when: the first effective time of each player, drop and creator. Qualifying: every player and
 -- checkout event. One minimum of a plain time is all that every insert pays for; members derives the rest.
@@ -130,23 +132,26 @@ CREATE TABLE IF NOT EXISTS member_activity
     player_id  String,
     drop_id    LowCardinality(String),
     creator_id LowCardinality(String),
-    first      SimpleAggregateFunction(min, DateTime64(3, 'UTC'))
+    first      SimpleAggregateFunction(min, DateTime64(3, 'UTC')) COMMENT 'earliest effective time of any player or checkout event'
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (player_id, drop_id, creator_id)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'First activity. Grain: player, drop and creator, once merged; aggregate it with min. Units: first in UTC. Maturity: moves back only, when a late event is earlier.';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS member_activity_from_player_events TO member_activity AS
 SELECT player_id, drop_id, creator_id, min(at) AS first
 FROM player_events
 WHERE player_id != '' AND NOT synthetic AND NOT quarantined
-GROUP BY player_id, drop_id, creator_id;
+GROUP BY player_id, drop_id, creator_id
+COMMENT 'Fills member_activity. Grain: player, drop and creator. Units: as in member_activity. Maturity: as in member_activity.';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS member_activity_from_checkout_events TO member_activity AS
 SELECT player_id, drop_id, creator_id, min(at) AS first
 FROM checkout_events
 WHERE player_id != '' AND NOT synthetic AND NOT quarantined
-GROUP BY player_id, drop_id, creator_id;
+GROUP BY player_id, drop_id, creator_id
+COMMENT 'Fills member_activity. Grain: player, drop and creator. Units: as in member_activity. Maturity: as in member_activity.';
 
 -- One row per member. first_drop and first_creator are empty for a member without one; ties go to the smaller id, so that
 -- they break the same way everywhere.
@@ -159,7 +164,8 @@ SELECT
     argMinIf(toString(m.creator_id), (m.first, m.creator_id), m.creator_id != '') AS first_creator,
     minIf(m.first, m.creator_id != '') AS first_creator_time
 FROM member_activity AS m
-GROUP BY player_id;
+GROUP BY player_id
+COMMENT 'Who is a member since when, and by what. Grain: player. Units: times in UTC; first_drop and first_creator are empty without one. Maturity: moves back only, when a late event is earlier.';
 
 -- First times of each funnel step, and the first landing request with its latency, per player and drop. NULL or the far
 -- future: not seen.
@@ -167,16 +173,17 @@ CREATE TABLE IF NOT EXISTS player_drops
 (
     drop_id   LowCardinality(String),
     player_id String,
-    landing    SimpleAggregateFunction(min, Nullable(DateTime64(3, 'UTC'))),
-    impression SimpleAggregateFunction(min, Nullable(DateTime64(3, 'UTC'))),
-    click      SimpleAggregateFunction(min, Nullable(DateTime64(3, 'UTC'))),
-    started    SimpleAggregateFunction(min, Nullable(DateTime64(3, 'UTC'))),
-    completed  SimpleAggregateFunction(min, Nullable(DateTime64(3, 'UTC'))),
-    exposure   SimpleAggregateFunction(min, Tuple(at DateTime64(3, 'UTC'), ms Float64, pop String))
+    landing    SimpleAggregateFunction(min, Nullable(DateTime64(3, 'UTC'))) COMMENT 'first landing view',
+    impression SimpleAggregateFunction(min, Nullable(DateTime64(3, 'UTC'))) COMMENT 'first impression of an offer',
+    click      SimpleAggregateFunction(min, Nullable(DateTime64(3, 'UTC'))) COMMENT 'first click on an offer',
+    started    SimpleAggregateFunction(min, Nullable(DateTime64(3, 'UTC'))) COMMENT 'first checkout started',
+    completed  SimpleAggregateFunction(min, Nullable(DateTime64(3, 'UTC'))) COMMENT 'first checkout completed',
+    exposure   SimpleAggregateFunction(min, Tuple(at DateTime64(3, 'UTC'), ms Float64, pop String)) COMMENT 'first landing request: time, latency in ms, POP; the far future without one'
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (drop_id, player_id)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'First times of each funnel step and the first landing request. Grain: player and drop, once merged; aggregate it with min. Units: times in UTC, exposure.ms in milliseconds. Maturity: moves back only, when a late event is earlier.';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS player_drops_from_player_events TO player_drops AS
 SELECT
@@ -191,7 +198,8 @@ SELECT
 FROM player_events
 WHERE player_id != '' AND drop_id != '' AND NOT synthetic AND NOT quarantined
   AND type IN ('landing_view', 'offer_impression', 'offer_click')
-GROUP BY drop_id, player_id;
+GROUP BY drop_id, player_id
+COMMENT 'Fills player_drops. Grain: player and drop. Units: as in player_drops. Maturity: as in player_drops.';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS player_drops_from_checkout_events TO player_drops AS
 SELECT
@@ -205,7 +213,8 @@ SELECT
     (toDateTime64('2299-01-01', 3, 'UTC'), 0., '') AS exposure
 FROM checkout_events
 WHERE player_id != '' AND drop_id != '' AND NOT synthetic AND NOT quarantined AND type IN ('started', 'completed')
-GROUP BY drop_id, player_id;
+GROUP BY drop_id, player_id
+COMMENT 'Fills player_drops. Grain: player and drop. Units: as in player_drops. Maturity: as in player_drops.';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS player_drops_from_latency_events TO player_drops AS
 SELECT
@@ -219,7 +228,8 @@ SELECT
     min((at, ms, toString(pop))) AS exposure
 FROM latency_events
 WHERE player_id != '' AND drop_id != '' AND NOT synthetic AND NOT quarantined AND request = 'landing'
-GROUP BY drop_id, player_id;
+GROUP BY drop_id, player_id
+COMMENT 'Fills player_drops. Grain: player and drop. Units: as in player_drops. Maturity: as in player_drops.';
 
 -- The watermark that the stored events give: per partition the newest effective time minus 10 s of out-of-orderness minus
 -- 1 ms. A partition that took in nothing during the last hour of arrivals counts as idle.
@@ -233,7 +243,8 @@ FROM
     UNION ALL
     SELECT 'checkout' AS topic, kafka_partition, max(at) AS newest, max(kafka_time) AS arrived
     FROM checkout_events WHERE NOT quarantined GROUP BY kafka_partition
-);
+)
+COMMENT 'How far the stored events reach. Grain: topic and Kafka partition. Units: watermark in UTC: newest effective time less 10.001 s. Maturity: as of now; idle partitions took in nothing for an hour of arrivals.';
 
 -- Conversions within [t − window_ms, t) for every hop t of a drop, from the processors' panes; hop_ms is a multiple of the
 -- pane, window_ms of hop_ms. t runs to the newest pane that any partition has published.
@@ -274,4 +285,5 @@ SELECT
     w.conversions AS conversions,
     if(w.provisional > 0, 'provisional', 'final') AS maturity
 FROM ticks AS t0
-LEFT JOIN windows AS w ON w.tick = t0.tick;
+LEFT JOIN windows AS w ON w.tick = t0.tick
+COMMENT 'Conversions in a sliding window. Grain: hop of one drop. Units: conversions within [t - window_ms, t); parameters drop, window_ms, hop_ms. Maturity: column maturity.';

@@ -17,7 +17,8 @@ COMMENT 'Session starts. Grain: player, started, session; read with FINAL. Units
 CREATE MATERIALIZED VIEW IF NOT EXISTS player_sessions_from_player_events TO player_sessions AS
 SELECT player_id, at AS started, session_id, drop_id, creator_id
 FROM player_events
-WHERE type = 'session_start' AND player_id != '' AND NOT synthetic AND NOT quarantined;
+WHERE type = 'session_start' AND player_id != '' AND NOT synthetic AND NOT quarantined
+COMMENT 'Fills player_sessions. Grain: as in player_sessions. Units: as in player_sessions. Maturity: as in player_sessions.';
 
 -- A minimum of (time, variant): the first assignment that was rendered, whatever the order of arrival.
 CREATE TABLE IF NOT EXISTS first_exposures
@@ -36,4 +37,5 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS first_exposures_from_player_events TO fir
 SELECT drop_id, experiment_id, player_id, min((at, toString(variant))) AS first
 FROM player_events
 WHERE type = 'cta_exposure' AND experiment_id != '' AND player_id != '' AND NOT synthetic AND NOT quarantined
-GROUP BY drop_id, experiment_id, player_id;
+GROUP BY drop_id, experiment_id, player_id
+COMMENT 'Fills first_exposures. Grain: drop, experiment and player. Units: as in first_exposures. Maturity: as in first_exposures.';

@@ -1,64 +1,5 @@
--- The analysts' surface: views that say what one row is, in which units, and whether it can still change, and the same for
--- every table and view that came before. ClickHouse shows comments in SHOW CREATE, DESCRIBE and system.tables.
-
-ALTER TABLE player_events MODIFY COMMENT 'What players did: sessions, landing views, impressions, clicks, exposures. Grain: one record of topic player, repeated, late and synthetic ones included. Units: times in UTC. Maturity: final; a resent event is a further row with the same id.';
-ALTER TABLE latency_events MODIFY COMMENT 'Requests that the edge answered. Grain: one record of topic latency, repeated, late and synthetic ones included. Units: ms, cpu_ms in milliseconds, egress_bytes in bytes. Maturity: final; a resent event is a further row with the same id.';
-ALTER TABLE checkout_events MODIFY COMMENT 'Checkouts from start to settlement. Grain: one record of topic checkout, repeated, late and synthetic ones included; purchases counts each once. Units: amount, tax and fee in minor units of currency. Maturity: final, kept for good.';
-ALTER TABLE subtitle_events MODIFY COMMENT 'Displayed and missing cues. Grain: one record of topic subtitle, repeated, late and synthetic ones included. Units: columns ending in _ms in milliseconds on the media timeline, translation_ms of wall clock. Maturity: final; a resent event is a further row with the same id.';
-ALTER TABLE drops MODIFY COMMENT 'The drop catalogue. Grain: one row per drop once merged; read it with FINAL, the highest version wins. Units: item_price in minor units of item_currency, budget and cue_cost in nano-units of budget_currency, shares in basis points. Maturity: as of the newest version.';
-ALTER TABLE features MODIFY COMMENT 'Feature history of players. Grain: player and revision. Units: net_spend in minor units of spend_currency, playtime in s, latency in ms, gaps in s; the suffix is the window before as_of. Maturity: column maturity. features_latest holds the newest revisions.';
-ALTER TABLE features_latest MODIFY COMMENT 'Newest features of every player. Grain: player. Units: as in features. Maturity: column maturity.';
-ALTER TABLE velocity MODIFY COMMENT 'Mergeable partials of conversion velocity, funnel and revenue; read velocity_latest. Grain: drop, POP, pane and partition of the processors, once merged. Units: counts; money in minor units of its currency. Maturity: column maturity; newer revisions replace older ones.';
-ALTER TABLE velocity_latest MODIFY COMMENT 'Newest partials of conversion velocity, funnel and revenue. Grain: drop, POP, pane and partition of the processors; sums over them are exact. Units: counts; money in minor units of its currency. Maturity: column maturity.';
-ALTER TABLE dead_letters MODIFY COMMENT 'Records that could not be counted. Grain: one refused record. Units: topic, partition and offset say where it stood. Maturity: final; a replayed record has a row of its own if it is refused again.';
-ALTER TABLE late_events MODIFY COMMENT 'Valid records that came past the allowed lateness. Grain: one record. Units: late_by_ms in milliseconds. Maturity: final.';
-ALTER TABLE currencies MODIFY COMMENT 'ISO 4217. Grain: currency. Units: exponent is the number of decimals of the minor unit. Maturity: reference data.';
-ALTER TABLE settings MODIFY COMMENT 'The operator''s choices that SQL needs. Grain: setting. Units: text. Maturity: the newest changed_at counts.';
-ALTER TABLE fx_rates MODIFY COMMENT 'Exchange rates. Grain: base, quote and date. Units: one unit of base buys rate units of quote. Maturity: reference data; the newest loaded_at counts.';
-ALTER TABLE purchases MODIFY COMMENT 'Signed money: completed +, refunded -, chargeback -. Grain: one row per event id, once merged; read it with FINAL. Units: amount in minor units of currency, amount_reporting in minor units of reporting_currency at the rate of the purchase day, NULL without one. Maturity: append-only; refunds and chargebacks may follow.';
-ALTER TABLE member_activity MODIFY COMMENT 'First activity. Grain: player, drop and creator, once merged; aggregate it with min. Units: first in UTC. Maturity: moves back only, when a late event is earlier.';
-ALTER TABLE members MODIFY COMMENT 'Who is a member since when, and by what. Grain: player. Units: times in UTC; first_drop and first_creator are empty without one. Maturity: moves back only, when a late event is earlier.';
-ALTER TABLE player_drops MODIFY COMMENT 'First times of each funnel step and the first landing request. Grain: player and drop, once merged; aggregate it with min. Units: times in UTC, exposure.ms in milliseconds. Maturity: moves back only, when a late event is earlier.';
-ALTER TABLE watermarks MODIFY COMMENT 'How far the stored events reach. Grain: topic and Kafka partition. Units: watermark in UTC: newest effective time less 10.001 s. Maturity: as of now; idle partitions took in nothing for an hour of arrivals.';
-ALTER TABLE conversion_velocity MODIFY COMMENT 'Conversions in a sliding window. Grain: hop of one drop. Units: conversions within [t - window_ms, t); parameters drop, window_ms, hop_ms. Maturity: column maturity.';
-ALTER TABLE purchases_from_checkout_events MODIFY COMMENT 'Fills purchases. Grain: one row per event id. Units: as in purchases. Maturity: as in purchases.';
-ALTER TABLE member_activity_from_player_events MODIFY COMMENT 'Fills member_activity. Grain: player, drop and creator. Units: as in member_activity. Maturity: as in member_activity.';
-ALTER TABLE member_activity_from_checkout_events MODIFY COMMENT 'Fills member_activity. Grain: player, drop and creator. Units: as in member_activity. Maturity: as in member_activity.';
-ALTER TABLE player_drops_from_player_events MODIFY COMMENT 'Fills player_drops. Grain: player and drop. Units: as in player_drops. Maturity: as in player_drops.';
-ALTER TABLE player_drops_from_checkout_events MODIFY COMMENT 'Fills player_drops. Grain: player and drop. Units: as in player_drops. Maturity: as in player_drops.';
-ALTER TABLE player_drops_from_latency_events MODIFY COMMENT 'Fills player_drops. Grain: player and drop. Units: as in player_drops. Maturity: as in player_drops.';
-ALTER TABLE player_sessions_from_player_events MODIFY COMMENT 'Fills player_sessions. Grain: as in player_sessions. Units: as in player_sessions. Maturity: as in player_sessions.';
-ALTER TABLE first_exposures_from_player_events MODIFY COMMENT 'Fills first_exposures. Grain: drop, experiment and player. Units: as in first_exposures. Maturity: as in first_exposures.';
-
-ALTER TABLE purchases
-    COMMENT COLUMN player_id 'pseudonym of the buyer',
-    COMMENT COLUMN event_id 'id of the checkout event',
-    COMMENT COLUMN type 'completed, refunded or chargeback',
-    COMMENT COLUMN checkout_id 'which checkout it belongs to',
-    COMMENT COLUMN drop_id 'drop; empty outside of one',
-    COMMENT COLUMN quantity 'items',
-    COMMENT COLUMN split_version 'version of the drop''s shares that settles it',
-    COMMENT COLUMN effective_time 'when it happened',
-    COMMENT COLUMN original_time 'when the purchase did; 1970-01-01 if a refund does not say',
-    COMMENT COLUMN amount 'signed, minor units of currency',
-    COMMENT COLUMN currency 'ISO 4217',
-    COMMENT COLUMN amount_reporting 'signed, minor units of reporting_currency; NULL without a rate',
-    COMMENT COLUMN rate 'one unit of currency in reporting_currency on rate_date',
-    COMMENT COLUMN version 'the first arrival of an event id wins';
-ALTER TABLE player_drops
-    COMMENT COLUMN landing 'first landing view',
-    COMMENT COLUMN impression 'first impression of an offer',
-    COMMENT COLUMN click 'first click on an offer',
-    COMMENT COLUMN started 'first checkout started',
-    COMMENT COLUMN completed 'first checkout completed',
-    COMMENT COLUMN exposure 'first landing request: time, latency in ms, POP; the far future without one';
-ALTER TABLE member_activity COMMENT COLUMN first 'earliest effective time of any player or checkout event';
-ALTER TABLE settings COMMENT COLUMN name 'reporting_currency', COMMENT COLUMN value 'its value', COMMENT COLUMN changed_at 'the newest counts';
-ALTER TABLE fx_rates
-    COMMENT COLUMN base 'currency of which one unit is bought',
-    COMMENT COLUMN quote 'currency in which the rate is',
-    COMMENT COLUMN rate 'units of quote for one unit of base',
-    COMMENT COLUMN source 'where the rate is from; demo ones are made up';
+-- The analysts' surface: views that say what one row is, in which units, and whether it can still change. ClickHouse shows
+-- comments in SHOW CREATE, DESCRIBE and system.tables.
 
 -- Cohorted lifetime value (DOMAIN 3.1); the named query ltv_cohorts documents the parameters. An immature cell is NULL.
 CREATE VIEW IF NOT EXISTS ltv_curve AS
@@ -264,7 +205,6 @@ FROM drop_lines AS l
 LEFT JOIN (SELECT toString(drop_id) AS drop_id, toString(creator_id) AS creator_id, name, ends FROM drops FINAL) AS d ON d.drop_id = l.drop_id
 GROUP BY l.drop_id, l.currency
 COMMENT 'Return of a drop: revenue net of refunds and chargebacks, less every cost that has a line in drop_lines. Grain: drop and currency. Units: minor units of currency, margin_reporting of reporting_currency; refunds, chargebacks and costs are negative, a cost nobody has recorded is NULL and not in the margin. Maturity: as of now: refunds and chargebacks may still come.';
-
 
 CREATE VIEW IF NOT EXISTS buyers AS
 SELECT
