@@ -30,9 +30,9 @@ func landing(player string, at int64, n int) event.Message {
 }
 
 // snapshotKeys are the keys of every partition's newest snapshot.
-func snapshotKeys(t *testing.T, dir string) (map[string]bool, error) {
+func snapshotKeys(t *testing.T, dir, changelog string) (map[string]bool, error) {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(dir, "*", "*", "*.snapshot"))
+	paths, err := filepath.Glob(filepath.Join(dir, changelog+"*", "*", "*.snapshot"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestForgottenPlayersLeaveEveryCopyOfTheState(t *testing.T) {
 	}
 	send(old...)
 	eventually(t, time.Minute, func() error {
-		keys, err := snapshotKeys(t, dir)
+		keys, err := snapshotKeys(t, dir, n.kafka.Changelog(cfg.ProcessGroup))
 		if err == nil && holds(keys, playersPrefix+"old-") != players {
 			err = fmt.Errorf("%d of %d players are in the snapshots", holds(keys, playersPrefix+"old-"), players)
 		}
@@ -158,7 +158,7 @@ func TestForgottenPlayersLeaveEveryCopyOfTheState(t *testing.T) {
 		return nil
 	})
 	eventually(t, time.Minute, func() error {
-		keys, err := snapshotKeys(t, dir)
+		keys, err := snapshotKeys(t, dir, n.kafka.Changelog(cfg.ProcessGroup))
 		if live = alive(); err == nil && !maps.Equal(keys, live) {
 			err = fmt.Errorf("the snapshots hold %d keys, the change-log %d", len(keys), len(live))
 		}

@@ -3,6 +3,8 @@ package clickhouse
 import (
 	"strings"
 
+	chcolumn "github.com/ClickHouse/clickhouse-go/v2/lib/column"
+
 	"github.com/droplift/droplift/ingest/event"
 )
 
@@ -12,7 +14,7 @@ func newEstimates() *table {
 	drop := c.label("drop_id")
 	creator := c.label("creator_id")
 	metric := c.label("metric")
-	dimensions := newVector[map[string]string](c, "dimensions", "Map(LowCardinality(String), String)")
+	dimensions := newVector[*pairs[string]](c, "dimensions", "Map(LowCardinality(String), String)")
 	revision := newVector[uint64](c, "revision", "UInt64")
 	asOf := c.moment("as_of")
 	from := c.moment("from")
@@ -32,7 +34,7 @@ func newEstimates() *table {
 	p := newOptional[float64](c, "p", "Float64")
 	alwaysValid := newVector[bool](c, "always_valid", "Bool")
 	sampleRate := newVector[float64](c, "sample_rate", "Float64")
-	details := newVector[map[string]float64](c, "details", "Map(LowCardinality(String), Float64)")
+	details := newVector[*pairs[float64]](c, "details", "Map(LowCardinality(String), Float64)")
 	t.addPosition(c)
 
 	var decoder event.Decoder
@@ -81,7 +83,7 @@ func newDecisions() *table {
 	previous := c.label("previous")
 	value := newVector[float64](c, "value", "Float64")
 	reason := c.text("reason")
-	inputs := newVector[map[string]float64](c, "inputs", "Map(LowCardinality(String), Float64)")
+	inputs := newVector[*pairs[float64]](c, "inputs", "Map(LowCardinality(String), Float64)")
 	t.addPosition(c)
 
 	var decoder event.Decoder
@@ -104,12 +106,40 @@ func newDecisions() *table {
 	return t
 }
 
-// byName turns a list of the decoder's, which is reused, into a map of ours.
-func byName[S, V any](from []S, pair func(S) (string, V)) map[string]V {
-	to := make(map[string]V, len(from))
+// byName turns a list of the decoder's, which is reused, into a map column's value in the same order: a Go map would store
+// its pairs in another order every time.
+func byName[S, V any](from []S, pair func(S) (string, V)) *pairs[V] {
+	to := &pairs[V]{}
 	for _, s := range from {
 		name, v := pair(s)
-		to[strings.Clone(name)] = v
+		to.names, to.values = append(to.names, strings.Clone(name)), append(to.values, v)
 	}
 	return to
 }
+
+// pairs are a map column's value. It implements chcolumn.IterableOrderedMap.
+type pairs[V any] struct {
+	names  []string
+	values []V
+}
+
+// Put implements chcolumn.IterableOrderedMap.
+func (p *pairs[V]) Put(name, value any) {
+	p.names, p.values = append(p.names, name.(string)), append(p.values, value.(V))
+}
+
+// Iterator implements chcolumn.IterableOrderedMap.
+func (p *pairs[V]) Iterator() chcolumn.MapIterator { return &pairsIterator[V]{pairs: p, at: -1} }
+
+type pairsIterator[V any] struct {
+	pairs *pairs[V]
+	at    int
+}
+
+func (i *pairsIterator[V]) Next() bool {
+	i.at++
+	return i.at < len(i.pairs.names)
+}
+
+func (i *pairsIterator[V]) Key() any   { return i.pairs.names[i.at] }
+func (i *pairsIterator[V]) Value() any { return i.pairs.values[i.at] }
