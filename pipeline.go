@@ -93,7 +93,7 @@ func (n *node) newRollup(instance string, catalogue processors.Catalogue, shared
 	}
 	return n.makeStage(n.cfg.RollupGroup, rollupInputs, instance, shared, func(partition int32) kafka.Task {
 		rules := makeRules(partition)
-		task := deciding(shared.metrics.decisions, partition, processors.NewRollup(partition, rollupInputs, rules), rules)
+		task := deciding(shared.metrics.decisions, partition, processors.NewRollup(partition, rules), rules)
 		return shared.metrics.observe(n.cfg.RollupGroup, partition, task, counting(rules))
 	})
 }

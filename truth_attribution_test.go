@@ -71,7 +71,7 @@ func attribute(s simulate.Scenario, partitions int) (*attributed, error) {
 	if err != nil {
 		return nil, err
 	}
-	second := processors.NewRollup(0, []event.Kind{event.KindAttribution, event.KindLatencySketch}, []processors.RollupRule{totals})
+	second := processors.NewRollup(0, []processors.RollupRule{totals})
 
 	got := &attributed{estimates: map[string]event.Estimate{}, partials: map[string]event.Attribution{}}
 	var decoder event.Decoder

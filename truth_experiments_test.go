@@ -61,7 +61,7 @@ func simulateExperiments(t *testing.T, seed uint64) (run experimentRun) {
 	if err != nil {
 		t.Error(err)
 	}
-	rollup := processors.NewRollup(0, []event.Kind{event.KindProgress, event.KindExperimentArm}, []processors.RollupRule{totals})
+	rollup := processors.NewRollup(0, []processors.RollupRule{totals})
 	var decoder event.Decoder
 	var ev event.Event
 	flush := func(now int64, quiet bool) {

@@ -36,8 +36,7 @@ func newLimitedRun(t *testing.T, partitions int32) *limitedRun {
 		rule := must(inventory.New(inventory.Config{}, i, r.drops))
 		r.partitions = append(r.partitions, processors.NewPartition(i, processors.Config{ProgressEvery: 1000, Inputs: []event.Kind{event.KindCheckout}}, r.drops, []processors.Rule{rule}))
 	}
-	r.rollup = processors.NewRollup(0, []event.Kind{event.KindProgress, event.KindInventory},
-		[]processors.RollupRule{must(inventory.NewRollup(inventory.RollupConfig{}, r.drops))})
+	r.rollup = processors.NewRollup(0, []processors.RollupRule{must(inventory.NewRollup(inventory.RollupConfig{}, r.drops))})
 	return r
 }
 

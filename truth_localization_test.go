@@ -45,7 +45,7 @@ func runSubtitles(t *testing.T, s simulate.Scenario, partitions int) *subtitleRu
 		rules = append(rules, rule)
 		stages = append(stages, processors.NewPartition(int32(i), processors.Config{Inputs: []event.Kind{event.KindSubtitle, event.KindPlayer}}, run.drops, []processors.Rule{rule}))
 	}
-	rollup := processors.NewRollup(0, rollupInputs, []processors.RollupRule{must(localization.NewObjectives(localization.ObjectivesConfig{}, run.drops))})
+	rollup := processors.NewRollup(0, []processors.RollupRule{must(localization.NewObjectives(localization.ObjectivesConfig{}, run.drops))})
 	var decoder event.Decoder
 	now := int64(0)
 	flush := func(stage *processors.Partition) {

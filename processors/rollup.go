@@ -23,7 +23,6 @@ import (
 // watermark can still be revised.
 type Rollup struct {
 	number  int32
-	inputs  []event.Kind
 	rules   []RollupRule
 	sources *Table[source]
 	// watermark is the transaction's, watermarkWas the committed one; it never moves back.
@@ -73,9 +72,9 @@ func (t RollupTimes) Due(last, progress, every int64) bool {
 }
 
 // NewRollup makes an empty one; Restore fills it from the change-log.
-func NewRollup(number int32, inputs []event.Kind, rules []RollupRule) *Rollup {
+func NewRollup(number int32, rules []RollupRule) *Rollup {
 	r := &Rollup{
-		number: number, inputs: slices.Clone(inputs), rules: rules, sources: NewTable("sources", Codec[source](sourceCodec{})),
+		number: number, rules: rules, sources: NewTable("sources", Codec[source](sourceCodec{})),
 		watermark: NoWatermark, watermarkWas: NoWatermark,
 	}
 	r.tables.add(sourcesTable, []Staged{r.sources})

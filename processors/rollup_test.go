@@ -85,7 +85,7 @@ func velocityOf(drop string, partition int32, pane int64, revision uint64, conve
 }
 
 func newTestRollup() *Rollup {
-	return NewRollup(3, []event.Kind{event.KindVelocity}, []RollupRule{newTotals()})
+	return NewRollup(3, []RollupRule{newTotals()})
 }
 
 func TestRollupAddsUpTheNewestPartials(t *testing.T) {
@@ -216,7 +216,7 @@ func TestRollupWatermarkIsTheLowestOfThePartitions(t *testing.T) {
 			r.Rollback()
 		}
 	}
-	r = NewRollup(0, []event.Kind{event.KindProgress}, []RollupRule{clock})
+	r = NewRollup(0, []RollupRule{clock})
 	check(NoWatermark, true)
 	told(0, 500, false)
 	told(2, 300, false)
@@ -234,7 +234,7 @@ func TestRollupWatermarkIsTheLowestOfThePartitions(t *testing.T) {
 
 	entries := map[string]string{}
 	r.Snapshot(func(key string, value []byte) { entries[strings.Clone(key)] = string(value) })
-	r = NewRollup(0, []event.Kind{event.KindProgress}, []RollupRule{clock})
+	r = NewRollup(0, []RollupRule{clock})
 	for key, value := range entries {
 		if err := r.Restore(key, []byte(value)); err != nil {
 			t.Fatal(err)

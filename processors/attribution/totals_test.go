@@ -143,7 +143,7 @@ func newDesk(t *testing.T) *desk {
 		t.Fatal(err)
 	}
 	return &desk{t: t, totals: totals, estimates: map[string]event.Estimate{}, now: 1,
-		rollup: processors.NewRollup(0, []event.Kind{event.KindProgress, event.KindAttribution, event.KindLatencySketch}, []processors.RollupRule{totals})}
+		rollup: processors.NewRollup(0, []processors.RollupRule{totals})}
 }
 
 func (d *desk) send(kind event.Kind, value []byte) {

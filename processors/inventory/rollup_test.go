@@ -43,7 +43,7 @@ func (s *stage) start() {
 	if s.rollup, err = NewRollup(s.cfg, s.drops); err != nil {
 		s.t.Fatal(err)
 	}
-	s.task = processors.NewRollup(0, []event.Kind{event.KindInventory}, []processors.RollupRule{s.rollup})
+	s.task = processors.NewRollup(0, []processors.RollupRule{s.rollup})
 	for key, value := range s.log {
 		if err := s.task.Restore(key, value); err != nil {
 			s.t.Fatal(err)
