@@ -43,12 +43,12 @@ func TestAnalysts(t *testing.T) {
 		}
 	})
 	page := filepath.Join(t.TempDir(), "report.html")
-	if out := s.command(&ReportCmd{Drop: s.drop, HTML: page}); out != "" {
+	if out := s.command(&ReportCmd{Drop: s.drop, HTML: page, LiftOptions: liftDefaults}); out != "" {
 		t.Errorf("the command that writes a file printed %q", out)
 	}
 	t.Run("books", func(t *testing.T) { testPageBooks(t, s, page) })
 	t.Run("browser", func(t *testing.T) { testPageInBrowser(t, page) })
-	if err := (&ReportCmd{Drop: "nowhere", HTML: page}).Run(context.Background(), s.cfg); err == nil || !strings.Contains(err.Error(), "not in the catalogue") {
+	if err := (&ReportCmd{Drop: "nowhere", HTML: page, LiftOptions: liftDefaults}).Run(context.Background(), s.cfg); err == nil || !strings.Contains(err.Error(), "not in the catalogue") {
 		t.Errorf("an unknown drop: %v", err)
 	}
 	if left, err := filepath.Glob(filepath.Join(filepath.Dir(page), ".*")); err != nil || len(left) > 0 {
@@ -91,7 +91,7 @@ func testFormats(t *testing.T, s *simulatedDrop) {
 			t.Errorf("%s: %v, want %v", format, got, want)
 		}
 	}
-	if csv := string(ask("CSV")); !strings.HasPrefix(csv, `"drop_id",`) || strings.Count(csv, "\n") != len(want)+1 {
+	if csv := string(ask("csv")); !strings.HasPrefix(csv, `"drop_id",`) || strings.Count(csv, "\n") != len(want)+1 {
 		t.Errorf("csv:\n%s", csv)
 	}
 	if json := string(ask("json")); !strings.HasPrefix(json, `{"drop_id":"`+s.drop+`"`) || strings.Count(json, "\n") != len(want) {
@@ -166,7 +166,7 @@ func testPageBooks(t *testing.T, s *simulatedDrop, page string) {
 		}
 	}
 	for _, title := range []string{"Revenue and return", "Conversion velocity", "Funnel", "Time to convert", "Latency and conversion", "Cohorts",
-		"Localization", "Experiments", "Inventory", "Edge cost against plan", "Settlement", "Lift", "Data quality"} {
+		"Localization", "Experiments", "Inventory", "Edge cost against plan", "Settlement", "What the drop changed", "Data quality"} {
 		if !strings.Contains(string(text), ">"+title+"</h2>") {
 			t.Errorf("no section %q", title)
 		}
