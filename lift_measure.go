@@ -97,7 +97,7 @@ func measureLift(ctx context.Context, client *clickhouse.Client, drop string, la
 		return nil, err
 	}
 	if len(known.Rows) == 0 {
-		return nil, fmt.Errorf("drop %q is not in the catalogue; droplift query --sql 'SELECT DISTINCT drop_id FROM drops' lists them", drop)
+		return nil, unknownDrop(drop)
 	}
 	var rows []LiftRow
 	for _, days := range o.Horizons {

@@ -71,14 +71,14 @@ func (k cellCodec) Append(dst []byte, c *cell) []byte {
 	dst = binary.AppendUvarint(dst, uint64(c.end))
 	dst = binary.AppendVarint(dst, c.ageTo)
 	dst = binary.AppendUvarint(dst, c.revision)
-	dst = appendBool(dst, c.closed)
+	dst = wire.AppendBool(dst, c.closed)
 	dst = wire.AppendFloat(dst, c.rate)
 	return appendCounts(dst, &counts{&c.viewers, &c.conversions, &c.us, &c.unmeasured, &c.unmeasuredBy, &c.money})
 }
 
 func (k cellCodec) Decode(data []byte, c *cell) error {
 	r, _ := wire.NewReader(data, cellVersion)
-	*c = cell{creator: k.names.Bytes(r.Bytes()), start: r.Natural(), end: r.Natural(), ageTo: r.Signed(), revision: r.Unsigned(), closed: r.Byte() == 1, rate: r.Float(), money: c.money[:0]}
+	*c = cell{creator: k.names.Bytes(r.Bytes()), start: r.Natural(), end: r.Natural(), ageTo: r.Signed(), revision: r.Unsigned(), closed: r.Bool(), rate: r.Float(), money: c.money[:0]}
 	readCounts(&r, &counts{&c.viewers, &c.conversions, &c.us, &c.unmeasured, &c.unmeasuredBy, &c.money}, k.names)
 	return r.Done()
 }
@@ -89,13 +89,6 @@ func (k cellCodec) Deadline(c *cell) int64 {
 		return c.end - 1 + k.refundMS
 	}
 	return c.end - 1
-}
-
-func appendBool(dst []byte, b bool) []byte {
-	if b {
-		return append(dst, 1)
-	}
-	return append(dst, 0)
 }
 
 // counts are the numbers of a stratum, which both stages keep.

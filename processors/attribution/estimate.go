@@ -219,20 +219,13 @@ func (t *Totals) emitLoss(metric string, where []event.Dimension, unit string, l
 	e := &t.estimate
 	e.Metric, e.Dimensions, e.Unit, e.Label = metric, where, unit, Label
 	e.Enough, e.Why, e.Value, e.Low, e.High = missing == "", missing, lost.Value, lost.Low, lost.High
-	e.Maturity = maturity(final)
+	e.Maturity = processors.Maturity(final)
 	kept := len(e.Details)
 	if e.Enough {
 		e.Details = append(e.Details, event.Detail{Name: "se", Value: lost.SE})
 	}
 	t.emit(out)
 	e.Details = e.Details[:kept]
-}
-
-func maturity(final bool) event.Maturity {
-	if final {
-		return event.Final
-	}
-	return event.Provisional
 }
 
 // publishLatencies emits the quantiles of landing latency of the drop and of each POP: [Low, High] is what the sketch
@@ -285,7 +278,7 @@ func (t *Totals) emitLatency(d *drop, m *merged, where []event.Dimension, out *p
 	}
 	e := &t.estimate
 	e.Metric, e.Unit, e.Label, e.Enough, e.Why = MetricLatency, "ms", "", true, ""
-	e.N, e.Numerator, e.SampleRate, e.Maturity = m.samples, 0, m.rate, maturity(d.closed)
+	e.N, e.Numerator, e.SampleRate, e.Maturity = m.samples, 0, m.rate, processors.Maturity(d.closed)
 	e.Details = append(e.Details[:0], event.Detail{Name: "relative_error", Value: m.accuracy})
 	for i, q := range quantilesPublished {
 		e.Dimensions = append(where, event.Dimension{Name: "quantile", Value: q.name})

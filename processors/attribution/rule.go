@@ -24,7 +24,7 @@ type Rule struct {
 	visits  *processors.Table[visit]
 	cells   *processors.Table[cell]
 	panes   *processors.Table[pane]
-	horizon *processors.Table[horizon]
+	horizon *processors.Table[wire.Horizon]
 	names   *wire.Names
 
 	// refused counts contributions that could not be counted although the runtime accepted their event: past what
@@ -54,7 +54,7 @@ func New(cfg Config, partition int32, catalogue processors.Catalogue) (*Rule, er
 		visits:  processors.NewTable("visit", processors.Codec[visit](visitCodec{refundMS: cfg.RefundMS, names: n})),
 		cells:   processors.NewTable("cell", processors.Codec[cell](cellCodec{refundMS: cfg.RefundMS, names: n})),
 		panes:   processors.NewTable("pane", processors.Codec[pane](paneCodec{paneMS: cfg.PaneMS, accuracy: cfg.Accuracy})),
-		horizon: processors.NewTable("horizon", processors.Codec[horizon](horizonCodec{})),
+		horizon: wire.NewHorizon("horizon"),
 	}, nil
 }
 
@@ -215,7 +215,7 @@ func (r *Rule) move(ev *event.Event, at int64, drop *event.Drop, m *mark, by int
 // passed says whether a flush has closed or deleted what ends with the millisecond at.
 func (r *Rule) passed(at int64) bool {
 	h := r.horizon.Get(horizonKey)
-	return h != nil && at <= h.at
+	return h != nil && at <= h.At
 }
 
 func (r *Rule) refuse(why string, ev *event.Event, at int64) {
@@ -253,7 +253,7 @@ func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 	r.panes.Changed(func(key string, p *pane) { r.publishSketch(key, p, t.Watermark, event.Provisional, out) })
 	if moved {
 		h, _ := r.horizon.Put(horizonKey)
-		h.at = passed
+		h.At = passed
 	}
 	r.visits.Due(passed, func(key string, v *visit) {
 		if drop := r.drop(key); drop != nil && drop.EndMS-1+r.cfg.RefundMS > passed {

@@ -389,13 +389,13 @@ func TestStateOfEarlierVersions(t *testing.T) {
 
 	visits, cells, panes := visitCodec{refundMS: dayMS, names: n}, cellCodec{refundMS: dayMS, names: n}, paneCodec{paneMS: minuteMS, accuracy: 0.01}
 	for _, k := range []statetest.Kind{
-		{Name: "visit", Newest: visitVersion, Samples: [][]byte{visits.Append(nil, &v), visits.Append(nil, &visit{start: opens, end: closes})}, Read: readWith(visits)},
-		{Name: "cell", Newest: cellVersion, Samples: [][]byte{cells.Append(nil, &c), cells.Append(nil, &cell{rate: 1})}, Read: readWith(cells)},
-		{Name: "pane", Newest: paneVersion, Samples: [][]byte{panes.Append(nil, &p)}, Read: readWith(panes)},
-		{Name: "horizon", Newest: horizonVersion, Samples: [][]byte{horizonCodec{}.Append(nil, &horizon{at: opens})}, Read: readWith(horizonCodec{})},
-		{Name: "drop", Newest: dropVersion, Samples: [][]byte{dropCodec{n}.Append(nil, &d)}, Read: readWith(dropCodec{n})},
-		{Name: "part", Newest: partVersion, Samples: [][]byte{partCodec{n}.Append(nil, &pt)}, Read: readWith(partCodec{n})},
-		{Name: "merged", Newest: mergedVersion, Samples: [][]byte{mergedCodec{}.Append(nil, &m)}, Read: readWith(mergedCodec{})},
+		{Name: "visit", Newest: visitVersion, Samples: [][]byte{visits.Append(nil, &v), visits.Append(nil, &visit{start: opens, end: closes})}, Read: statetest.ReadWith(visits)},
+		{Name: "cell", Newest: cellVersion, Samples: [][]byte{cells.Append(nil, &c), cells.Append(nil, &cell{rate: 1})}, Read: statetest.ReadWith(cells)},
+		{Name: "pane", Newest: paneVersion, Samples: [][]byte{panes.Append(nil, &p)}, Read: statetest.ReadWith(panes)},
+		{Name: "horizon", Newest: wire.HorizonVersion, Samples: [][]byte{wire.HorizonCodec{}.Append(nil, &wire.Horizon{At: opens})}, Read: statetest.ReadWith(wire.HorizonCodec{})},
+		{Name: "drop", Newest: dropVersion, Samples: [][]byte{dropCodec{n}.Append(nil, &d)}, Read: statetest.ReadWith(dropCodec{n})},
+		{Name: "part", Newest: partVersion, Samples: [][]byte{partCodec{n}.Append(nil, &pt)}, Read: statetest.ReadWith(partCodec{n})},
+		{Name: "merged", Newest: mergedVersion, Samples: [][]byte{mergedCodec{}.Append(nil, &m)}, Read: statetest.ReadWith(mergedCodec{})},
 	} {
 		statetest.Check(t, k)
 		for _, data := range k.Samples {
@@ -409,14 +409,6 @@ func TestStateOfEarlierVersions(t *testing.T) {
 	other := paneCodec{paneMS: minuteMS, accuracy: 0.02}
 	if err := panes.Decode(other.Append(nil, &p), &pane{}); err == nil || !strings.Contains(err.Error(), "replay") {
 		t.Errorf("a sketch of another accuracy: %v", err)
-	}
-}
-
-func readWith[S any](codec processors.Codec[S]) func(data []byte) (string, []byte, error) {
-	return func(data []byte) (string, []byte, error) {
-		var s S
-		err := codec.Decode(data, &s)
-		return fmt.Sprintf("%+v", s), codec.Append(nil, &s), err
 	}
 }
 

@@ -34,7 +34,7 @@ func (c dropCodec) Append(dst []byte, d *drop) []byte {
 		dst = binary.AppendVarint(dst, n)
 	}
 	dst = binary.AppendUvarint(dst, d.revision)
-	return appendBool(appendBool(appendBool(dst, d.dirty), d.closed), d.final)
+	return wire.AppendBool(wire.AppendBool(wire.AppendBool(dst, d.dirty), d.closed), d.final)
 }
 
 func (c dropCodec) Decode(data []byte, d *drop) error {
@@ -44,7 +44,7 @@ func (c dropCodec) Decode(data []byte, d *drop) error {
 		*n = r.Signed()
 	}
 	d.revision = r.Unsigned()
-	d.dirty, d.closed, d.final = r.Byte() == 1, r.Byte() == 1, r.Byte() == 1
+	d.dirty, d.closed, d.final = r.Bool(), r.Bool(), r.Bool()
 	return r.Done()
 }
 
@@ -72,7 +72,7 @@ func (c partCodec) Append(dst []byte, p *part) []byte {
 	dst = binary.AppendUvarint(append(dst, partVersion), p.revision)
 	dst = wire.AppendString(wire.AppendString(wire.AppendString(dst, p.pop), p.device), p.language)
 	dst = binary.AppendVarint(dst, p.ageFrom)
-	dst = appendBool(appendBool(dst, p.closed), p.final)
+	dst = wire.AppendBool(wire.AppendBool(dst, p.closed), p.final)
 	dst = wire.AppendFloat(dst, p.rate)
 	return appendCounts(dst, &counts{&p.viewers, &p.conversions, &p.us, &p.unmeasured, &p.unmeasuredBy, &p.money})
 }
@@ -80,7 +80,7 @@ func (c partCodec) Append(dst []byte, p *part) []byte {
 func (c partCodec) Decode(data []byte, p *part) error {
 	r, _ := wire.NewReader(data, partVersion)
 	*p = part{revision: r.Unsigned(), pop: c.names.Bytes(r.Bytes()), device: c.names.Bytes(r.Bytes()), language: c.names.Bytes(r.Bytes()),
-		ageFrom: r.Signed(), closed: r.Byte() == 1, final: r.Byte() == 1, rate: r.Float(), money: p.money[:0]}
+		ageFrom: r.Signed(), closed: r.Bool(), final: r.Bool(), rate: r.Float(), money: p.money[:0]}
 	readCounts(&r, &counts{&p.viewers, &p.conversions, &p.us, &p.unmeasured, &p.unmeasuredBy, &p.money}, c.names)
 	return r.Done()
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/models/edgebudget"
+	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/wire"
 )
 
@@ -139,31 +140,9 @@ func (c conversionCodec) Decode(data []byte, s *conversion) error {
 }
 
 // Deadline is the last millisecond of the pane that holds the drop's last millisecond: nothing before it can come after that is final.
-func (c conversionCodec) Deadline(s *conversion) int64 { return lastPaneEnd(s.end, c.paneMS) }
-
-// paneStart rounds down; times are positive.
-func paneStart(at, paneMS int64) int64 { return at - at%paneMS }
-
-func lastPaneEnd(endMS, paneMS int64) int64 { return paneStart(endMS-1, paneMS) + paneMS - 1 }
-
-// horizon is how far cells have been deleted: all that end at or before at.
-type horizon struct{ at int64 }
+func (c conversionCodec) Deadline(s *conversion) int64 {
+	return processors.LastPaneEnd(s.end, c.paneMS)
+}
 
 // horizonKey is the only key of the horizon table.
 const horizonKey = "cells"
-
-const horizonVersion = 1
-
-type horizonCodec struct{}
-
-func (horizonCodec) Append(dst []byte, h *horizon) []byte {
-	return binary.AppendUvarint(append(dst, horizonVersion), uint64(h.at))
-}
-
-func (horizonCodec) Decode(data []byte, h *horizon) error {
-	r, _ := wire.NewReader(data, horizonVersion)
-	h.at = r.Natural()
-	return r.Done()
-}
-
-func (horizonCodec) Deadline(*horizon) int64 { return 0 }

@@ -586,8 +586,8 @@ func TestRollupStateOfEarlierVersions(t *testing.T) {
 		opens = append(opens, openCodec{}.Append(nil, &open{revision: random.Uint64N(1000), counted: s.total}))
 		checkCodec(t, processors.Codec[account](codec), s)
 	}
-	statetest.Check(t, statetest.Kind{Name: "account", Newest: accountVersion, Samples: accounts, Read: readWith(processors.Codec[account](codec))})
-	statetest.Check(t, statetest.Kind{Name: "open", Newest: openVersion, Samples: opens, Read: readWith(processors.Codec[open](openCodec{}))})
+	statetest.Check(t, statetest.Kind{Name: "account", Newest: accountVersion, Samples: accounts, Read: statetest.ReadWith(processors.Codec[account](codec))})
+	statetest.Check(t, statetest.Kind{Name: "open", Newest: openVersion, Samples: opens, Read: statetest.ReadWith(processors.Codec[open](openCodec{}))})
 	bad := randomAccount(random)
 	bad.shed = 99
 	if err := codec.Decode(codec.Append(nil, &bad), new(account)); err == nil || !strings.Contains(err.Error(), "malformed") {

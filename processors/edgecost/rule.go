@@ -51,7 +51,7 @@ type Rule struct {
 
 	cells       *processors.Table[cell]
 	conversions *processors.Table[conversion]
-	horizon     *processors.Table[horizon]
+	horizon     *processors.Table[wire.Horizon]
 	names       *wire.Names
 
 	// unpriced counts events of drops without a price list, outOfRange those whose quantities, or sums with them, no int64 holds.
@@ -79,7 +79,7 @@ func New(cfg Config, partition int32, catalogue processors.Catalogue) (*Rule, er
 		paneMS: cfg.PaneMS, partition: partition, catalogue: catalogue, logger: cfg.Logger, prices: cfg.Prices,
 		cells:       processors.NewTable("cell", processors.Codec[cell](cellCodec{paneMS: cfg.PaneMS, names: n})),
 		conversions: processors.NewTable("conversion", processors.Codec[conversion](conversionCodec{paneMS: cfg.PaneMS, names: n})),
-		horizon:     processors.NewTable("horizon", processors.Codec[horizon](horizonCodec{})),
+		horizon:     wire.NewHorizon("horizon"),
 		names:       n,
 	}
 	if r.prices != nil {
@@ -119,7 +119,7 @@ func (r *Rule) request(ev *event.Event, at int64) {
 		r.outOfRange++
 		return
 	}
-	p := place{drop: ev.DropID, pop: ev.POP, creator: ev.CreatorID, synthetic: ev.Synthetic, start: paneStart(at, r.paneMS)}
+	p := place{drop: ev.DropID, pop: ev.POP, creator: ev.CreatorID, synthetic: ev.Synthetic, start: processors.PaneStart(at, r.paneMS)}
 	if p.prices, ok = r.pricesOf(ev.DropID, nil); !ok {
 		r.refuse("the catalogue does not hold the drop", &p)
 		return
@@ -187,7 +187,7 @@ func (r *Rule) pricesOf(dropID string, drop *event.Drop) (id string, ok bool) {
 
 // convert moves the player's conversion when ev is an earlier one than known.
 func (r *Rule) convert(ev *event.Event, at int64) {
-	p := place{drop: ev.DropID, pop: ev.POP, creator: ev.CreatorID, start: paneStart(at, r.paneMS)}
+	p := place{drop: ev.DropID, pop: ev.POP, creator: ev.CreatorID, start: processors.PaneStart(at, r.paneMS)}
 	drop := r.catalogue.Drop(ev.DropID, 0)
 	if drop == nil {
 		r.refuse("the catalogue does not hold the drop", &p)
@@ -204,7 +204,7 @@ func (r *Rule) convert(ev *event.Event, at int64) {
 	}
 	s, created := r.conversions.Put(wire.Alias(r.key))
 	if !created {
-		old := place{drop: ev.DropID, pop: s.pop, creator: s.creator, prices: s.prices, start: paneStart(s.at, r.paneMS)}
+		old := place{drop: ev.DropID, pop: s.pop, creator: s.creator, prices: s.prices, start: processors.PaneStart(s.at, r.paneMS)}
 		r.key = old.appendKey(r.key[:0])
 		if c := r.cells.Get(wire.Alias(r.key)); c == nil || c.conversions == 0 {
 			r.refuse("a conversion is to be taken from a pane that does not have it", &old)
@@ -227,7 +227,7 @@ func (r *Rule) cell(p *place) *cell {
 	key := wire.Alias(r.key)
 	c, created := r.cells.Put(key)
 	if created {
-		if h := r.horizon.Get(horizonKey); h != nil && p.start+r.paneMS-1 <= h.at {
+		if h := r.horizon.Get(horizonKey); h != nil && p.start+r.paneMS-1 <= h.At {
 			r.cells.Delete(key)
 			r.refuse("the pane is final", p)
 			return nil
@@ -261,7 +261,7 @@ func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 	})
 	if deleted {
 		h, _ := r.horizon.Put(horizonKey)
-		h.at = passed
+		h.At = passed
 	}
 	r.conversions.Due(passed, func(key string, _ *conversion) { r.expire(key, passed) })
 }
@@ -270,7 +270,7 @@ func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 func (r *Rule) expire(key string, passed int64) {
 	dropID, _ := wire.CutString(key)
 	drop := r.catalogue.Drop(dropID, 0)
-	if drop == nil || lastPaneEnd(drop.EndMS, r.paneMS) <= passed {
+	if drop == nil || processors.LastPaneEnd(drop.EndMS, r.paneMS) <= passed {
 		r.conversions.Delete(key)
 		return
 	}

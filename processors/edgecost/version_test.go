@@ -20,19 +20,11 @@ func TestStateOfEarlierVersions(t *testing.T) {
 		c, s := randomCell(random), randomConversion(random)
 		someCells, someConversions = append(someCells, cells.Append(nil, &c)), append(someConversions, conversions.Append(nil, &s))
 	}
-	statetest.Check(t, statetest.Kind{Name: "cell", Newest: cellVersion, Samples: someCells, Read: readWith(cells)})
-	statetest.Check(t, statetest.Kind{Name: "conversion", Newest: conversionVersion, Samples: someConversions, Read: readWith(conversions)})
+	statetest.Check(t, statetest.Kind{Name: "cell", Newest: cellVersion, Samples: someCells, Read: statetest.ReadWith(cells)})
+	statetest.Check(t, statetest.Kind{Name: "conversion", Newest: conversionVersion, Samples: someConversions, Read: statetest.ReadWith(conversions)})
 	statetest.Check(t, statetest.Kind{
-		Name: "horizon", Newest: horizonVersion, Samples: [][]byte{horizonCodec{}.Append(nil, &horizon{at: 1_772_452_800_000})}, Read: readWith(horizonCodec{}),
+		Name: "horizon", Newest: wire.HorizonVersion, Samples: [][]byte{wire.HorizonCodec{}.Append(nil, &wire.Horizon{At: 1_772_452_800_000})}, Read: statetest.ReadWith(wire.HorizonCodec{}),
 	})
-}
-
-func readWith[S any](codec processors.Codec[S]) func(data []byte) (string, []byte, error) {
-	return func(data []byte) (string, []byte, error) {
-		var s S
-		err := codec.Decode(data, &s)
-		return fmt.Sprintf("%+v", s), codec.Append(nil, &s), err
-	}
 }
 
 func randomCell(random *rand.Rand) cell {

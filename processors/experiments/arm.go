@@ -42,7 +42,7 @@ func (armCodec) Append(dst []byte, a *arm) []byte {
 	dst = binary.AppendUvarint(dst, uint64(a.end))
 	dst = append(dst, byte(a.stage))
 	dst = binary.BigEndian.AppendUint64(dst, a.design)
-	dst = appendBool(dst, a.changed)
+	dst = wire.AppendBool(dst, a.changed)
 	return wire.AppendFloat(dst, a.sampleRate)
 }
 
@@ -54,7 +54,7 @@ func (armCodec) Decode(data []byte, a *arm) error {
 	if a.stage >= stageClosed {
 		r.Fail()
 	}
-	a.design, a.changed, a.sampleRate = readDesign(&r), readBool(&r), r.Float()
+	a.design, a.changed, a.sampleRate = readDesign(&r), r.Bool(), r.Float()
 	return r.Done()
 }
 
@@ -66,21 +66,6 @@ func (c armCodec) deadline(a *arm) int64 {
 		return a.end - 1
 	}
 	return lastRefund(a.end, c.refundMS)
-}
-
-func appendBool(dst []byte, b bool) []byte {
-	if b {
-		return append(dst, 1)
-	}
-	return append(dst, 0)
-}
-
-func readBool(r *wire.Reader) bool {
-	b := r.Byte()
-	if b > 1 {
-		r.Fail()
-	}
-	return b == 1
 }
 
 func readDesign(r *wire.Reader) uint64 {

@@ -25,14 +25,14 @@ const partVersion = 1
 func (partCodec) Append(dst []byte, p *part) []byte {
 	dst = append(dst, partVersion)
 	p.counts.each(func(n *uint32) { dst = binary.AppendUvarint(dst, uint64(*n)) })
-	return appendBool(appendBool(dst, p.final), p.refundsFinal)
+	return wire.AppendBool(wire.AppendBool(dst, p.final), p.refundsFinal)
 }
 
 func (partCodec) Decode(data []byte, p *part) error {
 	r, _ := wire.NewReader(data, partVersion)
 	*p = part{}
 	p.counts.each(func(n *uint32) { *n = r.Uint32() })
-	p.final, p.refundsFinal = readBool(&r), readBool(&r)
+	p.final, p.refundsFinal = r.Bool(), r.Bool()
 	return r.Done()
 }
 
@@ -179,7 +179,7 @@ func (c boardCodec) Append(dst []byte, b *board) []byte {
 	dst = binary.AppendUvarint(dst, b.revision)
 	dst = binary.AppendUvarint(dst, uint64(b.last))
 	dst = binary.AppendUvarint(dst, uint64(b.end))
-	dst = appendBool(appendBool(dst, b.dirty), b.due)
+	dst = wire.AppendBool(wire.AppendBool(dst, b.dirty), b.due)
 	dst = binary.AppendUvarint(dst, uint64(b.open))
 	dst = binary.AppendUvarint(dst, uint64(b.openRefunds))
 	dst = binary.AppendUvarint(dst, uint64(len(b.groups)))
@@ -188,7 +188,7 @@ func (c boardCodec) Append(dst []byte, b *board) []byte {
 		dst = wire.AppendString(dst, g.experiment)
 		dst = wire.AppendString(dst, g.language)
 		dst = binary.BigEndian.AppendUint64(dst, g.design)
-		dst = appendBool(dst, g.changed)
+		dst = wire.AppendBool(dst, g.changed)
 		dst = wire.AppendFloat(dst, g.sampleRate)
 		dst = wire.AppendFloat(dst, g.ratio.Evidence)
 		dst = wire.AppendString(dst, g.chosen)
@@ -207,10 +207,10 @@ func (c boardCodec) Append(dst []byte, b *board) []byte {
 func (c boardCodec) Decode(data []byte, b *board) error {
 	r, _ := wire.NewReader(data, boardVersion)
 	*b = board{revision: r.Unsigned(), last: r.Natural(), end: r.Natural(), groups: b.groups[:0]}
-	b.dirty, b.due, b.open, b.openRefunds = readBool(&r), readBool(&r), r.Uint32(), r.Uint32()
+	b.dirty, b.due, b.open, b.openRefunds = r.Bool(), r.Bool(), r.Uint32(), r.Uint32()
 	for n := r.Count(); n > 0 && !r.Failed(); n-- {
 		g := group{experiment: c.names.Bytes(r.Bytes()), language: c.names.Bytes(r.Bytes()), design: readDesign(&r)}
-		g.changed, g.sampleRate, g.ratio.Evidence, g.chosen = readBool(&r), r.Float(), r.Float(), c.names.Bytes(r.Bytes())
+		g.changed, g.sampleRate, g.ratio.Evidence, g.chosen = r.Bool(), r.Float(), r.Float(), c.names.Bytes(r.Bytes())
 		for m := r.Count(); m > 0 && !r.Failed(); m-- {
 			a := total{variant: c.names.Bytes(r.Bytes())}
 			a.counts.each(func(n *uint64) { *n = r.Unsigned() })

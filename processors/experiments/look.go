@@ -90,21 +90,21 @@ func (r *Rollup) look(drop string, b *board, p *plan, watermark int64, out *proc
 		}
 		r.decideGroup(drop, rd, watermark, out)
 		head.SampleRate = rd.sampleRate
-		head.Maturity = maturity(final)
+		head.Maturity = processors.Maturity(final)
 		r.publishRatio(head, rd, out)
 		for k := range rd.comparisons {
 			c := &rd.comparisons[k]
 			r.decideArm(drop, rd, c, watermark, out)
-			head.Maturity = maturity(final)
+			head.Maturity = processors.Maturity(final)
 			r.publishEffect(head, rd, c, len(family), out)
-			head.Maturity = maturity(final && b.openRefunds == 0)
+			head.Maturity = processors.Maturity(final && b.openRefunds == 0)
 			r.publishRefunds(head, rd, c, out)
 		}
-		head.Maturity = maturity(final)
+		head.Maturity = processors.Maturity(final)
 		r.retract(head, rd.group, rd.comparisons, out)
 	}
 	for _, g := range gone {
-		head.SampleRate, head.Maturity = g.sampleRate, maturity(final)
+		head.SampleRate, head.Maturity = g.sampleRate, processors.Maturity(final)
 		r.retract(head, g, nil, out)
 		if g.chosen != chosenChanged {
 			r.decide(out, event.Decision{DropID: drop, Subject: g.subject(), At: watermark, Chosen: chosenChanged, Previous: g.chosen,
@@ -131,13 +131,6 @@ func (r *Rollup) retract(e event.Estimate, g *group, compared []comparison, out 
 			r.publish(e, g, a.variant, out)
 		}
 	}
-}
-
-func maturity(final bool) event.Maturity {
-	if final {
-		return event.Final
-	}
-	return event.Provisional
 }
 
 // pool adds up the languages of every experiment that is for all of them and was seen in two or more.

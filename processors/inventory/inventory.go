@@ -81,7 +81,7 @@ type Rule struct {
 
 	orders  *processors.Table[order]
 	panes   *processors.Table[pane]
-	horizon *processors.Table[instant]
+	horizon *processors.Table[wire.Horizon]
 	names   *wire.Names
 	counts  [numOutcomes]uint64
 
@@ -118,7 +118,7 @@ func New(cfg Config, partition int32, catalogue processors.Catalogue) (*Rule, er
 	r := &Rule{cfg: cfg.withDefaults(), partition: partition, catalogue: catalogue, names: &wire.Names{}}
 	r.orders = processors.NewTable("order", processors.Codec[order](orderCodec{cfg: &r.cfg, names: r.names}))
 	r.panes = processors.NewTable("pane", processors.Codec[pane](paneCodec{paneMS: r.cfg.PaneMS}))
-	r.horizon = processors.NewTable("horizon", processors.Codec[instant](instantCodec{}))
+	r.horizon = wire.NewHorizon("horizon")
 	return r, nil
 }
 
@@ -226,8 +226,8 @@ func (r *Rule) mark(drop string, slot int, m mark, s sign) {
 
 // final says whether a flush has deleted the panes that begin at start.
 func (r *Rule) final(start int64) bool {
-	h := r.horizon.Get(instantKey)
-	return h != nil && start+r.cfg.PaneMS-1 <= h.at
+	h := r.horizon.Get(horizonKey)
+	return h != nil && start+r.cfg.PaneMS-1 <= h.At
 }
 
 func (r *Rule) refuse(why, drop string, m mark) {
@@ -251,8 +251,8 @@ func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 		}
 	})
 	if deleted {
-		h, _ := r.horizon.Put(instantKey)
-		h.at = passed
+		h, _ := r.horizon.Put(horizonKey)
+		h.At = passed
 	}
 	r.orders.Due(passed, func(key string, o *order) {
 		if o.sale.at == 0 && (o.shipped != 0 || o.fulfilled != 0 || len(o.refunds) > 0) {

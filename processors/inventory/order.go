@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/wire"
 )
 
@@ -178,7 +179,7 @@ const longestPromise = 366 * 24 * hourMS
 
 // marks are what the order counts as; see the package comment.
 func (o *order) marks(cfg *Config) (m [numSlots]mark) {
-	set := func(slot int, c cell, at int64, n uint64) { m[slot] = mark{c, paneStart(at, cfg.PaneMS), n} }
+	set := func(slot int, c cell, at int64, n uint64) { m[slot] = mark{c, processors.PaneStart(at, cfg.PaneMS), n} }
 	s := &o.sale
 	if b := &o.start; b.at != 0 && (s.at == 0 || b.at <= s.at) {
 		c := cell{b.sku, b.channel, ""}

@@ -14,9 +14,6 @@ type pane struct {
 	counts   [numSlots]uint64
 }
 
-// paneStart rounds down; times are positive.
-func paneStart(at, paneMS int64) int64 { return at - at%paneMS }
-
 // appendPaneKey ends in the pane's start, big-endian: keys sort by time.
 func appendPaneKey(dst []byte, drop string, c cell, start int64) []byte {
 	dst = wire.AppendString(dst, drop)
@@ -69,24 +66,5 @@ func (c paneCodec) Decode(data []byte, p *pane) error {
 // Deadline is the pane's last millisecond.
 func (c paneCodec) Deadline(p *pane) int64 { return p.start + c.paneMS - 1 }
 
-// instant is one event time, kept under one key: how far panes have been deleted.
-type instant struct{ at int64 }
-
-const (
-	instantKey     = "at"
-	instantVersion = 1
-)
-
-type instantCodec struct{}
-
-func (instantCodec) Append(dst []byte, i *instant) []byte {
-	return binary.AppendUvarint(append(dst, instantVersion), uint64(i.at))
-}
-
-func (instantCodec) Decode(data []byte, i *instant) error {
-	r, _ := wire.NewReader(data, instantVersion)
-	i.at = r.Natural()
-	return r.Done()
-}
-
-func (instantCodec) Deadline(*instant) int64 { return 0 }
+// horizonKey is the only key of the horizon table.
+const horizonKey = "at"

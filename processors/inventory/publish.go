@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/models/stats"
 	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/wire"
 )
@@ -196,7 +197,7 @@ func (t *item) forecast(progress int64, left uint64) forecast {
 		return progress + int64(math.Ceil(float64(left)*float64(progress-from)/n))
 	}
 	n := float64(sold)
-	spread := 1.959963984540054 * math.Sqrt(n)
+	spread := stats.Z95 * math.Sqrt(n)
 	return forecast{at: after(n), from: after(n + spread), to: after(n - spread)}
 }
 

@@ -406,8 +406,8 @@ func TestRollupStateOfEarlierVersions(t *testing.T) {
 		parts, flows = append(parts, partCodec{}.Append(nil, &p)), append(flows, flowCodec{}.Append(nil, &f))
 		items, runs = append(items, itemCodec{}.Append(nil, &x)), append(runs, runCodec.Append(nil, &d))
 	}
-	statetest.Check(t, statetest.Kind{Name: "part", Newest: partVersion, Samples: parts, Read: readWith(partCodec{})})
-	statetest.Check(t, statetest.Kind{Name: "flow", Newest: flowVersion, Samples: flows, Read: readWith(flowCodec{})})
-	statetest.Check(t, statetest.Kind{Name: "item", Newest: itemVersion, Samples: items, Read: readWith(itemCodec{})})
-	statetest.Check(t, statetest.Kind{Name: "run", Newest: runVersion, Samples: runs, Read: readWith(runCodec)})
+	statetest.Check(t, statetest.Kind{Name: "part", Newest: partVersion, Samples: parts, Read: statetest.ReadWith(partCodec{})})
+	statetest.Check(t, statetest.Kind{Name: "flow", Newest: flowVersion, Samples: flows, Read: statetest.ReadWith(flowCodec{})})
+	statetest.Check(t, statetest.Kind{Name: "item", Newest: itemVersion, Samples: items, Read: statetest.ReadWith(itemCodec{})})
+	statetest.Check(t, statetest.Kind{Name: "run", Newest: runVersion, Samples: runs, Read: statetest.ReadWith(runCodec)})
 }

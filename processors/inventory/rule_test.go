@@ -80,24 +80,16 @@ func TestStateOfEarlierVersions(t *testing.T) {
 		for _, s := range history(random, 12) {
 			o.take(s.event(), s.at, &wire.Names{})
 		}
-		p := pane{start: paneStart(dropStart+random.Int64N(hourMS), cfg.PaneMS), revision: random.Uint64N(99)}
+		p := pane{start: processors.PaneStart(dropStart+random.Int64N(hourMS), cfg.PaneMS), revision: random.Uint64N(99)}
 		for i := range p.counts {
 			p.counts[i] = random.Uint64N(300)
 		}
 		someOrders, somePanes = append(someOrders, orders.Append(nil, &o)), append(somePanes, panes.Append(nil, &p))
 	}
-	statetest.Check(t, statetest.Kind{Name: "order", Newest: orderVersion, Samples: someOrders, Read: readWith(orders)})
-	statetest.Check(t, statetest.Kind{Name: "pane", Newest: paneVersion, Samples: somePanes, Read: readWith(panes)})
-	statetest.Check(t, statetest.Kind{Name: "instant", Newest: instantVersion,
-		Samples: [][]byte{instantCodec{}.Append(nil, &instant{at: dropStart})}, Read: readWith(instantCodec{})})
-}
-
-func readWith[S any](codec processors.Codec[S]) func(data []byte) (string, []byte, error) {
-	return func(data []byte) (string, []byte, error) {
-		var s S
-		err := codec.Decode(data, &s)
-		return fmt.Sprintf("%+v", s), codec.Append(nil, &s), err
-	}
+	statetest.Check(t, statetest.Kind{Name: "order", Newest: orderVersion, Samples: someOrders, Read: statetest.ReadWith(orders)})
+	statetest.Check(t, statetest.Kind{Name: "pane", Newest: paneVersion, Samples: somePanes, Read: statetest.ReadWith(panes)})
+	statetest.Check(t, statetest.Kind{Name: "instant", Newest: wire.HorizonVersion,
+		Samples: [][]byte{wire.HorizonCodec{}.Append(nil, &wire.Horizon{At: dropStart})}, Read: statetest.ReadWith(wire.HorizonCodec{})})
 }
 
 // Every prefix of a state is refused.

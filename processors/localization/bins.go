@@ -7,6 +7,7 @@ import (
 
 	"github.com/DataDog/sketches-go/ddsketch/mapping"
 
+	"github.com/droplift/droplift/models/stats"
 	"github.com/droplift/droplift/processors/wire"
 )
 
@@ -120,19 +121,7 @@ func (s *sketch) at(m *mapping.LogarithmicMapping, rank float64) float64 {
 // quantile is the value of rank q(n−1) (DOMAIN 5) with its interval at 95 %, from the binomial spread of the rank. It has at least one value.
 func (s *sketch) quantile(m *mapping.LogarithmicMapping, q float64) (value, low, high float64) {
 	n := float64(s.count())
-	spread := z95 * math.Sqrt(n*q*(1-q))
+	spread := stats.Z95 * math.Sqrt(n*q*(1-q))
 	rank := func(r float64) float64 { return min(max(math.Floor(r), 0), n-1) }
 	return s.at(m, rank(q*(n-1))), s.at(m, rank(q*(n-1)-spread)), s.at(m, rank(math.Ceil(q*(n-1)+spread)))
-}
-
-// z95 is the normal quantile of a two-sided 95 % interval.
-const z95 = 1.959963984540054
-
-// wilson is the interval of a proportion at 95 % (DOMAIN 0); n is positive.
-func wilson(hits, n uint64) (low, high float64) {
-	p, m := float64(hits)/float64(n), float64(n)
-	d := 1 + z95*z95/m
-	centre := (p + z95*z95/(2*m)) / d
-	half := z95 / d * math.Sqrt(p*(1-p)/m+z95*z95/(4*m*m))
-	return max(0, centre-half), min(1, centre+half)
 }

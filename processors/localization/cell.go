@@ -145,7 +145,7 @@ func (cellCodec) Append(dst []byte, c *cell) []byte {
 
 func (cellCodec) Decode(data []byte, c *cell) error {
 	r, _ := wire.NewReader(data, cellVersion)
-	*c = cell{same: r.Byte() == 1, first: r.Natural(), last: r.Natural()}
+	*c = cell{same: r.Bool(), first: r.Natural(), last: r.Natural()}
 	readTotal(&r, &c.final)
 	for n := r.Count(); n > 0 && !r.Failed(); n-- {
 		p := partial{start: r.Natural(), partition: int32(r.Uint32())}

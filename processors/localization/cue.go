@@ -78,7 +78,7 @@ func (cueCodec) Append(dst []byte, c *cue) []byte {
 
 func (k cueCodec) Decode(data []byte, c *cue) error {
 	r, _ := wire.NewReader(data, cueVersion)
-	*c = cue{at: r.Natural(), speech: r.Natural(), compared: r.Byte() == 1, expires: r.Natural(), verdicts: c.verdicts[:0]}
+	*c = cue{at: r.Natural(), speech: r.Natural(), compared: r.Bool(), expires: r.Natural(), verdicts: c.verdicts[:0]}
 	for n := r.Count(); n > 0 && !r.Failed(); n-- {
 		v := rendering{language: k.names.Bytes(r.Bytes())}
 		bits := r.Byte()

@@ -21,7 +21,7 @@ type Rule struct {
 	cues    *processors.Table[cue]
 	streams *processors.Table[stream]
 	panes   *processors.Table[pane]
-	horizon *processors.Table[horizon]
+	horizon *processors.Table[wire.Horizon]
 	names   *wire.Names
 	counts  outcomes
 
@@ -47,7 +47,7 @@ func New(cfg Config, partition int32, catalogue processors.Catalogue) (*Rule, er
 		cues:    processors.NewTable("cue", processors.Codec[cue](cueCodec{capMS: cfg.CapMS, names: n})),
 		streams: processors.NewTable("stream", processors.Codec[stream](streamCodec{names: n})),
 		panes:   processors.NewTable("pane", processors.Codec[pane](paneCodec{paneMS: cfg.PaneMS})),
-		horizon: processors.NewTable("horizon", processors.Codec[horizon](horizonCodec{})),
+		horizon: wire.NewHorizon("horizon"),
 	}, nil
 }
 
@@ -102,7 +102,7 @@ func (r *Rule) Apply(ev *event.Event, at int64) {
 	c.speech = min(c.speech, s.SpeechStartMS)
 	if at < c.at {
 		// The cue counts where it was first heard of, in all its languages.
-		if paneStart(at, r.cfg.PaneMS) != paneStart(c.at, r.cfg.PaneMS) {
+		if processors.PaneStart(at, r.cfg.PaneMS) != processors.PaneStart(c.at, r.cfg.PaneMS) {
 			for i := range c.verdicts {
 				r.count(ev.DropID, c.at, &c.verdicts[i], -1)
 				r.count(ev.DropID, at, &c.verdicts[i], 1)
@@ -162,7 +162,7 @@ func (r *Rule) stream(drop, id string, at int64) *stream {
 
 // count adds a verdict to the pane of at, or takes it back. The pane is not final.
 func (r *Rule) count(drop string, at int64, v *rendering, sign int32) {
-	start := paneStart(at, r.cfg.PaneMS)
+	start := processors.PaneStart(at, r.cfg.PaneMS)
 	r.key = wire.AppendString(r.key[:0], drop)
 	r.key = wire.AppendString(r.key, v.language)
 	r.key = binary.BigEndian.AppendUint64(r.key, uint64(start))
@@ -182,7 +182,7 @@ func (r *Rule) index(ms int64) int64 { return int64(r.mapping.Index(float64(ms))
 // final says whether a flush has already deleted the panes of at's time.
 func (r *Rule) final(at int64) bool {
 	h := r.horizon.Get(horizonKey)
-	return h != nil && paneStart(at, r.cfg.PaneMS)+r.cfg.PaneMS-1 <= h.at
+	return h != nil && processors.PaneStart(at, r.cfg.PaneMS)+r.cfg.PaneMS-1 <= h.At
 }
 
 // Flush implements processors.Rule. Cues come first: what is found missing belongs into panes that may become final now.
@@ -198,7 +198,7 @@ func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 	r.panes.Changed(func(key string, p *pane) { r.emit(key, p, t.Watermark, event.Provisional, out) })
 	if deleted {
 		h, _ := r.horizon.Put(horizonKey)
-		h.at = passed
+		h.At = passed
 	}
 	r.streams.Due(t.Watermark, func(key string, _ *stream) { r.streams.Delete(key) })
 }
@@ -222,7 +222,7 @@ func (r *Rule) due(key string, c *cue, t processors.Times) {
 				}
 			}
 		}
-		c.compared, c.expires = true, paneStart(c.at, r.cfg.PaneMS)+r.cfg.PaneMS-1+t.AllowedLateness
+		c.compared, c.expires = true, processors.PaneStart(c.at, r.cfg.PaneMS)+r.cfg.PaneMS-1+t.AllowedLateness
 		if c.expires > t.Watermark {
 			return
 		}
@@ -274,9 +274,6 @@ func (r *Rule) emit(key string, p *pane, watermark int64, m event.Maturity, out 
 	r.key = appendRecordKey(r.key[:0], v)
 	out.Emit(event.KindLocalization, wire.Alias(r.key), v.AppendJSON)
 }
-
-// paneStart rounds down; times are positive.
-func paneStart(at, paneMS int64) int64 { return at - at%paneMS }
 
 func (r *Rule) cueKey(drop, stream string, id uint64) string {
 	r.key = wire.AppendString(r.key[:0], drop)

@@ -107,7 +107,7 @@ type Objectives struct {
 	drops  *processors.Table[watch]
 	cells  *processors.Table[cell]
 	chunks *processors.Table[chunk]
-	clock  *processors.Table[horizon]
+	clock  *processors.Table[wire.Horizon]
 	names  *wire.Names
 
 	refused uint64
@@ -133,7 +133,7 @@ func NewObjectives(cfg ObjectivesConfig, catalogue processors.Catalogue) (*Objec
 		drops:  processors.NewTable("drop", processors.Codec[watch](watchCodec{names: n})),
 		cells:  processors.NewTable("cell", processors.Codec[cell](cellCodec{})),
 		chunks: processors.NewTable("chunk", processors.Codec[chunk](chunkCodec{})),
-		clock:  processors.NewTable("clock", processors.Codec[horizon](horizonCodec{})),
+		clock:  wire.NewHorizon("clock"),
 	}, nil
 }
 
@@ -175,7 +175,7 @@ func (o *Objectives) Apply(r *event.Record) *event.Error {
 	h, _ := o.chunks.Put(o.chunkKey(v.DropID, v.Language, v.PaneStart/hourMS))
 	h.put(entry{uint32(v.PaneStart % hourMS), uint32(v.Partition), slo.Count{Valid: uint64(v.Expected), Bad: uint64(v.Expected - min(v.Good, v.Expected))}})
 	clock, _ := o.clock.Put(clockKey)
-	clock.at = max(clock.at, v.Watermark)
+	clock.At = max(clock.At, v.Watermark)
 	return nil
 }
 
@@ -203,7 +203,7 @@ func (o *Objectives) Flush(t processors.RollupTimes, out *processors.Output) {
 		o.pending = len(late) > 0
 	}
 	if clock := o.clock.Get(clockKey); clock != nil {
-		o.drops.Due(clock.at, func(id string, w *watch) { o.forget(id, w) })
+		o.drops.Due(clock.At, func(id string, w *watch) { o.forget(id, w) })
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/models/slo"
+	"github.com/droplift/droplift/models/stats"
 	"github.com/droplift/droplift/processors"
 )
 
@@ -235,7 +236,7 @@ func TestPartialsAddUp(t *testing.T) {
 	if e.Maturity != event.Provisional {
 		t.Error("final before the drop's end")
 	}
-	if low, high := wilson(30, 1000); math.Abs(low-0.021094) > 1e-6 || math.Abs(high-0.042503) > 1e-6 {
+	if low, high := stats.Wilson(30, 1000, stats.Z95); math.Abs(low-0.021094) > 1e-6 || math.Abs(high-0.042503) > 1e-6 {
 		t.Errorf("30 of 1000: [%v, %v]", low, high)
 	}
 }

@@ -91,7 +91,7 @@ func (k paneCodec) Decode(data []byte, p *pane) error {
 	if width := r.Natural(); !r.Failed() && width != k.paneMS {
 		return fmt.Errorf("pane of %d ms, configured are %d ms: a new width needs a new application id and a replay", width, k.paneMS)
 	}
-	*p = pane{start: r.Natural(), same: r.Byte() == 1, revision: r.Unsigned(), latencies: p.latencies, translations: p.translations}
+	*p = pane{start: r.Natural(), same: r.Bool(), revision: r.Unsigned(), latencies: p.latencies, translations: p.translations}
 	if p.start%k.paneMS != 0 {
 		r.Fail()
 	}
@@ -105,24 +105,5 @@ func (k paneCodec) Decode(data []byte, p *pane) error {
 // Deadline is the pane's last millisecond.
 func (k paneCodec) Deadline(p *pane) int64 { return p.start + k.paneMS - 1 }
 
-// horizon is how far panes have been deleted: all that end at or before at.
-type horizon struct{ at int64 }
-
 // horizonKey is the only key of the horizon table.
 const horizonKey = "panes"
-
-const horizonVersion = 1
-
-type horizonCodec struct{}
-
-func (horizonCodec) Append(dst []byte, h *horizon) []byte {
-	return binary.AppendUvarint(append(dst, horizonVersion), uint64(h.at))
-}
-
-func (horizonCodec) Decode(data []byte, h *horizon) error {
-	r, _ := wire.NewReader(data, horizonVersion)
-	h.at = r.Natural()
-	return r.Done()
-}
-
-func (horizonCodec) Deadline(*horizon) int64 { return 0 }

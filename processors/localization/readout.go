@@ -6,6 +6,7 @@ import (
 
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/models/slo"
+	"github.com/droplift/droplift/models/stats"
 	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/wire"
 )
@@ -47,7 +48,7 @@ func (o *Objectives) publish(id string, drop *event.Drop, w *watch, language str
 
 	begin("cue_good_ratio", "ratio", expected, good)
 	e.Value = float64(good) / float64(expected)
-	e.Low, e.High = wilson(good, expected)
+	e.Low, e.High = stats.Wilson(good, expected, stats.Z95)
 	detail("target", o.cfg.Target)
 	for i, name := range sumNames {
 		if i != sumExpected && i != sumGood && i != sumZero {

@@ -25,8 +25,8 @@ func TestStateOfEarlierVersions(t *testing.T) {
 	check(t, "drop", watchVersion, watchCodec{names: n}, o.rule.drops)
 	check(t, "cell", cellVersion, cellCodec{}, o.rule.cells)
 	check(t, "chunk", chunkVersion, chunkCodec{}, o.rule.chunks)
-	sample := horizonCodec{}.Append(nil, &horizon{at: start})
-	statetest.Check(t, statetest.Kind{Name: "horizon", Newest: horizonVersion, Samples: [][]byte{sample}, Read: readWith(horizonCodec{})})
+	sample := wire.HorizonCodec{}.Append(nil, &wire.Horizon{At: start})
+	statetest.Check(t, statetest.Kind{Name: "horizon", Newest: wire.HorizonVersion, Samples: [][]byte{sample}, Read: statetest.ReadWith(wire.HorizonCodec{})})
 }
 
 func check[S any](t *testing.T, name string, newest byte, codec processors.Codec[S], table *processors.Table[S]) {
@@ -44,20 +44,12 @@ func check[S any](t *testing.T, name string, newest byte, codec processors.Codec
 		t.Fatalf("no %s", name)
 	}
 	samples = append(samples, seen[least])
-	statetest.Check(t, statetest.Kind{Name: name, Newest: newest, Samples: samples, Read: readWith(codec)})
+	statetest.Check(t, statetest.Kind{Name: name, Newest: newest, Samples: samples, Read: statetest.ReadWith(codec)})
 	for cut := range seen[least] {
 		var s S
 		if codec.Decode(seen[least][:cut], &s) == nil {
 			t.Errorf("%s: the first %d of %d bytes are taken for a state", name, cut, len(seen[least]))
 		}
-	}
-}
-
-func readWith[S any](codec processors.Codec[S]) func(data []byte) (string, []byte, error) {
-	return func(data []byte) (string, []byte, error) {
-		var s S
-		err := codec.Decode(data, &s)
-		return fmt.Sprintf("%+v", s), codec.Append(nil, &s), err
 	}
 }
 

@@ -33,6 +33,15 @@ type Kind struct {
 	Read func(data []byte) (meaning string, again []byte, err error)
 }
 
+// ReadWith is a Kind's Read for a codec whose states say what they mean when printed.
+func ReadWith[S any](codec processors.Codec[S]) func(data []byte) (meaning string, again []byte, err error) {
+	return func(data []byte) (string, []byte, error) {
+		var s S
+		err := codec.Decode(data, &s)
+		return fmt.Sprintf("%+v", s), codec.Append(nil, &s), err
+	}
+}
+
 // Check compares every version of a kind with its file.
 func Check(t *testing.T, k Kind) {
 	t.Helper()

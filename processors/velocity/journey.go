@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/wire"
 )
 
@@ -48,7 +49,7 @@ func (j *journey) marks(paneMS int64) (m [numSlots]mark) {
 		if landing != 0 && landing <= t {
 			pop = j.pop[event.StepLanding]
 		}
-		return mark{counts: true, start: paneStart(t, paneMS), pop: pop}
+		return mark{counts: true, start: processors.PaneStart(t, paneMS), pop: pop}
 	}
 	ordered := landing != 0 && (conversion == 0 || landing <= conversion)
 	if ordered {
@@ -72,7 +73,7 @@ func (j *journey) marks(paneMS int64) (m [numSlots]mark) {
 	if conversion != 0 {
 		m[slotConversion] = at(event.StepCompleted)
 		if landing != 0 && landing <= conversion {
-			m[slotConversion].panes = uint32((m[slotConversion].start-paneStart(landing, paneMS))/paneMS) + 1
+			m[slotConversion].panes = uint32((m[slotConversion].start-processors.PaneStart(landing, paneMS))/paneMS) + 1
 		}
 	}
 	return m
@@ -136,4 +137,4 @@ func (c journeyCodec) Decode(data []byte, j *journey) error {
 }
 
 // Deadline is the last millisecond at which the drop's last pane is open.
-func (c journeyCodec) Deadline(j *journey) int64 { return lastPaneEnd(j.end, c.paneMS) }
+func (c journeyCodec) Deadline(j *journey) int64 { return processors.LastPaneEnd(j.end, c.paneMS) }

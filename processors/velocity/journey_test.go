@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/wire"
 )
 
@@ -101,7 +102,7 @@ func TestMarksNeverChangeThePast(t *testing.T) {
 			}
 			moved++
 			for _, m := range []mark{before[slot], after[slot]} {
-				if m.counts && m.start < paneStart(at, width) {
+				if m.counts && m.start < processors.PaneStart(at, width) {
 					t.Fatalf("step %d at %d (%s) changed slot %d of pane %d\nbefore %+v\nafter  %+v", step, at, pop, slot, m.start, old, j)
 				}
 			}

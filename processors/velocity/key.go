@@ -8,12 +8,6 @@ import (
 	"github.com/droplift/droplift/processors/wire"
 )
 
-// paneStart rounds down; times are positive.
-func paneStart(at, paneMS int64) int64 { return at - at%paneMS }
-
-// lastPaneEnd is the last millisecond of the pane that holds a drop's last millisecond.
-func lastPaneEnd(endMS, paneMS int64) int64 { return paneStart(endMS-1, paneMS) + paneMS - 1 }
-
 // appendPaneKey ends in the pane's start, big-endian: keys sort by time.
 func appendPaneKey(dst []byte, drop, pop string, start int64) []byte {
 	dst = wire.AppendString(dst, drop)

@@ -155,24 +155,5 @@ func (c paneCodec) Decode(data []byte, p *pane) error {
 // Deadline is the pane's last millisecond.
 func (c paneCodec) Deadline(p *pane) int64 { return p.start + c.paneMS - 1 }
 
-// horizon is how far panes have been deleted: all that end at or before at.
-type horizon struct{ at int64 }
-
 // horizonKey is the only key of the horizon table.
 const horizonKey = "panes"
-
-const horizonVersion = 1
-
-type horizonCodec struct{}
-
-func (horizonCodec) Append(dst []byte, h *horizon) []byte {
-	return binary.AppendUvarint(append(dst, horizonVersion), uint64(h.at))
-}
-
-func (horizonCodec) Decode(data []byte, h *horizon) error {
-	r, _ := wire.NewReader(data, horizonVersion)
-	h.at = r.Natural()
-	return r.Done()
-}
-
-func (horizonCodec) Deadline(*horizon) int64 { return 0 }

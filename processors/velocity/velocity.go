@@ -42,7 +42,7 @@ type Rule struct {
 
 	panes    *processors.Table[pane]
 	journeys *processors.Table[journey]
-	horizon  *processors.Table[horizon]
+	horizon  *processors.Table[wire.Horizon]
 	names    *wire.Names
 	// refused counts contributions that could not be counted although the runtime accepted
 	// their event: to a final pane, to a pane that never held what is taken back, of a drop
@@ -73,7 +73,7 @@ func New(cfg Config, partition int32, catalogue processors.Catalogue) (*Rule, er
 		logger:    cfg.Logger,
 		panes:     processors.NewTable("pane", processors.Codec[pane](paneCodec{paneMS: cfg.PaneMS, names: n})),
 		journeys:  processors.NewTable("journey", processors.Codec[journey](journeyCodec{paneMS: cfg.PaneMS, names: n})),
-		horizon:   processors.NewTable("horizon", processors.Codec[horizon](horizonCodec{})),
+		horizon:   wire.NewHorizon("horizon"),
 		names:     n,
 	}, nil
 }
@@ -194,7 +194,7 @@ func (r *Rule) pane(drop, pop string, at int64) *pane {
 			r.refuse("the pane is final", drop, pop, at)
 			return nil
 		}
-		p.start = paneStart(at, r.paneMS)
+		p.start = processors.PaneStart(at, r.paneMS)
 	}
 	return p
 }
@@ -202,7 +202,7 @@ func (r *Rule) pane(drop, pop string, at int64) *pane {
 // final says whether a flush has already deleted the panes of at's time.
 func (r *Rule) final(at int64) bool {
 	h := r.horizon.Get(horizonKey)
-	return h != nil && paneStart(at, r.paneMS)+r.paneMS-1 <= h.at
+	return h != nil && processors.PaneStart(at, r.paneMS)+r.paneMS-1 <= h.At
 }
 
 func (r *Rule) addMoney(p *pane, ev *event.Event, account func(*event.Money) *int64) {
@@ -235,7 +235,7 @@ func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 	})
 	if deleted {
 		h, _ := r.horizon.Put(horizonKey)
-		h.at = passed
+		h.At = passed
 	}
 	r.journeys.Due(passed, func(key string, _ *journey) { r.expire(key, passed) })
 }
@@ -244,7 +244,7 @@ func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 func (r *Rule) expire(key string, passed int64) {
 	dropID, _ := wire.CutString(key)
 	drop := r.catalogue.Drop(dropID, 0)
-	if drop == nil || lastPaneEnd(drop.EndMS, r.paneMS) <= passed {
+	if drop == nil || processors.LastPaneEnd(drop.EndMS, r.paneMS) <= passed {
 		r.journeys.Delete(key)
 		return
 	}
@@ -270,6 +270,6 @@ func (r *Rule) emit(key string, p *pane, watermark int64, m event.Maturity, out 
 }
 
 func (r *Rule) paneKey(drop, pop string, at int64) string {
-	r.key = appendPaneKey(r.key[:0], drop, pop, paneStart(at, r.paneMS))
+	r.key = appendPaneKey(r.key[:0], drop, pop, processors.PaneStart(at, r.paneMS))
 	return wire.Alias(r.key)
 }

@@ -1,11 +1,9 @@
 package velocity
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"testing"
 
-	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/statetest"
 	"github.com/droplift/droplift/processors/wire"
 )
@@ -19,17 +17,9 @@ func TestStateOfEarlierVersions(t *testing.T) {
 		p, j := randomPane(random, DefaultPaneMS), randomJourney(random)
 		somePanes, someJourneys = append(somePanes, panes.Append(nil, &p)), append(someJourneys, journeys.Append(nil, &j))
 	}
-	statetest.Check(t, statetest.Kind{Name: "pane", Newest: paneVersion, Samples: somePanes, Read: readWith(panes)})
-	statetest.Check(t, statetest.Kind{Name: "journey", Newest: journeyVersion, Samples: someJourneys, Read: readWith(journeys)})
+	statetest.Check(t, statetest.Kind{Name: "pane", Newest: paneVersion, Samples: somePanes, Read: statetest.ReadWith(panes)})
+	statetest.Check(t, statetest.Kind{Name: "journey", Newest: journeyVersion, Samples: someJourneys, Read: statetest.ReadWith(journeys)})
 	statetest.Check(t, statetest.Kind{
-		Name: "horizon", Newest: horizonVersion, Samples: [][]byte{horizonCodec{}.Append(nil, &horizon{at: 1_772_452_800_000})}, Read: readWith(horizonCodec{}),
+		Name: "horizon", Newest: wire.HorizonVersion, Samples: [][]byte{wire.HorizonCodec{}.Append(nil, &wire.Horizon{At: 1_772_452_800_000})}, Read: statetest.ReadWith(wire.HorizonCodec{}),
 	})
-}
-
-func readWith[S any](codec processors.Codec[S]) func(data []byte) (string, []byte, error) {
-	return func(data []byte) (string, []byte, error) {
-		var s S
-		err := codec.Decode(data, &s)
-		return fmt.Sprintf("%+v", s), codec.Append(nil, &s), err
-	}
 }

@@ -50,6 +50,15 @@ func (r *Reader) Byte() byte {
 	return b
 }
 
+// Bool reads what AppendBool wrote.
+func (r *Reader) Bool() bool {
+	b := r.Byte()
+	if b > 1 {
+		r.Fail()
+	}
+	return b == 1
+}
+
 // Unsigned reads a uvarint.
 func (r *Reader) Unsigned() uint64 {
 	v, n := binary.Uvarint(r.data)
@@ -136,6 +145,14 @@ func (r *Reader) Done() error {
 		return fmt.Errorf("%w: %d bytes left over", ErrMalformed, len(r.data))
 	}
 	return nil
+}
+
+// AppendBool appends one byte.
+func AppendBool(dst []byte, v bool) []byte {
+	if v {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
 }
 
 // AppendFloat appends the eight bytes of v.
