@@ -57,6 +57,7 @@ var conformance = []struct {
 	{"RedeliveryOfARedelivered", testRedeliveryOfARedelivered},
 	{"RedeliveryFenced", testRedeliveryFenced},
 	{"RedeliveryEndsWhatIsOpen", testRedeliveryEndsWhatIsOpen},
+	{"DeciderFenced", testDeciderFenced},
 	{"FeedRepeatsEveryPlannedBatch", testFeedRepeatsEveryPlannedBatch},
 	{"FeedDeadLettersPoison", testFeedDeadLettersPoison},
 	{"FeedDeadLettersUndecodable", testFeedDeadLettersUndecodable},
