@@ -168,6 +168,10 @@ func Open(file []byte, set Features) (*Scorer, error) {
 		return nil, fmt.Errorf("%w: its checksum is %.12s…, it says %.12s…", ErrChecksum, sum, said)
 	}
 	a.Checksum = said
+	// Names in another case or another order of fields decode to the same model, but are not what was sealed.
+	if whole, err := json.Marshal(&a); err != nil || !bytes.Equal(whole, bytes.TrimSpace(file)) {
+		return nil, fmt.Errorf("%w: its fields are written differently", ErrChecksum)
+	}
 	return newScorer(&a, set)
 }
 
