@@ -24,7 +24,7 @@ func TestBGBBExpectations(t *testing.T) {
 	near(t, "P(alive) of nobody's history", donations.Alive(Chances{}), 2.783/(.657+2.783), 1e-12)
 }
 
-// The 2⁶ orders of six opportunities are all there can be. Each of of C(t_x − 1, x − 1) orders has the same likelihood.
+// The 2⁶ orders of six opportunities are all there can be. Each of the C(t_x − 1, x − 1) orders has the same likelihood.
 func TestBGBBHistoriesSumToOne(t *testing.T) {
 	for _, m := range []BGBB{donations, {2, 3, 1, 1}, {.01, 40, 12, .3}} {
 		sum, orders := 0.0, 0
