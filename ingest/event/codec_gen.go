@@ -54,6 +54,16 @@ func (k Kind) Topic() string {
 		return "edge-cost"
 	case KindExperimentArm:
 		return "experiment-arm"
+	case KindScore:
+		return "score"
+	case KindExample:
+		return "example"
+	case KindModel:
+		return "model"
+	case KindRollout:
+		return "rollout"
+	case KindLifetime:
+		return "lifetime"
 	}
 	return ""
 }
@@ -103,22 +113,34 @@ func KindOf(topic string) Kind {
 		return KindEdgeCost
 	case "experiment-arm":
 		return KindExperimentArm
+	case "score":
+		return KindScore
+	case "example":
+		return KindExample
+	case "model":
+		return KindModel
+	case "rollout":
+		return KindRollout
+	case "lifetime":
+		return KindLifetime
 	}
 	return KindUnknown
 }
 
 // Kinds lists every kind, raw kinds first.
 func Kinds() []Kind {
-	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision, KindProgress, KindInventory, KindAttribution, KindLatencySketch, KindLocalization, KindLedger, KindPayable, KindSettlement, KindEdgeCost, KindExperimentArm}
+	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindFeatures, KindVelocity, KindDeadLetter, KindLate, KindEstimate, KindDecision, KindProgress, KindInventory, KindAttribution, KindLatencySketch, KindLocalization, KindLedger, KindPayable, KindSettlement, KindEdgeCost, KindExperimentArm, KindScore, KindExample, KindModel, KindRollout, KindLifetime}
 }
 
 // RawKinds lists the kinds that clients and catalogues send.
-func RawKinds() []Kind { return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop} }
+func RawKinds() []Kind {
+	return []Kind{KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindScore}
+}
 
 // Raw says whether k is one of RawKinds.
 func (k Kind) Raw() bool {
 	switch k {
-	case KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop:
+	case KindPlayer, KindLatency, KindCheckout, KindSubtitle, KindDrop, KindScore:
 		return true
 	}
 	return false
@@ -137,6 +159,8 @@ func (k Kind) Types() []Type {
 		return []Type{Cue}
 	case KindDrop:
 		return []Type{Catalogue}
+	case KindScore:
+		return []Type{ScoreAnswered}
 	}
 	return nil
 }
@@ -154,6 +178,8 @@ func (k Kind) TypeOf(name string) Type {
 		return subtitleType(name)
 	case KindDrop:
 		return dropType(name)
+	case KindScore:
+		return scoreType(name)
 	}
 	return TypeUnknown
 }
@@ -220,6 +246,14 @@ func dropType(name string) Type {
 	switch name {
 	case "catalogue":
 		return Catalogue
+	}
+	return TypeUnknown
+}
+
+func scoreType(name string) Type {
+	switch name {
+	case "answered":
+		return ScoreAnswered
 	}
 	return TypeUnknown
 }
@@ -523,6 +557,8 @@ func (e Type) String() string {
 		return "cue"
 	case Catalogue:
 		return "catalogue"
+	case ScoreAnswered:
+		return "answered"
 	}
 	return ""
 }
@@ -546,6 +582,8 @@ func (ev *Event) Reset(kind Kind) {
 		ev.Subtitle = Subtitle{}
 	case KindDrop:
 		ev.Drop = Drop{Version: 1, Splits: ev.Drop.Splits[:0], Items: ev.Drop.Items[:0], Experiments: ev.Drop.Experiments[:0], Forecast: ev.Drop.Forecast[:0]}
+	case KindScore:
+		ev.Score = Score{Vector: ev.Score.Vector[:0]}
 	}
 }
 
@@ -561,6 +599,8 @@ func (ev *Event) clear() {
 		ev.Subtitle = Subtitle{}
 	case KindDrop:
 		ev.Drop = Drop{Splits: ev.Drop.Splits[:0], Items: ev.Drop.Items[:0], Experiments: ev.Drop.Experiments[:0], Forecast: ev.Drop.Forecast[:0]}
+	case KindScore:
+		ev.Score = Score{Vector: ev.Score.Vector[:0]}
 	}
 }
 
@@ -576,6 +616,8 @@ func (d *Decoder) event(b []byte, ev *Event) int {
 		return d.subtitle(b, 0, ev)
 	case KindDrop:
 		return d.drop(b, 0, ev)
+	case KindScore:
+		return d.score(b, 0, ev)
 	}
 	return d.stop(ReasonUnknownType, "", 0)
 }
@@ -592,6 +634,8 @@ func appendEvent(dst []byte, ev *Event) []byte {
 		return appendSubtitle(dst, ev)
 	case KindDrop:
 		return appendDrop(dst, ev)
+	case KindScore:
+		return appendScore(dst, ev)
 	}
 	return dst
 }
@@ -658,6 +702,15 @@ func (ev *Event) Clone() Event {
 			c.Drop.Experiments[i].Layer = strings.Clone(ev.Drop.Experiments[i].Layer)
 		}
 		c.Drop.Forecast = append([]ForecastPoint(nil), ev.Drop.Forecast...)
+	case KindScore:
+		c.Score = ev.Score
+		c.Score.Model = strings.Clone(ev.Score.Model)
+		c.Score.ModelVersion = strings.Clone(ev.Score.ModelVersion)
+		c.Score.FeatureHash = strings.Clone(ev.Score.FeatureHash)
+		c.Score.Vector = append([]float64(nil), ev.Score.Vector...)
+		c.Score.ShadowVersion = strings.Clone(ev.Score.ShadowVersion)
+		c.Score.Degraded = strings.Clone(ev.Score.Degraded)
+		c.Score.Offer = strings.Clone(ev.Score.Offer)
 	}
 	return c
 }
@@ -11014,6 +11067,2437 @@ func appendExperimentArm(dst []byte, v *ExperimentArm) []byte {
 	if v.SampleRate != 1 && v.SampleRate != 0 {
 		dst = append(dst, `,"sample_rate":`...)
 		dst = appendFloat(dst, v.SampleRate)
+	}
+	return closeObject(dst, start)
+}
+
+// scoreRequired are the required fields, by their bit in seen.
+var scoreRequired = [...]string{"id", "type", "event_time", "player_id", "model", "p"}
+
+func (d *Decoder) score(b []byte, i int, v *Event) int {
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+		f    float64
+		t    bool
+	)
+	if len(b)-i >= 6 && string(b[i:i+6]) == `{"id":` {
+		i += 6
+		goto ID
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<6 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, scoreRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "id":
+		goto ID
+	case "type":
+		goto Type
+	case "event_time":
+		goto EventTime
+	case "ingest_time":
+		goto IngestTime
+	case "player_id":
+		goto PlayerID
+	case "session_id":
+		goto SessionID
+	case "drop_id":
+		goto DropID
+	case "creator_id":
+		goto CreatorID
+	case "region":
+		goto Region
+	case "pop":
+		goto POP
+	case "language":
+		goto Language
+	case "device":
+		goto Device
+	case "consent":
+		goto Consent
+	case "sample_rate":
+		goto SampleRate
+	case "synthetic":
+		goto Synthetic
+	case "schema_version":
+		goto SchemaVersion
+	case "model":
+		goto Model
+	case "model_version":
+		goto ModelVersion
+	case "feature_hash":
+		goto FeatureHash
+	case "feature_revision":
+		goto FeatureRevision
+	case "feature_as_of":
+		goto FeatureAsOf
+	case "vector":
+		goto Vector
+	case "p":
+		goto P
+	case "shadow_version":
+		goto ShadowVersion
+	case "shadow_p":
+		goto ShadowP
+	case "champion_us":
+		goto ChampionUS
+	case "shadow_us":
+		goto ShadowUS
+	case "degraded":
+		goto Degraded
+	case "offer":
+		goto Offer
+	case "discount":
+		goto Discount
+	case "propensity":
+		goto Propensity
+	case "holdout":
+		goto Holdout
+	case "eligible":
+		goto Eligible
+	case "prefetch":
+		goto Prefetch
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+ID:
+	if j = d.uuid(b, i, (*[16]byte)(&v.ID)); j < 0 {
+		if j = d.null(b, i, "id"); j < 0 {
+			return j
+		}
+		v.ID = [16]byte{}
+		seen &^= 1 << 0
+	} else {
+		if v.ID != ([16]byte{}) {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"type":` {
+		i += 8
+		goto Type
+	}
+	goto next
+
+Type:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "type"); j < 0 {
+			return j
+		}
+		v.Type = 0
+		seen &^= 1 << 1
+	} else {
+		v.Type = scoreType(s)
+		if v.Type == TypeUnknown && s != "" {
+			return d.stop(ReasonUnknownType, "type", i)
+		}
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"event_time":` {
+		i += 14
+		goto EventTime
+	}
+	goto next
+
+EventTime:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "event_time"); j < 0 {
+			return j
+		}
+		v.EventTime = 0
+		seen &^= 1 << 2
+	} else {
+		if n < 1 {
+			return d.stop(ReasonOutOfRange, "event_time", i)
+		}
+		v.EventTime = n
+		seen |= 1 << 2
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"ingest_time":` {
+		i += 15
+		goto IngestTime
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"player_id":` {
+		i += 13
+		goto PlayerID
+	}
+	goto next
+
+IngestTime:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "ingest_time"); j < 0 {
+			return j
+		}
+		v.IngestTime = 0
+	} else {
+		if n < 0 {
+			return d.stop(ReasonOutOfRange, "ingest_time", i)
+		}
+		v.IngestTime = n
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"player_id":` {
+		i += 13
+		goto PlayerID
+	}
+	goto next
+
+PlayerID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "player_id"); j < 0 {
+			return j
+		}
+		v.PlayerID = ""
+		seen &^= 1 << 3
+	} else {
+		v.PlayerID = s
+		if s != "" {
+			seen |= 1 << 3
+		} else {
+			seen &^= 1 << 3
+		}
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"session_id":` {
+		i += 14
+		goto SessionID
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"model":` {
+		i += 9
+		goto Model
+	}
+	goto next
+
+SessionID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "session_id"); j < 0 {
+			return j
+		}
+		v.SessionID = ""
+	} else {
+		v.SessionID = s
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"model":` {
+		i += 9
+		goto Model
+	}
+	goto next
+
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+	} else {
+		v.DropID = s
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"creator_id":` {
+		i += 14
+		goto CreatorID
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"model":` {
+		i += 9
+		goto Model
+	}
+	goto next
+
+CreatorID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "creator_id"); j < 0 {
+			return j
+		}
+		v.CreatorID = ""
+	} else {
+		v.CreatorID = s
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"region":` {
+		i += 10
+		goto Region
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"model":` {
+		i += 9
+		goto Model
+	}
+	goto next
+
+Region:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "region"); j < 0 {
+			return j
+		}
+		v.Region = ""
+	} else {
+		v.Region = s
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"pop":` {
+		i += 7
+		goto POP
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"model":` {
+		i += 9
+		goto Model
+	}
+	goto next
+
+POP:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "pop"); j < 0 {
+			return j
+		}
+		v.POP = ""
+	} else {
+		v.POP = s
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"language":` {
+		i += 12
+		goto Language
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"model":` {
+		i += 9
+		goto Model
+	}
+	goto next
+
+Language:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "language"); j < 0 {
+			return j
+		}
+		v.Language = ""
+	} else {
+		v.Language = s
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"device":` {
+		i += 10
+		goto Device
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"model":` {
+		i += 9
+		goto Model
+	}
+	goto next
+
+Device:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "device"); j < 0 {
+			return j
+		}
+		v.Device = ""
+	} else {
+		v.Device = s
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"consent":` {
+		i += 11
+		goto Consent
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"model":` {
+		i += 9
+		goto Model
+	}
+	goto next
+
+Consent:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "consent"); j < 0 {
+			return j
+		}
+		v.Consent = 0
+	} else {
+		if n < 0 || n > 7 {
+			return d.stop(ReasonOutOfRange, "consent", i)
+		}
+		v.Consent = uint8(n)
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"sample_rate":` {
+		i += 15
+		goto SampleRate
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"model":` {
+		i += 9
+		goto Model
+	}
+	goto next
+
+SampleRate:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "sample_rate"); j < 0 {
+			return j
+		}
+		v.SampleRate = 1
+	} else {
+		if f > 1 || f <= 0 {
+			return d.stop(ReasonOutOfRange, "sample_rate", i)
+		}
+		v.SampleRate = f
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"synthetic":` {
+		i += 13
+		goto Synthetic
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"model":` {
+		i += 9
+		goto Model
+	}
+	goto next
+
+Synthetic:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "synthetic"); j < 0 {
+			return j
+		}
+		v.Synthetic = false
+	} else {
+		v.Synthetic = t
+	}
+	i = j
+	if len(b)-i >= 18 && string(b[i:i+18]) == `,"schema_version":` {
+		i += 18
+		goto SchemaVersion
+	}
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"model":` {
+		i += 9
+		goto Model
+	}
+	goto next
+
+SchemaVersion:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "schema_version"); j < 0 {
+			return j
+		}
+		v.SchemaVersion = 1
+	} else {
+		if n < 1 || n > math.MaxUint16 {
+			return d.stop(ReasonOutOfRange, "schema_version", i)
+		}
+		v.SchemaVersion = uint16(n)
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"model":` {
+		i += 9
+		goto Model
+	}
+	goto next
+
+Model:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "model"); j < 0 {
+			return j
+		}
+		v.Score.Model = ""
+		seen &^= 1 << 4
+	} else {
+		v.Score.Model = s
+		if s != "" {
+			seen |= 1 << 4
+		} else {
+			seen &^= 1 << 4
+		}
+	}
+	i = j
+	if len(b)-i >= 17 && string(b[i:i+17]) == `,"model_version":` {
+		i += 17
+		goto ModelVersion
+	}
+	if len(b)-i >= 5 && string(b[i:i+5]) == `,"p":` {
+		i += 5
+		goto P
+	}
+	goto next
+
+ModelVersion:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "model_version"); j < 0 {
+			return j
+		}
+		v.Score.ModelVersion = ""
+	} else {
+		v.Score.ModelVersion = s
+	}
+	i = j
+	if len(b)-i >= 16 && string(b[i:i+16]) == `,"feature_hash":` {
+		i += 16
+		goto FeatureHash
+	}
+	if len(b)-i >= 5 && string(b[i:i+5]) == `,"p":` {
+		i += 5
+		goto P
+	}
+	goto next
+
+FeatureHash:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "feature_hash"); j < 0 {
+			return j
+		}
+		v.Score.FeatureHash = ""
+	} else {
+		v.Score.FeatureHash = s
+	}
+	i = j
+	if len(b)-i >= 20 && string(b[i:i+20]) == `,"feature_revision":` {
+		i += 20
+		goto FeatureRevision
+	}
+	if len(b)-i >= 5 && string(b[i:i+5]) == `,"p":` {
+		i += 5
+		goto P
+	}
+	goto next
+
+FeatureRevision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "feature_revision"); j < 0 {
+			return j
+		}
+		v.Score.FeatureRevision = 0
+	} else {
+		v.Score.FeatureRevision = u
+	}
+	i = j
+	if len(b)-i >= 17 && string(b[i:i+17]) == `,"feature_as_of":` {
+		i += 17
+		goto FeatureAsOf
+	}
+	if len(b)-i >= 5 && string(b[i:i+5]) == `,"p":` {
+		i += 5
+		goto P
+	}
+	goto next
+
+FeatureAsOf:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "feature_as_of"); j < 0 {
+			return j
+		}
+		v.Score.FeatureAsOf = 0
+	} else {
+		if n < 0 {
+			return d.stop(ReasonOutOfRange, "feature_as_of", i)
+		}
+		v.Score.FeatureAsOf = n
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"vector":` {
+		i += 10
+		goto Vector
+	}
+	if len(b)-i >= 5 && string(b[i:i+5]) == `,"p":` {
+		i += 5
+		goto P
+	}
+	goto next
+
+Vector:
+	if v.Score.Vector, j = d.floatList(b, i, v.Score.Vector[:0]); j < 0 {
+		if j = d.null(b, i, "vector"); j < 0 {
+			return j
+		}
+		v.Score.Vector = v.Score.Vector[:0]
+	} else {
+	}
+	i = j
+	if len(b)-i >= 5 && string(b[i:i+5]) == `,"p":` {
+		i += 5
+		goto P
+	}
+	goto next
+
+P:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "p"); j < 0 {
+			return j
+		}
+		v.Score.P = 0
+		seen &^= 1 << 5
+	} else {
+		if f < 0 || f > 1 {
+			return d.stop(ReasonOutOfRange, "p", i)
+		}
+		v.Score.P = f
+		seen |= 1 << 5
+	}
+	i = j
+	if len(b)-i >= 18 && string(b[i:i+18]) == `,"shadow_version":` {
+		i += 18
+		goto ShadowVersion
+	}
+	goto next
+
+ShadowVersion:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "shadow_version"); j < 0 {
+			return j
+		}
+		v.Score.ShadowVersion = ""
+	} else {
+		v.Score.ShadowVersion = s
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"shadow_p":` {
+		i += 12
+		goto ShadowP
+	}
+	goto next
+
+ShadowP:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "shadow_p"); j < 0 {
+			return j
+		}
+		v.Score.ShadowP = 0
+	} else {
+		if f < 0 || f > 1 {
+			return d.stop(ReasonOutOfRange, "shadow_p", i)
+		}
+		v.Score.ShadowP = f
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"champion_us":` {
+		i += 15
+		goto ChampionUS
+	}
+	goto next
+
+ChampionUS:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "champion_us"); j < 0 {
+			return j
+		}
+		v.Score.ChampionUS = 0
+	} else {
+		if f < 0 {
+			return d.stop(ReasonOutOfRange, "champion_us", i)
+		}
+		v.Score.ChampionUS = f
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"shadow_us":` {
+		i += 13
+		goto ShadowUS
+	}
+	goto next
+
+ShadowUS:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "shadow_us"); j < 0 {
+			return j
+		}
+		v.Score.ShadowUS = 0
+	} else {
+		if f < 0 {
+			return d.stop(ReasonOutOfRange, "shadow_us", i)
+		}
+		v.Score.ShadowUS = f
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"degraded":` {
+		i += 12
+		goto Degraded
+	}
+	goto next
+
+Degraded:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "degraded"); j < 0 {
+			return j
+		}
+		v.Score.Degraded = ""
+	} else {
+		v.Score.Degraded = s
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"offer":` {
+		i += 9
+		goto Offer
+	}
+	goto next
+
+Offer:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "offer"); j < 0 {
+			return j
+		}
+		v.Score.Offer = ""
+	} else {
+		v.Score.Offer = s
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"discount":` {
+		i += 12
+		goto Discount
+	}
+	goto next
+
+Discount:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "discount"); j < 0 {
+			return j
+		}
+		v.Score.Discount = 0
+	} else {
+		if n < 0 || n > 10000 {
+			return d.stop(ReasonOutOfRange, "discount", i)
+		}
+		v.Score.Discount = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"propensity":` {
+		i += 14
+		goto Propensity
+	}
+	goto next
+
+Propensity:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "propensity"); j < 0 {
+			return j
+		}
+		v.Score.Propensity = 0
+	} else {
+		if f < 0 || f > 1 {
+			return d.stop(ReasonOutOfRange, "propensity", i)
+		}
+		v.Score.Propensity = f
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"holdout":` {
+		i += 11
+		goto Holdout
+	}
+	goto next
+
+Holdout:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "holdout"); j < 0 {
+			return j
+		}
+		v.Score.Holdout = false
+	} else {
+		v.Score.Holdout = t
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"eligible":` {
+		i += 12
+		goto Eligible
+	}
+	goto next
+
+Eligible:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "eligible"); j < 0 {
+			return j
+		}
+		v.Score.Eligible = false
+	} else {
+		v.Score.Eligible = t
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"prefetch":` {
+		i += 12
+		goto Prefetch
+	}
+	goto next
+
+Prefetch:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "prefetch"); j < 0 {
+			return j
+		}
+		v.Score.Prefetch = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "prefetch", i)
+		}
+		v.Score.Prefetch = uint32(n)
+	}
+	i = j
+	goto next
+
+}
+
+func appendScore(dst []byte, v *Event) []byte {
+	start := len(dst)
+	dst = append(dst, `,"id":`...)
+	dst = appendUUID(dst, v.ID)
+	dst = append(dst, `,"type":`...)
+	dst = appendText(dst, v.Type.String())
+	dst = append(dst, `,"event_time":`...)
+	dst = strconv.AppendInt(dst, v.EventTime, 10)
+	if v.IngestTime != 0 {
+		dst = append(dst, `,"ingest_time":`...)
+		dst = strconv.AppendInt(dst, v.IngestTime, 10)
+	}
+	dst = append(dst, `,"player_id":`...)
+	dst = appendText(dst, v.PlayerID)
+	if v.SessionID != "" {
+		dst = append(dst, `,"session_id":`...)
+		dst = appendText(dst, v.SessionID)
+	}
+	if v.DropID != "" {
+		dst = append(dst, `,"drop_id":`...)
+		dst = appendText(dst, v.DropID)
+	}
+	if v.CreatorID != "" {
+		dst = append(dst, `,"creator_id":`...)
+		dst = appendText(dst, v.CreatorID)
+	}
+	if v.Region != "" {
+		dst = append(dst, `,"region":`...)
+		dst = appendText(dst, v.Region)
+	}
+	if v.POP != "" {
+		dst = append(dst, `,"pop":`...)
+		dst = appendText(dst, v.POP)
+	}
+	if v.Language != "" {
+		dst = append(dst, `,"language":`...)
+		dst = appendText(dst, v.Language)
+	}
+	if v.Device != "" {
+		dst = append(dst, `,"device":`...)
+		dst = appendText(dst, v.Device)
+	}
+	if v.Consent != 0 {
+		dst = append(dst, `,"consent":`...)
+		dst = strconv.AppendInt(dst, int64(v.Consent), 10)
+	}
+	if v.SampleRate != 1 && v.SampleRate != 0 {
+		dst = append(dst, `,"sample_rate":`...)
+		dst = appendFloat(dst, v.SampleRate)
+	}
+	if v.Synthetic {
+		dst = append(dst, `,"synthetic":`...)
+		dst = strconv.AppendBool(dst, v.Synthetic)
+	}
+	if v.SchemaVersion != 1 && v.SchemaVersion != 0 {
+		dst = append(dst, `,"schema_version":`...)
+		dst = strconv.AppendInt(dst, int64(v.SchemaVersion), 10)
+	}
+	dst = append(dst, `,"model":`...)
+	dst = appendText(dst, v.Score.Model)
+	if v.Score.ModelVersion != "" {
+		dst = append(dst, `,"model_version":`...)
+		dst = appendText(dst, v.Score.ModelVersion)
+	}
+	if v.Score.FeatureHash != "" {
+		dst = append(dst, `,"feature_hash":`...)
+		dst = appendText(dst, v.Score.FeatureHash)
+	}
+	if v.Score.FeatureRevision != 0 {
+		dst = append(dst, `,"feature_revision":`...)
+		dst = strconv.AppendUint(dst, v.Score.FeatureRevision, 10)
+	}
+	if v.Score.FeatureAsOf != 0 {
+		dst = append(dst, `,"feature_as_of":`...)
+		dst = strconv.AppendInt(dst, v.Score.FeatureAsOf, 10)
+	}
+	if len(v.Score.Vector) > 0 {
+		dst = append(dst, `,"vector":`...)
+		dst = appendFloat64s(dst, v.Score.Vector)
+	}
+	dst = append(dst, `,"p":`...)
+	dst = appendFloat(dst, v.Score.P)
+	if v.Score.ShadowVersion != "" {
+		dst = append(dst, `,"shadow_version":`...)
+		dst = appendText(dst, v.Score.ShadowVersion)
+	}
+	if v.Score.ShadowP != 0 {
+		dst = append(dst, `,"shadow_p":`...)
+		dst = appendFloat(dst, v.Score.ShadowP)
+	}
+	if v.Score.ChampionUS != 0 {
+		dst = append(dst, `,"champion_us":`...)
+		dst = appendFloat(dst, v.Score.ChampionUS)
+	}
+	if v.Score.ShadowUS != 0 {
+		dst = append(dst, `,"shadow_us":`...)
+		dst = appendFloat(dst, v.Score.ShadowUS)
+	}
+	if v.Score.Degraded != "" {
+		dst = append(dst, `,"degraded":`...)
+		dst = appendText(dst, v.Score.Degraded)
+	}
+	if v.Score.Offer != "" {
+		dst = append(dst, `,"offer":`...)
+		dst = appendText(dst, v.Score.Offer)
+	}
+	if v.Score.Discount != 0 {
+		dst = append(dst, `,"discount":`...)
+		dst = strconv.AppendInt(dst, int64(v.Score.Discount), 10)
+	}
+	if v.Score.Propensity != 0 {
+		dst = append(dst, `,"propensity":`...)
+		dst = appendFloat(dst, v.Score.Propensity)
+	}
+	if v.Score.Holdout {
+		dst = append(dst, `,"holdout":`...)
+		dst = strconv.AppendBool(dst, v.Score.Holdout)
+	}
+	if v.Score.Eligible {
+		dst = append(dst, `,"eligible":`...)
+		dst = strconv.AppendBool(dst, v.Score.Eligible)
+	}
+	if v.Score.Prefetch != 0 {
+		dst = append(dst, `,"prefetch":`...)
+		dst = strconv.AppendInt(dst, int64(v.Score.Prefetch), 10)
+	}
+	return closeObject(dst, start)
+}
+
+// Example reads one example record into v, which it resets first, as Decode does.
+func (d *Decoder) Example(data []byte, v *Example) *Error {
+	return d.end(data, d.example(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Example) AppendJSON(dst []byte) []byte { return appendExample(dst, v) }
+
+// exampleRequired are the required fields, by their bit in seen.
+var exampleRequired = [...]string{"model", "player_id", "scored_at", "partition", "watermark", "label_from", "label_to"}
+
+func (d *Decoder) example(b []byte, i int, v *Example) int {
+	*v = Example{Vector: v.Vector[:0]}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		f    float64
+		t    bool
+	)
+	if len(b)-i >= 9 && string(b[i:i+9]) == `{"model":` {
+		i += 9
+		goto Model
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<7 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, exampleRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "model":
+		goto Model
+	case "model_version":
+		goto ModelVersion
+	case "player_id":
+		goto PlayerID
+	case "scored_at":
+		goto ScoredAt
+	case "drop_id":
+		goto DropID
+	case "partition":
+		goto Partition
+	case "watermark":
+		goto Watermark
+	case "churned":
+		goto Churned
+	case "label_from":
+		goto LabelFrom
+	case "label_to":
+		goto LabelTo
+	case "feature_hash":
+		goto FeatureHash
+	case "vector":
+		goto Vector
+	case "p":
+		goto P
+	case "shadow_version":
+		goto ShadowVersion
+	case "shadow_p":
+		goto ShadowP
+	case "offer":
+		goto Offer
+	case "discount":
+		goto Discount
+	case "propensity":
+		goto Propensity
+	case "holdout":
+		goto Holdout
+	case "eligible":
+		goto Eligible
+	case "converted":
+		goto Converted
+	case "net":
+		goto Net
+	case "currency":
+		goto Currency
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Model:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "model"); j < 0 {
+			return j
+		}
+		v.Model = ""
+		seen &^= 1 << 0
+	} else {
+		v.Model = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 17 && string(b[i:i+17]) == `,"model_version":` {
+		i += 17
+		goto ModelVersion
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"player_id":` {
+		i += 13
+		goto PlayerID
+	}
+	goto next
+
+ModelVersion:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "model_version"); j < 0 {
+			return j
+		}
+		v.ModelVersion = ""
+	} else {
+		v.ModelVersion = s
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"player_id":` {
+		i += 13
+		goto PlayerID
+	}
+	goto next
+
+PlayerID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "player_id"); j < 0 {
+			return j
+		}
+		v.PlayerID = ""
+		seen &^= 1 << 1
+	} else {
+		v.PlayerID = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"scored_at":` {
+		i += 13
+		goto ScoredAt
+	}
+	goto next
+
+ScoredAt:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "scored_at"); j < 0 {
+			return j
+		}
+		v.ScoredAt = 0
+		seen &^= 1 << 2
+	} else {
+		v.ScoredAt = n
+		seen |= 1 << 2
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"drop_id":` {
+		i += 11
+		goto DropID
+	}
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+DropID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "drop_id"); j < 0 {
+			return j
+		}
+		v.DropID = ""
+	} else {
+		v.DropID = s
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"partition":` {
+		i += 13
+		goto Partition
+	}
+	goto next
+
+Partition:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "partition"); j < 0 {
+			return j
+		}
+		v.Partition = 0
+		seen &^= 1 << 3
+	} else {
+		if n < math.MinInt32 || n > math.MaxInt32 {
+			return d.stop(ReasonOutOfRange, "partition", i)
+		}
+		v.Partition = int32(n)
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"watermark":` {
+		i += 13
+		goto Watermark
+	}
+	goto next
+
+Watermark:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "watermark"); j < 0 {
+			return j
+		}
+		v.Watermark = 0
+		seen &^= 1 << 4
+	} else {
+		v.Watermark = n
+		seen |= 1 << 4
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"churned":` {
+		i += 11
+		goto Churned
+	}
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"label_from":` {
+		i += 14
+		goto LabelFrom
+	}
+	goto next
+
+Churned:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "churned"); j < 0 {
+			return j
+		}
+		v.Churned = false
+	} else {
+		v.Churned = t
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"label_from":` {
+		i += 14
+		goto LabelFrom
+	}
+	goto next
+
+LabelFrom:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "label_from"); j < 0 {
+			return j
+		}
+		v.LabelFrom = 0
+		seen &^= 1 << 5
+	} else {
+		v.LabelFrom = n
+		seen |= 1 << 5
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"label_to":` {
+		i += 12
+		goto LabelTo
+	}
+	goto next
+
+LabelTo:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "label_to"); j < 0 {
+			return j
+		}
+		v.LabelTo = 0
+		seen &^= 1 << 6
+	} else {
+		v.LabelTo = n
+		seen |= 1 << 6
+	}
+	i = j
+	if len(b)-i >= 16 && string(b[i:i+16]) == `,"feature_hash":` {
+		i += 16
+		goto FeatureHash
+	}
+	goto next
+
+FeatureHash:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "feature_hash"); j < 0 {
+			return j
+		}
+		v.FeatureHash = ""
+	} else {
+		v.FeatureHash = s
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"vector":` {
+		i += 10
+		goto Vector
+	}
+	goto next
+
+Vector:
+	if v.Vector, j = d.floatList(b, i, v.Vector[:0]); j < 0 {
+		if j = d.null(b, i, "vector"); j < 0 {
+			return j
+		}
+		v.Vector = v.Vector[:0]
+	} else {
+	}
+	i = j
+	if len(b)-i >= 5 && string(b[i:i+5]) == `,"p":` {
+		i += 5
+		goto P
+	}
+	goto next
+
+P:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "p"); j < 0 {
+			return j
+		}
+		v.P = 0
+	} else {
+		if f < 0 || f > 1 {
+			return d.stop(ReasonOutOfRange, "p", i)
+		}
+		v.P = f
+	}
+	i = j
+	if len(b)-i >= 18 && string(b[i:i+18]) == `,"shadow_version":` {
+		i += 18
+		goto ShadowVersion
+	}
+	goto next
+
+ShadowVersion:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "shadow_version"); j < 0 {
+			return j
+		}
+		v.ShadowVersion = ""
+	} else {
+		v.ShadowVersion = s
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"shadow_p":` {
+		i += 12
+		goto ShadowP
+	}
+	goto next
+
+ShadowP:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "shadow_p"); j < 0 {
+			return j
+		}
+		v.ShadowP = 0
+	} else {
+		if f < 0 || f > 1 {
+			return d.stop(ReasonOutOfRange, "shadow_p", i)
+		}
+		v.ShadowP = f
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"offer":` {
+		i += 9
+		goto Offer
+	}
+	goto next
+
+Offer:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "offer"); j < 0 {
+			return j
+		}
+		v.Offer = ""
+	} else {
+		v.Offer = s
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"discount":` {
+		i += 12
+		goto Discount
+	}
+	goto next
+
+Discount:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "discount"); j < 0 {
+			return j
+		}
+		v.Discount = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "discount", i)
+		}
+		v.Discount = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"propensity":` {
+		i += 14
+		goto Propensity
+	}
+	goto next
+
+Propensity:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "propensity"); j < 0 {
+			return j
+		}
+		v.Propensity = 0
+	} else {
+		if f < 0 || f > 1 {
+			return d.stop(ReasonOutOfRange, "propensity", i)
+		}
+		v.Propensity = f
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"holdout":` {
+		i += 11
+		goto Holdout
+	}
+	goto next
+
+Holdout:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "holdout"); j < 0 {
+			return j
+		}
+		v.Holdout = false
+	} else {
+		v.Holdout = t
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"eligible":` {
+		i += 12
+		goto Eligible
+	}
+	goto next
+
+Eligible:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "eligible"); j < 0 {
+			return j
+		}
+		v.Eligible = false
+	} else {
+		v.Eligible = t
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"converted":` {
+		i += 13
+		goto Converted
+	}
+	goto next
+
+Converted:
+	if t, j = d.bool(b, i); j < 0 {
+		if j = d.null(b, i, "converted"); j < 0 {
+			return j
+		}
+		v.Converted = false
+	} else {
+		v.Converted = t
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"net":` {
+		i += 7
+		goto Net
+	}
+	goto next
+
+Net:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "net"); j < 0 {
+			return j
+		}
+		v.Net = 0
+	} else {
+		v.Net = n
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	goto next
+
+Currency:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "currency"); j < 0 {
+			return j
+		}
+		v.Currency = ""
+	} else {
+		if s != "" {
+			if _, ok := CurrencyDigits(s); !ok {
+				return d.stop(ReasonUnknownCurrency, "currency", i)
+			}
+		}
+		v.Currency = s
+	}
+	i = j
+	goto next
+
+}
+
+func appendExample(dst []byte, v *Example) []byte {
+	start := len(dst)
+	dst = append(dst, `,"model":`...)
+	dst = appendText(dst, v.Model)
+	if v.ModelVersion != "" {
+		dst = append(dst, `,"model_version":`...)
+		dst = appendText(dst, v.ModelVersion)
+	}
+	dst = append(dst, `,"player_id":`...)
+	dst = appendText(dst, v.PlayerID)
+	dst = append(dst, `,"scored_at":`...)
+	dst = strconv.AppendInt(dst, v.ScoredAt, 10)
+	if v.DropID != "" {
+		dst = append(dst, `,"drop_id":`...)
+		dst = appendText(dst, v.DropID)
+	}
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(v.Partition), 10)
+	dst = append(dst, `,"watermark":`...)
+	dst = strconv.AppendInt(dst, v.Watermark, 10)
+	if v.Churned {
+		dst = append(dst, `,"churned":`...)
+		dst = strconv.AppendBool(dst, v.Churned)
+	}
+	dst = append(dst, `,"label_from":`...)
+	dst = strconv.AppendInt(dst, v.LabelFrom, 10)
+	dst = append(dst, `,"label_to":`...)
+	dst = strconv.AppendInt(dst, v.LabelTo, 10)
+	if v.FeatureHash != "" {
+		dst = append(dst, `,"feature_hash":`...)
+		dst = appendText(dst, v.FeatureHash)
+	}
+	if len(v.Vector) > 0 {
+		dst = append(dst, `,"vector":`...)
+		dst = appendFloat64s(dst, v.Vector)
+	}
+	if v.P != 0 {
+		dst = append(dst, `,"p":`...)
+		dst = appendFloat(dst, v.P)
+	}
+	if v.ShadowVersion != "" {
+		dst = append(dst, `,"shadow_version":`...)
+		dst = appendText(dst, v.ShadowVersion)
+	}
+	if v.ShadowP != 0 {
+		dst = append(dst, `,"shadow_p":`...)
+		dst = appendFloat(dst, v.ShadowP)
+	}
+	if v.Offer != "" {
+		dst = append(dst, `,"offer":`...)
+		dst = appendText(dst, v.Offer)
+	}
+	if v.Discount != 0 {
+		dst = append(dst, `,"discount":`...)
+		dst = strconv.AppendInt(dst, int64(v.Discount), 10)
+	}
+	if v.Propensity != 0 {
+		dst = append(dst, `,"propensity":`...)
+		dst = appendFloat(dst, v.Propensity)
+	}
+	if v.Holdout {
+		dst = append(dst, `,"holdout":`...)
+		dst = strconv.AppendBool(dst, v.Holdout)
+	}
+	if v.Eligible {
+		dst = append(dst, `,"eligible":`...)
+		dst = strconv.AppendBool(dst, v.Eligible)
+	}
+	if v.Converted {
+		dst = append(dst, `,"converted":`...)
+		dst = strconv.AppendBool(dst, v.Converted)
+	}
+	if v.Net != 0 {
+		dst = append(dst, `,"net":`...)
+		dst = strconv.AppendInt(dst, v.Net, 10)
+	}
+	if v.Currency != "" {
+		dst = append(dst, `,"currency":`...)
+		dst = appendText(dst, v.Currency)
+	}
+	return closeObject(dst, start)
+}
+
+// Model reads one model record into v, which it resets first, as Decode does.
+// Byte slices are copied into the place of v's.
+func (d *Decoder) Model(data []byte, v *Model) *Error {
+	return d.end(data, d.model(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Model) AppendJSON(dst []byte) []byte { return appendModel(dst, v) }
+
+// modelRequired are the required fields, by their bit in seen.
+var modelRequired = [...]string{"name", "version", "kind", "published_at", "feature_hash", "checksum", "artefact"}
+
+func (d *Decoder) model(b []byte, i int, v *Model) int {
+	*v = Model{Artefact: v.Artefact[:0]}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+	)
+	if len(b)-i >= 8 && string(b[i:i+8]) == `{"name":` {
+		i += 8
+		goto Name
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<7 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, modelRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "name":
+		goto Name
+	case "version":
+		goto Version
+	case "kind":
+		goto Kind
+	case "published_at":
+		goto PublishedAt
+	case "feature_hash":
+		goto FeatureHash
+	case "checksum":
+		goto Checksum
+	case "artefact":
+		goto Artefact
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Name:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "name"); j < 0 {
+			return j
+		}
+		v.Name = ""
+		seen &^= 1 << 0
+	} else {
+		v.Name = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"version":` {
+		i += 11
+		goto Version
+	}
+	goto next
+
+Version:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "version"); j < 0 {
+			return j
+		}
+		v.Version = ""
+		seen &^= 1 << 1
+	} else {
+		v.Version = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"kind":` {
+		i += 8
+		goto Kind
+	}
+	goto next
+
+Kind:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "kind"); j < 0 {
+			return j
+		}
+		v.Kind = ""
+		seen &^= 1 << 2
+	} else {
+		v.Kind = s
+		if s != "" {
+			seen |= 1 << 2
+		} else {
+			seen &^= 1 << 2
+		}
+	}
+	i = j
+	if len(b)-i >= 16 && string(b[i:i+16]) == `,"published_at":` {
+		i += 16
+		goto PublishedAt
+	}
+	goto next
+
+PublishedAt:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "published_at"); j < 0 {
+			return j
+		}
+		v.PublishedAt = 0
+		seen &^= 1 << 3
+	} else {
+		if n < 1 {
+			return d.stop(ReasonOutOfRange, "published_at", i)
+		}
+		v.PublishedAt = n
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 16 && string(b[i:i+16]) == `,"feature_hash":` {
+		i += 16
+		goto FeatureHash
+	}
+	goto next
+
+FeatureHash:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "feature_hash"); j < 0 {
+			return j
+		}
+		v.FeatureHash = ""
+		seen &^= 1 << 4
+	} else {
+		v.FeatureHash = s
+		if s != "" {
+			seen |= 1 << 4
+		} else {
+			seen &^= 1 << 4
+		}
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"checksum":` {
+		i += 12
+		goto Checksum
+	}
+	goto next
+
+Checksum:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "checksum"); j < 0 {
+			return j
+		}
+		v.Checksum = ""
+		seen &^= 1 << 5
+	} else {
+		v.Checksum = s
+		if s != "" {
+			seen |= 1 << 5
+		} else {
+			seen &^= 1 << 5
+		}
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"artefact":` {
+		i += 12
+		goto Artefact
+	}
+	goto next
+
+Artefact:
+	if v.Artefact, j = d.bytes(b, i, v.Artefact); j < 0 {
+		if j = d.null(b, i, "artefact"); j < 0 {
+			return j
+		}
+		seen &^= 1 << 6
+	} else {
+		seen |= 1 << 6
+	}
+	i = j
+	goto next
+
+}
+
+func appendModel(dst []byte, v *Model) []byte {
+	start := len(dst)
+	dst = append(dst, `,"name":`...)
+	dst = appendText(dst, v.Name)
+	dst = append(dst, `,"version":`...)
+	dst = appendText(dst, v.Version)
+	dst = append(dst, `,"kind":`...)
+	dst = appendText(dst, v.Kind)
+	dst = append(dst, `,"published_at":`...)
+	dst = strconv.AppendInt(dst, v.PublishedAt, 10)
+	dst = append(dst, `,"feature_hash":`...)
+	dst = appendText(dst, v.FeatureHash)
+	dst = append(dst, `,"checksum":`...)
+	dst = appendText(dst, v.Checksum)
+	dst = append(dst, `,"artefact":`...)
+	dst = appendBytes(dst, v.Artefact)
+	return closeObject(dst, start)
+}
+
+// Rollout reads one rollout record into v, which it resets first, as Decode does.
+func (d *Decoder) Rollout(data []byte, v *Rollout) *Error {
+	return d.end(data, d.rollout(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Rollout) AppendJSON(dst []byte) []byte { return appendRollout(dst, v) }
+
+// rolloutRequired are the required fields, by their bit in seen.
+var rolloutRequired = [...]string{"name", "action", "at"}
+
+func (d *Decoder) rollout(b []byte, i int, v *Rollout) int {
+	*v = Rollout{}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+	)
+	if len(b)-i >= 8 && string(b[i:i+8]) == `{"name":` {
+		i += 8
+		goto Name
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<3 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, rolloutRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "name":
+		goto Name
+	case "champion":
+		goto Champion
+	case "shadow":
+		goto Shadow
+	case "previous":
+		goto Previous
+	case "action":
+		goto Action
+	case "at":
+		goto At
+	case "reason":
+		goto Reason
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Name:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "name"); j < 0 {
+			return j
+		}
+		v.Name = ""
+		seen &^= 1 << 0
+	} else {
+		v.Name = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"champion":` {
+		i += 12
+		goto Champion
+	}
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"action":` {
+		i += 10
+		goto Action
+	}
+	goto next
+
+Champion:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "champion"); j < 0 {
+			return j
+		}
+		v.Champion = ""
+	} else {
+		v.Champion = s
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"shadow":` {
+		i += 10
+		goto Shadow
+	}
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"action":` {
+		i += 10
+		goto Action
+	}
+	goto next
+
+Shadow:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "shadow"); j < 0 {
+			return j
+		}
+		v.Shadow = ""
+	} else {
+		v.Shadow = s
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"previous":` {
+		i += 12
+		goto Previous
+	}
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"action":` {
+		i += 10
+		goto Action
+	}
+	goto next
+
+Previous:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "previous"); j < 0 {
+			return j
+		}
+		v.Previous = ""
+	} else {
+		v.Previous = s
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"action":` {
+		i += 10
+		goto Action
+	}
+	goto next
+
+Action:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "action"); j < 0 {
+			return j
+		}
+		v.Action = ""
+		seen &^= 1 << 1
+	} else {
+		v.Action = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 6 && string(b[i:i+6]) == `,"at":` {
+		i += 6
+		goto At
+	}
+	goto next
+
+At:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "at"); j < 0 {
+			return j
+		}
+		v.At = 0
+		seen &^= 1 << 2
+	} else {
+		if n < 1 {
+			return d.stop(ReasonOutOfRange, "at", i)
+		}
+		v.At = n
+		seen |= 1 << 2
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"reason":` {
+		i += 10
+		goto Reason
+	}
+	goto next
+
+Reason:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "reason"); j < 0 {
+			return j
+		}
+		v.Reason = ""
+	} else {
+		v.Reason = s
+	}
+	i = j
+	goto next
+
+}
+
+func appendRollout(dst []byte, v *Rollout) []byte {
+	start := len(dst)
+	dst = append(dst, `,"name":`...)
+	dst = appendText(dst, v.Name)
+	if v.Champion != "" {
+		dst = append(dst, `,"champion":`...)
+		dst = appendText(dst, v.Champion)
+	}
+	if v.Shadow != "" {
+		dst = append(dst, `,"shadow":`...)
+		dst = appendText(dst, v.Shadow)
+	}
+	if v.Previous != "" {
+		dst = append(dst, `,"previous":`...)
+		dst = appendText(dst, v.Previous)
+	}
+	dst = append(dst, `,"action":`...)
+	dst = appendText(dst, v.Action)
+	dst = append(dst, `,"at":`...)
+	dst = strconv.AppendInt(dst, v.At, 10)
+	if v.Reason != "" {
+		dst = append(dst, `,"reason":`...)
+		dst = appendText(dst, v.Reason)
+	}
+	return closeObject(dst, start)
+}
+
+// Lifetime reads one lifetime record into v, which it resets first, as Decode does.
+func (d *Decoder) Lifetime(data []byte, v *Lifetime) *Error {
+	return d.end(data, d.lifetime(data, 0, v))
+}
+
+// AppendJSON appends v as JSON, as Append does.
+func (v *Lifetime) AppendJSON(dst []byte) []byte { return appendLifetime(dst, v) }
+
+// lifetimeRequired are the required fields, by their bit in seen.
+var lifetimeRequired = [...]string{"model", "fit", "player_id", "revision", "as_of", "first_purchase", "horizon", "p_alive"}
+
+func (d *Decoder) lifetime(b []byte, i int, v *Lifetime) int {
+	*v = Lifetime{}
+	var (
+		name string
+		j    int
+		more bool
+		seen uint64
+		s    string
+		n    int64
+		u    uint64
+		f    float64
+	)
+	if len(b)-i >= 9 && string(b[i:i+9]) == `{"model":` {
+		i += 9
+		goto Model
+	}
+	if i = d.open(b, i); i < 0 {
+		return i
+	}
+	name, j, more = d.first(b, i)
+	goto named
+next:
+	name, j, more = d.member(b, i)
+named:
+	if j < 0 {
+		return j
+	}
+	i = j
+	if !more {
+		if missing := ^seen & (1<<8 - 1); missing != 0 {
+			return d.stop(ReasonMissingField, lifetimeRequired[bits.TrailingZeros64(missing)], i)
+		}
+		return i
+	}
+	switch name {
+	case "model":
+		goto Model
+	case "fit":
+		goto Fit
+	case "player_id":
+		goto PlayerID
+	case "creator_id":
+		goto CreatorID
+	case "currency":
+		goto Currency
+	case "revision":
+		goto Revision
+	case "as_of":
+		goto AsOf
+	case "first_purchase":
+		goto FirstPurchase
+	case "repeats":
+		goto Repeats
+	case "last_repeat":
+		goto LastRepeat
+	case "age":
+		goto Age
+	case "horizon":
+		goto Horizon
+	case "p_alive":
+		goto PAlive
+	case "purchases":
+		goto Purchases
+	case "mean_spend":
+		goto MeanSpend
+	case "value":
+		goto Value
+	}
+	d.UnknownFields++
+	if i = d.skip(b, i, maxDepth); i < 0 {
+		return i
+	}
+	goto next
+Model:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "model"); j < 0 {
+			return j
+		}
+		v.Model = ""
+		seen &^= 1 << 0
+	} else {
+		v.Model = s
+		if s != "" {
+			seen |= 1 << 0
+		} else {
+			seen &^= 1 << 0
+		}
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"fit":` {
+		i += 7
+		goto Fit
+	}
+	goto next
+
+Fit:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "fit"); j < 0 {
+			return j
+		}
+		v.Fit = ""
+		seen &^= 1 << 1
+	} else {
+		v.Fit = s
+		if s != "" {
+			seen |= 1 << 1
+		} else {
+			seen &^= 1 << 1
+		}
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"player_id":` {
+		i += 13
+		goto PlayerID
+	}
+	goto next
+
+PlayerID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "player_id"); j < 0 {
+			return j
+		}
+		v.PlayerID = ""
+		seen &^= 1 << 2
+	} else {
+		v.PlayerID = s
+		if s != "" {
+			seen |= 1 << 2
+		} else {
+			seen &^= 1 << 2
+		}
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"creator_id":` {
+		i += 14
+		goto CreatorID
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+CreatorID:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "creator_id"); j < 0 {
+			return j
+		}
+		v.CreatorID = ""
+	} else {
+		v.CreatorID = s
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"currency":` {
+		i += 12
+		goto Currency
+	}
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Currency:
+	if s, j = d.text(b, i); j < 0 {
+		if j = d.null(b, i, "currency"); j < 0 {
+			return j
+		}
+		v.Currency = ""
+	} else {
+		if s != "" {
+			if _, ok := CurrencyDigits(s); !ok {
+				return d.stop(ReasonUnknownCurrency, "currency", i)
+			}
+		}
+		v.Currency = s
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"revision":` {
+		i += 12
+		goto Revision
+	}
+	goto next
+
+Revision:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "revision"); j < 0 {
+			return j
+		}
+		v.Revision = 0
+		seen &^= 1 << 3
+	} else {
+		v.Revision = u
+		seen |= 1 << 3
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"as_of":` {
+		i += 9
+		goto AsOf
+	}
+	goto next
+
+AsOf:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "as_of"); j < 0 {
+			return j
+		}
+		v.AsOf = 0
+		seen &^= 1 << 4
+	} else {
+		v.AsOf = n
+		seen |= 1 << 4
+	}
+	i = j
+	if len(b)-i >= 18 && string(b[i:i+18]) == `,"first_purchase":` {
+		i += 18
+		goto FirstPurchase
+	}
+	goto next
+
+FirstPurchase:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "first_purchase"); j < 0 {
+			return j
+		}
+		v.FirstPurchase = 0
+		seen &^= 1 << 5
+	} else {
+		v.FirstPurchase = n
+		seen |= 1 << 5
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"repeats":` {
+		i += 11
+		goto Repeats
+	}
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"horizon":` {
+		i += 11
+		goto Horizon
+	}
+	goto next
+
+Repeats:
+	if n, j = d.integer(b, i); j < 0 {
+		if j = d.null(b, i, "repeats"); j < 0 {
+			return j
+		}
+		v.Repeats = 0
+	} else {
+		if n < 0 || n > math.MaxUint32 {
+			return d.stop(ReasonOutOfRange, "repeats", i)
+		}
+		v.Repeats = uint32(n)
+	}
+	i = j
+	if len(b)-i >= 15 && string(b[i:i+15]) == `,"last_repeat":` {
+		i += 15
+		goto LastRepeat
+	}
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"horizon":` {
+		i += 11
+		goto Horizon
+	}
+	goto next
+
+LastRepeat:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "last_repeat"); j < 0 {
+			return j
+		}
+		v.LastRepeat = 0
+	} else {
+		v.LastRepeat = f
+	}
+	i = j
+	if len(b)-i >= 7 && string(b[i:i+7]) == `,"age":` {
+		i += 7
+		goto Age
+	}
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"horizon":` {
+		i += 11
+		goto Horizon
+	}
+	goto next
+
+Age:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "age"); j < 0 {
+			return j
+		}
+		v.Age = 0
+	} else {
+		v.Age = f
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"horizon":` {
+		i += 11
+		goto Horizon
+	}
+	goto next
+
+Horizon:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "horizon"); j < 0 {
+			return j
+		}
+		v.Horizon = 0
+		seen &^= 1 << 6
+	} else {
+		v.Horizon = f
+		seen |= 1 << 6
+	}
+	i = j
+	if len(b)-i >= 11 && string(b[i:i+11]) == `,"p_alive":` {
+		i += 11
+		goto PAlive
+	}
+	goto next
+
+PAlive:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "p_alive"); j < 0 {
+			return j
+		}
+		v.PAlive = 0
+		seen &^= 1 << 7
+	} else {
+		if f < 0 || f > 1 {
+			return d.stop(ReasonOutOfRange, "p_alive", i)
+		}
+		v.PAlive = f
+		seen |= 1 << 7
+	}
+	i = j
+	if len(b)-i >= 13 && string(b[i:i+13]) == `,"purchases":` {
+		i += 13
+		goto Purchases
+	}
+	goto next
+
+Purchases:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "purchases"); j < 0 {
+			return j
+		}
+		v.Purchases = 0
+	} else {
+		if f < 0 {
+			return d.stop(ReasonOutOfRange, "purchases", i)
+		}
+		v.Purchases = f
+	}
+	i = j
+	if len(b)-i >= 14 && string(b[i:i+14]) == `,"mean_spend":` {
+		i += 14
+		goto MeanSpend
+	}
+	goto next
+
+MeanSpend:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "mean_spend"); j < 0 {
+			return j
+		}
+		v.MeanSpend = 0
+	} else {
+		v.MeanSpend = f
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"value":` {
+		i += 9
+		goto Value
+	}
+	goto next
+
+Value:
+	if f, j = d.float(b, i); j < 0 {
+		if j = d.null(b, i, "value"); j < 0 {
+			return j
+		}
+		v.Value = 0
+	} else {
+		v.Value = f
+	}
+	i = j
+	goto next
+
+}
+
+func appendLifetime(dst []byte, v *Lifetime) []byte {
+	start := len(dst)
+	dst = append(dst, `,"model":`...)
+	dst = appendText(dst, v.Model)
+	dst = append(dst, `,"fit":`...)
+	dst = appendText(dst, v.Fit)
+	dst = append(dst, `,"player_id":`...)
+	dst = appendText(dst, v.PlayerID)
+	if v.CreatorID != "" {
+		dst = append(dst, `,"creator_id":`...)
+		dst = appendText(dst, v.CreatorID)
+	}
+	if v.Currency != "" {
+		dst = append(dst, `,"currency":`...)
+		dst = appendText(dst, v.Currency)
+	}
+	dst = append(dst, `,"revision":`...)
+	dst = strconv.AppendUint(dst, v.Revision, 10)
+	dst = append(dst, `,"as_of":`...)
+	dst = strconv.AppendInt(dst, v.AsOf, 10)
+	dst = append(dst, `,"first_purchase":`...)
+	dst = strconv.AppendInt(dst, v.FirstPurchase, 10)
+	if v.Repeats != 0 {
+		dst = append(dst, `,"repeats":`...)
+		dst = strconv.AppendInt(dst, int64(v.Repeats), 10)
+	}
+	if v.LastRepeat != 0 {
+		dst = append(dst, `,"last_repeat":`...)
+		dst = appendFloat(dst, v.LastRepeat)
+	}
+	if v.Age != 0 {
+		dst = append(dst, `,"age":`...)
+		dst = appendFloat(dst, v.Age)
+	}
+	dst = append(dst, `,"horizon":`...)
+	dst = appendFloat(dst, v.Horizon)
+	dst = append(dst, `,"p_alive":`...)
+	dst = appendFloat(dst, v.PAlive)
+	if v.Purchases != 0 {
+		dst = append(dst, `,"purchases":`...)
+		dst = appendFloat(dst, v.Purchases)
+	}
+	if v.MeanSpend != 0 {
+		dst = append(dst, `,"mean_spend":`...)
+		dst = appendFloat(dst, v.MeanSpend)
+	}
+	if v.Value != 0 {
+		dst = append(dst, `,"value":`...)
+		dst = appendFloat(dst, v.Value)
 	}
 	return closeObject(dst, start)
 }

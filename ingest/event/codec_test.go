@@ -321,7 +321,7 @@ func TestResetLeavesNothingBehind(t *testing.T) {
 		}
 		ev.Reset(kind)
 		empty := newDestination(kind).record.(*Event)
-		ev.Drop.Splits, ev.Drop.Items, ev.Drop.Experiments, ev.Drop.Forecast = nil, nil, nil, nil
+		ev.Drop.Splits, ev.Drop.Items, ev.Drop.Experiments, ev.Drop.Forecast, ev.Score.Vector = nil, nil, nil, nil, nil
 		if !reflect.DeepEqual(&ev, empty) {
 			t.Fatalf("after Reset\n%+v\nwant\n%+v", ev, *empty)
 		}

@@ -29,41 +29,67 @@ type Features struct {
 	Maturity Maturity `json:"maturity" rule:"required"`
 
 	// Sessions counts analytic sessions, like every array by window: 1 h, 24 h, 7 d and 28 d.
-	Sessions [NumWindows]uint32 `json:"sessions"`
+	Sessions [NumWindows]uint32 `json:"sessions" feature:"sessions"`
 	// ActiveDays counts UTC days with activity.
-	ActiveDays [NumWindows]uint32 `json:"active_days"`
+	ActiveDays [NumWindows]uint32 `json:"active_days" feature:"days"`
 	// PlaytimeS is in seconds.
-	PlaytimeS [NumWindows]uint32 `json:"playtime_s"`
+	PlaytimeS [NumWindows]uint32 `json:"playtime_s" feature:"s"`
 	// Landings counts landing views.
-	Landings [NumWindows]uint32 `json:"landings"`
+	Landings [NumWindows]uint32 `json:"landings" feature:"views"`
 	// Impressions counts offer impressions.
-	Impressions [NumWindows]uint32 `json:"impressions"`
+	Impressions [NumWindows]uint32 `json:"impressions" feature:"impressions"`
 	// Clicks counts offer clicks.
-	Clicks [NumWindows]uint32 `json:"clicks"`
+	Clicks [NumWindows]uint32 `json:"clicks" feature:"clicks"`
 	// Checkouts counts completed checkouts.
-	Checkouts [NumWindows]uint32 `json:"checkouts"`
+	Checkouts [NumWindows]uint32 `json:"checkouts" feature:"checkouts"`
 	// NetSpend is completed minus refunded and charged back, in minor units of SpendCurrency.
-	NetSpend [NumWindows]int64 `json:"net_spend"`
+	NetSpend [NumWindows]int64 `json:"net_spend" feature:"minor units of spend_currency"`
 	// Creators and Drops count distinct ones.
-	Creators [NumWindows]uint32 `json:"creators"`
-	Drops    [NumWindows]uint32 `json:"drops"`
+	Creators [NumWindows]uint32 `json:"creators" feature:"creators"`
+	Drops    [NumWindows]uint32 `json:"drops" feature:"drops"`
 	// LatencyMeanMS is the mean experienced edge latency; −1 without a sample.
-	LatencyMeanMS [NumWindows]float64 `json:"latency_mean_ms"`
+	LatencyMeanMS [NumWindows]float64 `json:"latency_mean_ms" feature:"ms;null"`
 	// LatencyMaxMS is the worst experienced edge latency; −1 without a sample.
-	LatencyMaxMS [NumWindows]float64 `json:"latency_max_ms"`
+	LatencyMaxMS [NumWindows]float64 `json:"latency_max_ms" feature:"ms;null"`
 
 	// SpendCurrency is the currency of the player's first completed checkout.
 	SpendCurrency string `json:"spend_currency"`
 	// ForeignCheckouts counts completed checkouts in another currency, which NetSpend leaves out.
-	ForeignCheckouts uint32 `json:"foreign_checkouts"`
+	ForeignCheckouts uint32 `json:"foreign_checkouts" feature:"checkouts"`
 	// FirstActivity and LastActivity are event times; AsOf−LastActivity is the recency, AsOf−FirstActivity the tenure.
 	FirstActivity int64 `json:"first_activity"`
 	LastActivity  int64 `json:"last_activity"`
 	// SessionsTotal counts analytic sessions since FirstActivity.
-	SessionsTotal uint32 `json:"sessions_total"`
+	SessionsTotal uint32 `json:"sessions_total" feature:"sessions"`
 	// GapMeanS and GapVarS2 are the EWMA of closed inter-session gaps in seconds; −1 with fewer than 2 sessions.
-	GapMeanS float64 `json:"gap_mean_s"`
-	GapVarS2 float64 `json:"gap_var_s2"`
+	GapMeanS float64 `json:"gap_mean_s" feature:"s;null"`
+	GapVarS2 float64 `json:"gap_var_s2" feature:"s²;null"`
+}
+
+// Elapsed are the features that depend on when a player is scored: they are computed from Features, not stored.
+// Key: none, they stand in vectors only.
+type Elapsed struct {
+	// RecencyS is the time since the last activity.
+	RecencyS float64 `json:"recency_s" feature:"s"`
+	// TenureS is the time since the first activity.
+	TenureS float64 `json:"tenure_s" feature:"s"`
+	// ActiveSpanS is the time between the first and the last activity.
+	ActiveSpanS float64 `json:"active_span_s" feature:"s"`
+	// AbsenceRatio is RecencyS over the EWMA of the gaps between sessions: the absence against the player's own norm.
+	AbsenceRatio float64 `json:"absence_ratio" feature:"ratio;null"`
+}
+
+// ElapsedAt computes them as of the scoring time t (Unix ms), which is not before AsOf. AbsenceRatio is −1 where
+// there is no norm.
+func (f *Features) ElapsedAt(t int64) Elapsed {
+	e := Elapsed{
+		RecencyS: float64(t-f.LastActivity) / 1000, TenureS: float64(t-f.FirstActivity) / 1000,
+		ActiveSpanS: float64(f.LastActivity-f.FirstActivity) / 1000, AbsenceRatio: -1,
+	}
+	if f.GapMeanS > 0 {
+		e.AbsenceRatio = e.RecencyS / f.GapMeanS
+	}
+	return e
 }
 
 // VelocityStep indexes the funnel's steps in [NumSteps] arrays.

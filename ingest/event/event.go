@@ -1,5 +1,5 @@
-// Package event owns the records that cross Droplift: the five raw kinds that
-// clients and catalogues send, the derived records that processors publish,
+// Package event owns the records that cross Droplift: the six raw kinds that
+// clients, catalogues and edges send, the derived records that processors publish,
 // their JSON codec, their validation and their JSON Schemas. The struct
 // definitions here are the one definition: `go generate` reads them and writes
 // the decoder, the encoder and the schemas.
@@ -25,7 +25,7 @@ import "github.com/google/uuid"
 // Kind says which record a topic carries.
 type Kind uint8
 
-// The raw kinds come from clients and the catalogue; the derived kinds are
+// The raw kinds come from clients, edges and the catalogue; the derived kinds are
 // published by processors.
 const (
 	KindUnknown Kind = iota
@@ -50,6 +50,11 @@ const (
 	KindSettlement
 	KindEdgeCost
 	KindExperimentArm
+	KindScore
+	KindExample
+	KindModel
+	KindRollout
+	KindLifetime
 )
 
 // Type is what happened, within its kind.
@@ -86,6 +91,9 @@ const (
 
 	//event:kind drop
 	Catalogue
+
+	//event:kind score
+	ScoreAnswered
 )
 
 // Envelope is common to every raw record. Times are Unix milliseconds UTC.
@@ -98,8 +106,8 @@ type Envelope struct {
 	EventTime int64 `json:"event_time" rule:"required;min=1"`
 	// IngestTime is when the collector took it in; 0 until then, and the broker's timestamp stands in.
 	IngestTime int64 `json:"ingest_time" rule:"min=0"`
-	// PlayerID is a pseudonym; the partition key of player, latency and checkout records. Empty for an edge sample of no known player.
-	PlayerID string `json:"player_id" rule:"required=player,checkout"`
+	// PlayerID is a pseudonym; the partition key of player, latency, checkout and score records. Empty for an edge sample of no known player.
+	PlayerID string `json:"player_id" rule:"required=player,checkout,score"`
 	// SessionID groups a player's events between session_start and session_end.
 	SessionID string `json:"session_id"`
 	// DropID names the drop; empty outside one.
@@ -362,4 +370,5 @@ type Event struct {
 	Checkout Checkout
 	Subtitle Subtitle
 	Drop     Drop
+	Score    Score
 }

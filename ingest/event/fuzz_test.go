@@ -37,6 +37,11 @@ func FuzzDecodePayable(f *testing.F)       { fuzzDecode(f, KindPayable) }
 func FuzzDecodeSettlement(f *testing.F)    { fuzzDecode(f, KindSettlement) }
 func FuzzDecodeEdgeCost(f *testing.F)      { fuzzDecode(f, KindEdgeCost) }
 func FuzzDecodeExperimentArm(f *testing.F) { fuzzDecode(f, KindExperimentArm) }
+func FuzzDecodeScore(f *testing.F)         { fuzzDecode(f, KindScore) }
+func FuzzDecodeExample(f *testing.F)       { fuzzDecode(f, KindExample) }
+func FuzzDecodeModel(f *testing.F)         { fuzzDecode(f, KindModel) }
+func FuzzDecodeRollout(f *testing.F)       { fuzzDecode(f, KindRollout) }
+func FuzzDecodeLifetime(f *testing.F)      { fuzzDecode(f, KindLifetime) }
 
 func fuzzDecode(f *testing.F, kind Kind) {
 	sample := samples[kind]

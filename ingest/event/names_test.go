@@ -9,7 +9,7 @@ import (
 )
 
 func TestTopics(t *testing.T) {
-	want := []string{"player", "latency", "checkout", "subtitle", "drop", "features", "velocity", "dead-letter", "late", "estimate", "decision", "progress", "inventory", "attribution", "latency-sketch", "localization", "ledger", "payable", "settlement", "edge-cost", "experiment-arm"}
+	want := []string{"player", "latency", "checkout", "subtitle", "drop", "features", "velocity", "dead-letter", "late", "estimate", "decision", "progress", "inventory", "attribution", "latency-sketch", "localization", "ledger", "payable", "settlement", "edge-cost", "experiment-arm", "score", "example", "model", "rollout", "lifetime"}
 	var got []string
 	for _, kind := range Kinds() {
 		got = append(got, kind.Topic())
@@ -23,7 +23,7 @@ func TestTopics(t *testing.T) {
 	if got := KindOf("other"); got != KindUnknown || got.Topic() != "" || got.String() != "unknown" {
 		t.Errorf("a foreign topic is of kind %v", got)
 	}
-	if raw := RawKinds(); !slices.Equal(raw, Kinds()[:5]) {
+	if raw := RawKinds(); !slices.Equal(raw, append(Kinds()[:5:5], KindScore)) {
 		t.Errorf("raw kinds %v", raw)
 	}
 }
@@ -35,6 +35,7 @@ func TestTypes(t *testing.T) {
 		KindCheckout: "[started completed failed refunded chargeback settled fulfilled shipped]",
 		KindSubtitle: "[cue]",
 		KindDrop:     "[catalogue]",
+		KindScore:    "[answered]",
 		KindFeatures: "[]",
 	} {
 		if got := fmt.Sprint(kind.Types()); got != want {

@@ -251,6 +251,19 @@ func (d *Decoder) float64s(b []byte, i int, dst []float64) int {
 	return elements(d, b, i, dst, d.float)
 }
 
+// floatList reads an array of any length and appends it to list.
+func (d *Decoder) floatList(b []byte, i int, list []float64) ([]float64, int) {
+	i, more := d.array(b, i)
+	for i >= 0 && more {
+		var f float64
+		if f, i = d.float(b, i); i >= 0 {
+			list = append(list, f)
+			i, more = d.element(b, i)
+		}
+	}
+	return list, i
+}
+
 func elements[T any](d *Decoder, b []byte, i int, dst []T, read func(b []byte, i int) (T, int)) int {
 	if j := compact(b, i, dst, read); j >= 0 {
 		return j

@@ -44,7 +44,7 @@ type Refusal struct {
 // where the rollup stage adds them up. Other derived records stay in the number of the partition they are about.
 func (k Kind) Routed() bool {
 	switch k {
-	case KindEstimate, KindDecision, KindInventory, KindAttribution, KindLatencySketch, KindLocalization, KindPayable, KindEdgeCost, KindExperimentArm:
+	case KindEstimate, KindDecision, KindInventory, KindAttribution, KindLatencySketch, KindLocalization, KindPayable, KindEdgeCost, KindExperimentArm, KindExample:
 		return true
 	}
 	return false

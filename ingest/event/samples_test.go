@@ -72,6 +72,18 @@ func newDestination(kind Kind) destination {
 	case KindExperimentArm:
 		v := new(ExperimentArm)
 		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.ExperimentArm(data, v) }, v.AppendJSON}
+	case KindExample:
+		v := new(Example)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Example(data, v) }, v.AppendJSON}
+	case KindModel:
+		v := new(Model)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Model(data, v) }, v.AppendJSON}
+	case KindRollout:
+		v := new(Rollout)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Rollout(data, v) }, v.AppendJSON}
+	case KindLifetime:
+		v := new(Lifetime)
+		return destination{kind, v, func(d *Decoder, data []byte) *Error { return d.Lifetime(data, v) }, v.AppendJSON}
 	}
 	v := new(Event)
 	v.Reset(kind)
@@ -164,6 +176,22 @@ var samples = map[Kind]string{
 	KindExperimentArm: `{"drop_id":"drop-aurora-2025w41","experiment_id":"cta-de","variant":"b","language":"de-DE","partition":7,"revision":12,` +
 		`"watermark":-1,"maturity":"final","refund_maturity":"provisional","design":"9f3a1c7be02d4456","changed":true,"exposed":10000,"converted":470,` +
 		`"refunded":18,"crossed":3,"misassigned":2,"sample_rate":0.5}`,
+	KindScore: `{"id":"01979a6e-5b1c-7d40-9a3f-2c61f0b7e8d9","type":"answered","event_time":1760000012345,"ingest_time":1760000012346,` +
+		`"player_id":"p-7f3a9c1e52d84b06","drop_id":"drop-aurora-2025w41","creator_id":"creator-00417","pop":"fra2","consent":3,"model":"churn",` +
+		`"model_version":"churn-20251009-1f2e","feature_hash":"9f86d081884c7d65","feature_revision":12,"feature_as_of":1760000012000,"vector":[1,2,-1,0.5],` +
+		`"p":0.265,"shadow_version":"churn-20251010-77aa","shadow_p":0.25,"champion_us":0.75,"shadow_us":21.5,"offer":"aurora-loop","discount":1500,` +
+		`"propensity":0.4,"holdout":true,"eligible":true,"prefetch":5}`,
+	KindExample: `{"model":"churn","model_version":"churn-20251009-1f2e","player_id":"p-7f3a9c1e52d84b06","scored_at":1760000012345,` +
+		`"drop_id":"drop-aurora-2025w41","partition":7,"watermark":1762000012345,"churned":true,"label_from":1760000312345,"label_to":1761209912345,` +
+		`"feature_hash":"9f86d081884c7d65","vector":[1,2,-1,0.5],"p":0.265,"shadow_version":"churn-20251010-77aa","shadow_p":0.25,"offer":"aurora-loop",` +
+		`"discount":1500,"propensity":0.4,"holdout":true,"eligible":true,"converted":true,"net":-100,"currency":"EUR"}`,
+	KindModel: `{"name":"churn","version":"churn-20251009-1f2e","kind":"logistic","published_at":1760000012345,"feature_hash":"9f86d081884c7d65",` +
+		`"checksum":"60303ae22b998861","artefact":"H4sIAAAA"}`,
+	KindRollout: `{"name":"churn","champion":"churn-20251010-77aa","shadow":"churn-20251011-0b0b","previous":"churn-20251009-1f2e","action":"promote",` +
+		`"at":1760000012345,"reason":"passed every gate"}`,
+	KindLifetime: `{"model":"bgbb","fit":"bgbb-20251009","player_id":"p-7f3a9c1e52d84b06","creator_id":"creator-00417","currency":"EUR",` +
+		`"revision":1760000012345,"as_of":1760000000000,"first_purchase":1750000000000,"repeats":2,"last_repeat":4,"age":6,"horizon":8,"p_alive":0.5895,` +
+		`"purchases":1.25,"mean_spend":2466.37,"value":3000.5}`,
 }
 
 func TestSamplesAreCanonical(t *testing.T) {

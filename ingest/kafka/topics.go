@@ -153,6 +153,11 @@ func (t Topics) Table(cfg Config) []Topic {
 		{Name: cfg.Topic(event.KindSettlement), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
 		{Name: cfg.Topic(event.KindEdgeCost), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
 		{Name: cfg.Topic(event.KindExperimentArm), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
+		{Name: cfg.Topic(event.KindScore), Partitions: t.Partitions, CoPartitioned: true, Configs: raw},
+		{Name: cfg.Topic(event.KindExample), Partitions: t.Partitions, CoPartitioned: true, Configs: derived},
+		{Name: cfg.Topic(event.KindModel), Partitions: 1, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: restored},
+		{Name: cfg.Topic(event.KindRollout), Partitions: 1, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: restored},
+		{Name: cfg.Topic(event.KindLifetime), Partitions: t.Partitions, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: published},
 		{Name: cfg.RedeliveryTopic(), Partitions: 1, CoPartitioned: true, Configs: compacted(maxDerivedBytes), Tuning: restored},
 	}
 	for _, g := range t.Groups {

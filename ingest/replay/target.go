@@ -31,6 +31,7 @@ var payloads = map[event.Kind]string{
 	event.KindCheckout: "Checkout",
 	event.KindSubtitle: "Subtitle",
 	event.KindDrop:     "Drop",
+	event.KindScore:    "Score",
 }
 
 // targetsOf lists what a mapping of kind can fill, by JSON name.

@@ -37,9 +37,9 @@ func StorageOf(kind event.Kind) (s Storage, ok bool) {
 	}
 	s = Storage{Table: t.name, Replaces: t.replaces, Keeps: 90 * 24 * time.Hour}
 	switch kind {
-	case event.KindCheckout, event.KindDrop, event.KindLedger, event.KindSettlement, event.KindEdgeCost:
+	case event.KindCheckout, event.KindDrop, event.KindLedger, event.KindSettlement, event.KindEdgeCost, event.KindModel, event.KindRollout, event.KindLifetime:
 		s.Keeps = 0
-	case event.KindAttribution:
+	case event.KindAttribution, event.KindExample:
 		s.Keeps = 400 * 24 * time.Hour
 	}
 	return s, true

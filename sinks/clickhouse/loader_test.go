@@ -1,6 +1,8 @@
 package clickhouse
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"flag"
@@ -95,6 +97,22 @@ func TestRoundTrip(t *testing.T) {
 		Watermark: monday + 7, Maturity: event.Final, Newest: monday + 6, Samples: 5, SampleRate: 0.25, RequestsMicro: 20_000_000, CPUMicros: 30_000, EgressBytes: 1 << 40,
 		Conversions: 3, Currency: "USD", Prices: "5f2ac1d09be4", Cost: 1 << 60}
 
+	score := event.Event{Kind: event.KindScore}
+	score.Type, score.PlayerID, score.EventTime, score.DropID, score.POP = event.ScoreAnswered, "p1", monday, "drop-1", "fra"
+	score.Score = event.Score{Model: "churn", ModelVersion: "v1", FeatureHash: "9f86", FeatureRevision: 9, FeatureAsOf: monday - 1, Vector: []float64{1, -1, 0.5}, P: 0.25,
+		ShadowVersion: "v2", ShadowP: 0.75, ChampionUS: 0.5, ShadowUS: 20.25, Degraded: "stale", Offer: "cap", Discount: 1500, Propensity: 0.5, Holdout: true, Eligible: true, Prefetch: 3}
+	example := event.Example{Model: "churn", ModelVersion: "v1", PlayerID: "p1", ScoredAt: monday, DropID: "drop-1", Partition: 2, Watermark: monday + 7, Churned: true,
+		LabelFrom: monday + 1, LabelTo: monday + 2, FeatureHash: "9f86", Vector: []float64{1, -1, 0.5}, P: 0.25, ShadowVersion: "v2", ShadowP: 0.75, Offer: "cap",
+		Discount: 1500, Propensity: 0.5, Holdout: true, Eligible: true, Converted: true, Net: -7, Currency: "USD"}
+	var packed bytes.Buffer
+	zip := gzip.NewWriter(&packed)
+	zip.Write([]byte(`{"format":1}`))
+	zip.Close()
+	published := event.Model{Name: "churn", Version: "v1", Kind: "logistic", PublishedAt: monday, FeatureHash: "9f86", Checksum: "6030", Artefact: packed.Bytes()}
+	rollout := event.Rollout{Name: "churn", Champion: "v2", Shadow: "v3", Previous: "v1", Action: "promote", At: monday, Reason: "passed"}
+	lifetime := event.Lifetime{Model: "bgbb", Fit: "f1", PlayerID: "p1", CreatorID: "c1", Currency: "USD", Revision: uint64(monday), AsOf: monday - 1, FirstPurchase: monday - 2,
+		Repeats: 2, LastRepeat: 4, Age: 6, Horizon: 8, PAlive: 0.5, Purchases: 1.25, MeanSpend: 2466.5, Value: 3000.75}
+
 	s := newSink(t, c)
 	derived := func(kind event.Kind, value []byte) []event.Record {
 		return []event.Record{{Kind: kind, Offset: 5, Timestamp: monday + 5, Value: value}}
@@ -111,6 +129,8 @@ func TestRoundTrip(t *testing.T) {
 		derived(event.KindLedger, block.AppendJSON(nil)), derived(event.KindSettlement, settlement.AppendJSON(nil)),
 		derived(event.KindInventory, stock.AppendJSON(nil)),
 		derived(event.KindExperimentArm, arm.AppendJSON(nil)),
+		records(5, score), derived(event.KindExample, example.AppendJSON(nil)), derived(event.KindModel, published.AppendJSON(nil)),
+		derived(event.KindRollout, rollout.AppendJSON(nil)), derived(event.KindLifetime, lifetime.AppendJSON(nil)),
 	} {
 		l := newTestLoader(t, s, rs[0].Kind, 3)
 		writeAll(t, l, rs)

@@ -68,6 +68,11 @@ var newestKeys = map[event.Kind]func(d *event.Decoder, r *event.Record) (key str
 		err := d.EdgeCost(r.Value, &e)
 		return joinKey(e.DropID, e.POP, e.CreatorID, e.PaneStart, e.Synthetic, e.Prices, e.Partition), e.Revision, err
 	},
+	event.KindLifetime: func(d *event.Decoder, r *event.Record) (string, uint64, *event.Error) {
+		var l event.Lifetime
+		err := d.Lifetime(r.Value, &l)
+		return joinKey(l.Model, l.PlayerID, l.Currency, l.CreatorID), l.Revision, err
+	},
 }
 
 // NewestRows calls each with the newest row of every key of kind, in no order. NewestKey says which key a record has.

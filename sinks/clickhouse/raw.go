@@ -86,6 +86,16 @@ func newTable(kind event.Kind) *table {
 		return newExperiments()
 	case event.KindEdgeCost:
 		return newEdgeCost()
+	case event.KindScore:
+		return newRaw(kind, "score_events", scoreColumns)
+	case event.KindExample:
+		return newExamples()
+	case event.KindModel:
+		return newModels()
+	case event.KindRollout:
+		return newRollouts()
+	case event.KindLifetime:
+		return newLifetimes()
 	}
 	return nil
 }

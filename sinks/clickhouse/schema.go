@@ -33,6 +33,7 @@ var storedKinds = [...]event.Kind{
 	event.KindInventory,
 	event.KindExperimentArm,
 	event.KindEdgeCost,
+	event.KindScore, event.KindExample, event.KindModel, event.KindRollout, event.KindLifetime,
 }
 
 // Kinds lists the kinds that have a table.

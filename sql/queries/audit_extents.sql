@@ -41,5 +41,15 @@ SELECT * FROM
     SELECT 'dead_letters', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM dead_letters GROUP BY kafka_partition
     UNION ALL
     SELECT 'late_events', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM late_events GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'score_events', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM score_events GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'examples', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM examples GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'models', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM models GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'rollouts', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM rollouts GROUP BY kafka_partition
+    UNION ALL
+    SELECT 'lifetimes', kafka_partition, count(), min(kafka_offset), max(kafka_offset) FROM lifetimes GROUP BY kafka_partition
 )
 ORDER BY table, partition

@@ -186,6 +186,8 @@ func (m *model) cloneFields(w *writer, r *record, dst, src string) {
 			w.p("%s = strings.Clone(%s)", to, from)
 		case formBytes:
 			w.p("%s = append([]byte(nil), %s...)", to, from)
+		case formFloats:
+			w.p("%s = append([]float64(nil), %s...)", to, from)
 		case formStructs:
 			index := "i"
 			for strings.Contains(from, "["+index+"]") {
@@ -206,7 +208,7 @@ func (m *model) cloneFields(w *writer, r *record, dst, src string) {
 func (m *model) shares(r *record) bool {
 	return slices.ContainsFunc(r.fields, func(f *field) bool {
 		form := m.classOf(f).form
-		return form == formText || form == formBytes || form == formStructs
+		return form == formText || form == formBytes || form == formFloats || form == formStructs
 	})
 }
 
@@ -224,6 +226,7 @@ const (
 	formFloat
 	formBool
 	formFixed
+	formFloats
 	formBytes
 	formStructs
 )
@@ -265,6 +268,8 @@ func (m *model) classOf(f *field) class {
 		return class{form: formBool}
 	case "[]byte":
 		return class{form: formBytes}
+	case "[]float64":
+		return class{form: formFloats}
 	}
 	if m.enums[f.goType] != nil {
 		return class{form: formEnum, element: f.goType}

@@ -305,6 +305,9 @@ func (c *coder) decode(m *member, path string, k *kind) {
 	case formFixed:
 		read("", fmt.Sprintf("d.%ss(b, i, %s[:])", m.element, m.at), m.goType+"{}")
 		present("")
+	case formFloats:
+		read(m.at, fmt.Sprintf("d.floatList(b, i, %s[:0])", m.at), m.at+"[:0]")
+		present("")
 	case formBytes:
 		// The place is kept, and empty after a null.
 		read(m.at, fmt.Sprintf("d.bytes(b, i, %s)", m.at), "")
@@ -338,7 +341,7 @@ func between(v, min, max string) string {
 func (c *coder) encode(m *member) {
 	zero := map[form]string{formText: `""`, formBool: "false"}[m.form]
 	switch m.form {
-	case formBytes, formStructs:
+	case formBytes, formFloats, formStructs:
 		zero = "len"
 	case formUUID, formFixed:
 		zero = "(" + m.goType + "{})" // parentheses: it stands in an if
@@ -389,6 +392,8 @@ func (c *coder) encode(m *member) {
 		text("strconv.AppendBool(dst, %s)")
 	case formBytes:
 		text("appendBytes(dst, %s)")
+	case formFloats:
+		text("appendFloat64s(dst, %s)")
 	case formFixed:
 		text("append" + strings.ToUpper(m.element[:1]) + m.element[1:] + "s(dst, %s[:])")
 	case formStructs:

@@ -21,11 +21,12 @@ func run(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(dir, schemaDir), 0o755); err != nil {
-		return err
-	}
 	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, content, 0o644); err != nil {
 			return err
 		}
 	}
@@ -45,6 +46,9 @@ func generate(dir string) (map[string][]byte, error) {
 		return nil, fmt.Errorf("codec: %w", err)
 	}
 	files := map[string][]byte{"codec_gen.go": code}
+	if err := m.features(files); err != nil {
+		return nil, fmt.Errorf("features: %w", err)
+	}
 	for _, k := range m.kinds {
 		schema, err := m.schema(k)
 		if err != nil {

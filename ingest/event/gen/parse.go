@@ -19,7 +19,7 @@ import (
 
 // sources hold the definitions.
 var sources = []string{
-	"event.go", "derived.go", "readout.go", "inventory.go", "attribution.go", "localization.go", "ledger.go", "edgecost.go", "experiment.go", "reason.go",
+	"event.go", "derived.go", "readout.go", "inventory.go", "attribution.go", "localization.go", "ledger.go", "edgecost.go", "experiment.go", "score.go", "model.go", "reason.go",
 }
 
 // model is what the definitions say.
@@ -43,6 +43,9 @@ type field struct {
 	json   string
 	doc    string
 	goType string // as written: "[]Split", "[NumWindows]uint32"
+	// unit of a feature; empty for fields that are none. nullable ones may be missing, and are −1 then.
+	unit     string
+	nullable bool
 	rules
 }
 
@@ -185,6 +188,7 @@ func parseRecord(typeName, doc string, s *ast.StructType) (*record, error) {
 		}
 		tag := reflect.StructTag(text)
 		parsed := &field{goName: f.Names[0].Name, json: tag.Get("json"), doc: strings.TrimSpace(f.Doc.Text()), goType: types.ExprString(f.Type)}
+		parsed.unit, parsed.nullable = strings.CutSuffix(tag.Get("feature"), ";null")
 		if parsed.rules, err = parseRules(tag.Get("rule")); err != nil {
 			errs = append(errs, fmt.Errorf("%s.%s: %w", typeName, parsed.goName, err))
 		}

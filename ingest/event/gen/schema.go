@@ -185,6 +185,9 @@ func (m *model) property(f *field, k *kind, names map[string]string) (*node, err
 				return nil, err
 			}
 		}
+	case formFloats:
+		jsonType = "array"
+		n.Items = &node{Type: "number"}
 	case formStructs:
 		jsonType = "array"
 		element := m.structs[c.element]

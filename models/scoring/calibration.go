@@ -1,0 +1,54 @@
+package scoring
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sort"
+)
+
+// Platt calibrates: p = 1/(1+exp(A·raw+B)) (DOMAIN 1.5).
+type Platt struct {
+	A float64 `json:"a"`
+	B float64 `json:"b"`
+}
+
+// Isotonic calibrates by a rising step function of the uncalibrated probability: Y[i] for X[i] ≤ p < X[i+1],
+// Y[0] below X[0].
+type Isotonic struct {
+	X []float64 `json:"x"`
+	Y []float64 `json:"y"`
+}
+
+func (c *Isotonic) validate() error {
+	if len(c.X) == 0 || len(c.X) != len(c.Y) {
+		return fmt.Errorf("isotonic calibration has %d and %d points", len(c.X), len(c.Y))
+	}
+	for i := range c.X {
+		if !(c.Y[i] >= 0 && c.Y[i] <= 1) || i > 0 && !(c.X[i] > c.X[i-1] && c.Y[i] >= c.Y[i-1]) {
+			return fmt.Errorf("isotonic calibration does not rise at point %d", i)
+		}
+	}
+	return nil
+}
+
+func (c *Isotonic) calibrate(p float64) float64 {
+	// The last point at or below p.
+	i := sort.SearchFloat64s(c.X, math.Nextafter(p, 2))
+	return c.Y[max(i-1, 0)]
+}
+
+// calibration is the way from raw score to probability.
+func calibration(a *Artefact) (func(raw float64) float64, error) {
+	switch {
+	case a.Platt != nil && a.Isotonic != nil:
+		return nil, errors.New("it has two calibrations")
+	case a.Platt != nil:
+		platt := *a.Platt
+		return func(raw float64) float64 { return Sigmoid(-(platt.A*raw + platt.B)) }, nil
+	case a.Isotonic != nil:
+		steps := *a.Isotonic
+		return func(raw float64) float64 { return steps.calibrate(Sigmoid(raw)) }, steps.validate()
+	}
+	return Sigmoid, nil
+}
