@@ -77,7 +77,10 @@ func TestTrainingSet(t *testing.T) {
 	drop.Drop = event.Drop{Name: "next", Version: 1, StartMS: t0 + 3*day, EndMS: t0 + 5*day}
 	writeAll(t, newTestLoader(t, s, event.KindDrop, 0), records(0, drop))
 
-	at := func(ev event.Event, drop, creator string) event.Event { ev.DropID, ev.CreatorID = drop, creator; return ev }
+	at := func(ev event.Event, drop, creator string) event.Event {
+		ev.DropID, ev.CreatorID = drop, creator
+		return ev
+	}
 	synthetic := session("probe", from+1, 0)
 	synthetic.Synthetic = true
 	sessions := []event.Event{
