@@ -1,0 +1,123 @@
+package clickhouse
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/droplift/droplift/ingest/event"
+)
+
+// featureRow reads rows of table features back into records, by the names of their columns: the inverse of newFeatures.
+// What an answer has beside them is in extra.
+type featureRow struct {
+	features event.Features
+	targets  []any
+	// after moves what was scanned into features, where the types differ.
+	after []func() error
+}
+
+// newFeatureRow prepares to scan rows with columns; extra says where columns go that are no part of the record. A column
+// that neither knows is an error, and so is a field of the record without a column.
+func newFeatureRow(columns []string, extra map[string]any) (*featureRow, error) {
+	r := &featureRow{}
+	fields := r.fields()
+	for _, name := range columns {
+		target, ok := extra[name]
+		if !ok {
+			if target, ok = fields[name]; !ok {
+				return nil, fmt.Errorf("features: a column %s that no record has", name)
+			}
+			delete(fields, name)
+		}
+		r.targets = append(r.targets, target)
+	}
+	for name := range fields {
+		return nil, fmt.Errorf("features: the answer lacks column %s", name)
+	}
+	return r, nil
+}
+
+// fields says for every column of the record where it is scanned to.
+func (r *featureRow) fields() map[string]any {
+	targets := map[string]any{}
+	record := reflect.ValueOf(&r.features).Elem()
+	for i := range record.NumField() {
+		field := record.Type().Field(i)
+		name := field.Tag.Get("json")
+		_, null := strings.CutSuffix(field.Tag.Get("feature"), ";null")
+		if field.Type.Kind() == reflect.Array {
+			for w, window := range windowNames {
+				targets[name+"_"+window] = r.target(name, null, record.Field(i).Index(w).Addr().Interface())
+			}
+			continue
+		}
+		targets[name] = r.target(name, null, record.Field(i).Addr().Interface())
+	}
+	return targets
+}
+
+// target is where a column is scanned to so that it ends up in value.
+func (r *featureRow) target(name string, null bool, value any) any {
+	switch v := value.(type) {
+	case *float64:
+		if null {
+			stored := new(*float64)
+			r.then(func() error {
+				*v = -1
+				if *stored != nil {
+					*v = **stored
+				}
+				return nil
+			})
+			return stored
+		}
+	case *event.Maturity:
+		stored := new(string)
+		r.then(func() error {
+			for _, m := range []event.Maturity{event.Provisional, event.Final} {
+				if m.String() == *stored {
+					*v = m
+					return nil
+				}
+			}
+			return fmt.Errorf("features: maturity %q", *stored)
+		})
+		return stored
+	case *int64:
+		switch {
+		case name == "watermark":
+			stored := new(*time.Time)
+			r.then(func() error {
+				*v = -1
+				if *stored != nil {
+					*v = (*stored).UnixMilli()
+				}
+				return nil
+			})
+			return stored
+		case name == "as_of" || strings.HasSuffix(name, "_activity"):
+			stored := new(time.Time)
+			r.then(func() error { *v = stored.UnixMilli(); return nil })
+			return stored
+		}
+	}
+	return value
+}
+
+func (r *featureRow) then(f func() error) { r.after = append(r.after, f) }
+
+func (r *featureRow) scan(rows driver.Rows) error {
+	if err := rows.Scan(r.targets...); err != nil {
+		return err
+	}
+	for _, f := range r.after {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
