@@ -152,6 +152,7 @@ func storeDrop(t testing.TB, c *Client) {
 		{Kind: event.KindDeadLetter, Timestamp: start, Value: dead.AppendJSON(nil)},
 		{Kind: event.KindDeadLetter, Offset: 4, Timestamp: start, Value: dead.AppendJSON(nil)}})
 	storeExperiments(t, c)
+	storePrediction(t, c)
 }
 
 // storeReadouts adds an earlier drop, an estimate and a decision to what storeDrop stored.
