@@ -41,7 +41,7 @@ type served struct {
 	churned  []bool
 }
 
-const servedFrom = monday + 12*60*minute
+const servedFrom = monday + 10*60*minute
 
 // servingTime is the scoring time of row i.
 func servingTime(i int) int64 { return servedFrom + int64(i)*minute }
