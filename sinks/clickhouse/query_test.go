@@ -167,6 +167,9 @@ func storeReadouts(t testing.TB, c *Client) {
 	decision := event.Decision{DropID: "drop-1", Topic: "pace", At: start, Chosen: "warn", Previous: "ok", Reason: "the projection is above the budget",
 		Inputs: []event.Input{{Name: "projected", Value: 2}}}
 	writeAll(t, newTestLoader(t, s, event.KindDecision, 0), []event.Record{{Kind: event.KindDecision, Timestamp: start, Value: decision.AppendJSON(nil)}})
+	lifetime := event.Lifetime{Model: "bgbb", Fit: "bgbb-1", PlayerID: "p12", CreatorID: "creator-1", Currency: "USD", Revision: uint64(start), AsOf: start + 10*minute, FirstPurchase: start + 6*minute + 4000,
+		Horizon: 2, PAlive: 0.75, Purchases: 0.5, MeanSpend: 5000, Value: 2500}
+	writeAll(t, newTestLoader(t, s, event.KindLifetime, 0), []event.Record{{Kind: event.KindLifetime, Timestamp: start, Value: lifetime.AppendJSON(nil)}})
 }
 
 // TestQueries runs every named query but the dashboards' over a small drop and holds the answers against the golden file.
