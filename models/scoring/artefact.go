@@ -92,7 +92,7 @@ type Metrics struct {
 }
 
 // Reference is one feature's distribution in training: Shares of len(Edges)+1 bins, bin i is (Edges[i−1], Edges[i]];
-// Missing is the share of missing values, which are in no bin.
+// Missing is the share of missing values, which are in no bin. Shares and Missing are of all rows: they add up to 1.
 type Reference struct {
 	Name    string    `json:"name"`
 	Edges   []float64 `json:"edges"`

@@ -152,6 +152,7 @@ func storeDrop(t testing.TB, c *Client) {
 		{Kind: event.KindDeadLetter, Timestamp: start, Value: dead.AppendJSON(nil)},
 		{Kind: event.KindDeadLetter, Offset: 4, Timestamp: start, Value: dead.AppendJSON(nil)}})
 	storeExperiments(t, c)
+	storePrediction(t, c)
 }
 
 // storeReadouts adds an earlier drop, an estimate and a decision to what storeDrop stored.
@@ -167,9 +168,6 @@ func storeReadouts(t testing.TB, c *Client) {
 	decision := event.Decision{DropID: "drop-1", Topic: "pace", At: start, Chosen: "warn", Previous: "ok", Reason: "the projection is above the budget",
 		Inputs: []event.Input{{Name: "projected", Value: 2}}}
 	writeAll(t, newTestLoader(t, s, event.KindDecision, 0), []event.Record{{Kind: event.KindDecision, Timestamp: start, Value: decision.AppendJSON(nil)}})
-	lifetime := event.Lifetime{Model: "bgbb", Fit: "bgbb-1", PlayerID: "p12", CreatorID: "creator-1", Currency: "USD", Revision: uint64(start), AsOf: start + 10*minute, FirstPurchase: start + 6*minute + 4000,
-		Horizon: 2, PAlive: 0.75, Purchases: 0.5, MeanSpend: 5000, Value: 2500}
-	writeAll(t, newTestLoader(t, s, event.KindLifetime, 0), []event.Record{{Kind: event.KindLifetime, Timestamp: start, Value: lifetime.AppendJSON(nil)}})
 }
 
 // TestQueries runs every named query but the dashboards' over a small drop and holds the answers against the golden file.
@@ -182,6 +180,7 @@ func TestQueries(t *testing.T) {
 		"drop": "drop-1", "from": start, "to": start.Add(20 * time.Minute), "table": "dead_letters",
 		"cohort": "drop", "max_age": 1, "max_day": 2, "watermark_ms": monday + 5*week,
 		"creator": "creator-1", "currency": "USD", "before": start.Add(24 * time.Hour),
+		"at_ms": (start.UnixMilli() + day), "partition": 0,
 		"first": "{0:0}", "last": "{0:9}", "released": "{0:1000}", "player": "{0:1000}", "checkout": "{0:1000}", "latency": "{0:1000}",
 	}
 	queries, err := sql.Queries()
