@@ -61,6 +61,7 @@ var conformance = []struct {
 	{"RedeliveryOfARedelivered", testRedeliveryOfARedelivered},
 	{"RedeliveryFenced", testRedeliveryFenced},
 	{"RedeliveryEndsWhatIsOpen", testRedeliveryEndsWhatIsOpen},
+	{"DeciderFenced", testDeciderFenced},
 	{"FeedRepeatsEveryPlannedBatch", testFeedRepeatsEveryPlannedBatch},
 	{"FeedDeadLettersPoison", testFeedDeadLettersPoison},
 	{"FeedDeadLettersUndecodable", testFeedDeadLettersUndecodable},
