@@ -11,7 +11,6 @@ package offer
 
 import (
 	"errors"
-	"fmt"
 	"math"
 
 	"github.com/droplift/droplift/models/edgebudget"
@@ -126,9 +125,10 @@ func (h Holdout) Holds(player string) bool {
 	return experiment.Bucket(h.Salt, holdoutID, player) < h.BPS
 }
 
-// Uniform is a number in [0, 1) that salt, drop, player and the scoring time t0 fix: asked again, a decision is the same.
-func Uniform(salt, drop, player string, t0 int64) float64 {
-	return float64(experiment.Hash(salt+":draw", fmt.Sprintf("%s:%d", drop, t0), player)>>11) / (1 << 53)
+// Uniform is the number in [0, 1) that salt, drop and player fix: asked again, a decision is the same as long as what it
+// rests on is, so that nobody can reload a page until a better offer comes.
+func Uniform(salt, drop, player string) float64 {
+	return float64(experiment.Hash(salt+":draw", drop, player)>>11) / (1 << 53)
 }
 
 // Bands are the segments of players by churn score: edges that rise within (0, 1). Band i is [edges[i−1], edges[i]).
