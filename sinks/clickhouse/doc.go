@@ -16,6 +16,8 @@
 //	derived.go   columns of the derived tables
 //	views.go     materialized views, rebuilt from their base tables
 //	query.go     named queries and raw pass-through
+//	features.go  records of features, read back
+//	training.go  training sets as of a scoring time
 //	audit.go     what is stored of each topic-partition, to hold against Kafka
 //	errors.go    what an error means
 //	metrics.go   Prometheus metrics
