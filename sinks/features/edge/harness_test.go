@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"math"
@@ -301,4 +303,9 @@ func errorField(t *testing.T, body string) string {
 		t.Errorf("no error in %s: %v", body, err)
 	}
 	return e.Error.Field
+}
+
+func hexSum(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }
