@@ -265,7 +265,8 @@ func TestTruthOfChurn(t *testing.T) {
 	if model.LogLoss > 1.03*guess.LogLoss {
 		t.Errorf("the model's log loss is %.4f, the best guess's %.4f", model.LogLoss, guess.LogLoss)
 	}
-	if math.Abs(model.Slope-1) > 0.1 || math.Abs(model.Intercept) > 0.1 {
+	// The hazard's own line is off by chance alone: the windows of four weeks overlap, so their luck is common.
+	if math.Abs(model.Slope-hazard.Slope) > 0.1 || math.Abs(model.Intercept-hazard.Intercept) > 0.1 {
 		t.Errorf("the model's calibration line is %.3f·x %+.3f", model.Slope, model.Intercept)
 	}
 	if model.BaseLogLoss-model.LogLoss < 0.05 {
