@@ -41,6 +41,7 @@ type CLI struct {
 	Prewarm    PrewarmCmd    `cmd:"" help:"Plan the warming of a drop's caches, and check that they are warm."`
 	Report     ReportCmd     `cmd:"" help:"Print a drop's report."`
 	Lift       LiftCmd       `cmd:"" help:"Print what a drop changed, by grade of evidence."`
+	LTV        LTVCmd        `cmd:"" name:"ltv" help:"Predict lifetime values."`
 	Model      ModelCmd      `cmd:"" help:"Train, publish, promote and watch models."`
 	Status     StatusCmd     `cmd:"" help:"Show how the running processes do, and why they are behind."`
 	Settings   SettingsCmd   `cmd:"" name:"config" help:"Check or show the configuration."`

@@ -14,6 +14,7 @@ import (
 
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/ingest/kafka"
+	"github.com/droplift/droplift/models/feature"
 	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/sinks/clickhouse"
 )
@@ -229,6 +230,9 @@ func (n *node) sink(ctx context.Context) error {
 	}
 	defer client.Close()
 	if err := client.Prepare(ctx); err != nil {
+		return err
+	}
+	if err := client.DescribeFeatures(ctx, featureSet(feature.Player)); err != nil {
 		return err
 	}
 	threads, err := client.ServerThreads(ctx)

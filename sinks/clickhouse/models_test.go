@@ -25,7 +25,7 @@ func packed(t testing.TB, file string) []byte {
 // storePrediction adds one predicted lifetime value.
 func storePrediction(t testing.TB, c *Client) {
 	t.Helper()
-	l := event.Lifetime{Model: "bgbb", Fit: "f1", PlayerID: "p00", Currency: "USD", Revision: uint64(monday), AsOf: monday, FirstPurchase: monday - week,
+	l := event.Lifetime{Model: "bgbb", Fit: "f1", PlayerID: "p00", CreatorID: "creator-1", Currency: "USD", Revision: uint64(monday), AsOf: monday, FirstPurchase: monday - week,
 		Repeats: 2, LastRepeat: 4, Age: 6, Horizon: 8, PAlive: 0.5, Purchases: 1.25, MeanSpend: 2466.5, Value: 3000.75}
 	writeAll(t, newTestLoader(t, newSink(t, c), event.KindLifetime, 0), []event.Record{{Kind: event.KindLifetime, Timestamp: monday, Value: l.AppendJSON(nil)}})
 }

@@ -1,49 +1,45 @@
--- purpose: What the offers of the edge do to conversion: eligible players whom the permanent holdout left to the offers, whatever was drawn for them, against those held out at random.
--- grain: One row per drop with eligible players, and one for all of them together (drop_id *).
--- units: Players, by their first eligible score in the window (of a drop, or of all); rates in [0, 1]; uplift_pp in percentage points with Newcombe's 95 % interval. made: players of the offered group whose first choice was an offer.
--- maturity: Final: an example is published once its label is known, so the newest scores are not in yet.
--- param model String = churn: model that scored.
--- param from_ms Int64 = 0: first scoring time, Unix ms.
--- param to_ms Int64 = 4102444800000: first scoring time that is left out.
--- param holdout_bps UInt32 = 1000: planned share held out, for the check of the groups' sizes.
-WITH
-    1.959963984540054 AS z,
-    firsts AS
-    (
-        SELECT
-            if(grouping(drop_id) = 1, '*', toString(drop_id)) AS drop, player_id,
-            argMin((holdout, converted, offer != ''), scored_at) AS first
-        FROM examples
-        WHERE model = {model:String} AND eligible
-            AND scored_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC') AND scored_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
-        GROUP BY GROUPING SETS ((drop_id, player_id), (player_id))
-    ),
-    counts AS
-    (
-        SELECT
-            drop, countIf(first.1) AS held_n, countIf(first.1 AND first.2) AS held_converted,
-            countIf(NOT first.1) AS offered_n, countIf(NOT first.1 AND first.2) AS offered_converted, countIf(NOT first.1 AND first.3) AS made
-        FROM firsts
-        GROUP BY drop
-    ),
-    rates AS
-    (
-        SELECT
-            *, held_n > 0 AND offered_n > 0 AS both,
-            if(held_n = 0, 0, held_converted / held_n) AS h, if(offered_n = 0, 0, offered_converted / offered_n) AS o,
-            (h + z * z / (2 * held_n)) / (1 + z * z / held_n) AS h_center, z / (1 + z * z / held_n) * sqrt(h * (1 - h) / held_n + z * z / (4 * held_n * held_n)) AS h_half,
-            (o + z * z / (2 * offered_n)) / (1 + z * z / offered_n) AS o_center, z / (1 + z * z / offered_n) * sqrt(o * (1 - o) / offered_n + z * z / (4 * offered_n * offered_n)) AS o_half,
-            (held_n + offered_n) * {holdout_bps:UInt32} / 10000 AS expected,
-            if({holdout_bps:UInt32} IN (0, 10000), 1, erfc(sqrt((pow(held_n - expected, 2) / expected + pow(held_n - expected, 2) / (held_n + offered_n - expected)) / 2))) AS ratio_p
-        FROM counts
-    )
+-- topic: models
+-- purpose: What offers cause: conversion and money of eligible players against those who permanently get no offer (grade A, DOMAIN 4). Each player counts once per drop, by the first score for which the player was eligible, whether or not an offer was made.
+-- grain: One row per drop; an empty drop is outside of drops.
+-- units: Percentage points of conversion within the outcome window after the score, with 95 % intervals, NULL under min_conversions in either arm; relative is uplift over the holdout's rate; net per player in minor units of currency, NULL where an arm has more than one currency; srm_p is the probability of such a split by chance, NULL where holdout_bps is 0: under 0.001 believe nothing.
+-- maturity: Final for the players it has.
+-- param model String = churn: model that the offers were decided with.
+-- param drop String = : drop id; empty takes every one.
+-- param from DateTime64(3,'UTC') = 1970-01-01: scoring times from this on.
+-- param to DateTime64(3,'UTC') = 2100-01-01: and before this.
+-- param holdout_bps UInt32 = 0: share of players that are held out, basis points.
+-- param min_conversions UInt64 = 10: conversions that an interval needs in each arm.
+WITH 1.959963984540054 AS z
 SELECT
-    drop AS drop_id, held_n, held_converted, if(held_n = 0, NULL, h) AS held_rate,
-    offered_n, offered_converted, if(offered_n = 0, NULL, o) AS offered_rate, made,
-    ratio_p AS srm_p, ratio_p < 0.001 AS alarm,
-    if(both AND NOT alarm, 100 * (o - h), NULL) AS uplift_pp,
-    if(both AND NOT alarm, 100 * (o - h - sqrt(pow(o - (o_center - o_half), 2) + pow(h_center + h_half - h, 2))), NULL) AS low_pp,
-    if(both AND NOT alarm, 100 * (o - h + sqrt(pow(o_center + o_half - o, 2) + pow(h - (h_center - h_half), 2))), NULL) AS high_pp,
-    multiIf(alarm, 'no statement: the groups do not have the planned sizes', NOT both, 'no statement: one of the groups is empty', 'A: caused, per eligible player') AS evidence
-FROM rates
-ORDER BY drop_id
+    drop_id AS drop,
+    countIf(NOT held) AS offered_n, countIf(NOT held AND bought) AS offered_converted,
+    countIf(held) AS holdout_n, countIf(held AND bought) AS holdout_converted,
+    if(offered_n > 0, offered_converted / offered_n, NULL) AS offered_rate,
+    if(holdout_n > 0, holdout_converted / holdout_n, NULL) AS holdout_rate,
+    least(offered_converted, holdout_converted) >= {min_conversions:UInt64} AS enough,
+    100 * (offered_rate - holdout_rate) AS uplift_pp,
+    if(enough, uplift_pp - 100 * z * sqrt(offered_rate * (1 - offered_rate) / offered_n + holdout_rate * (1 - holdout_rate) / holdout_n), NULL) AS low_pp,
+    if(enough, uplift_pp + 100 * z * sqrt(offered_rate * (1 - offered_rate) / offered_n + holdout_rate * (1 - holdout_rate) / holdout_n), NULL) AS high_pp,
+    if(enough, offered_rate / holdout_rate - 1, NULL) AS uplift_rel,
+    if(enough, offered_rate / holdout_rate * exp(-z * sqrt((1 - offered_rate) / offered_converted + (1 - holdout_rate) / holdout_converted)) - 1, NULL) AS low_rel,
+    if(enough, offered_rate / holdout_rate * exp(z * sqrt((1 - offered_rate) / offered_converted + (1 - holdout_rate) / holdout_converted)) - 1, NULL) AS high_rel,
+    if(uniqExactIf(paid_in, paid_in != '') = 1, anyIf(paid_in, paid_in != ''), '') AS currency,
+    if(currency != '' AND offered_n > 0, sumIf(paid, NOT held) / offered_n, NULL) AS offered_net,
+    if(currency != '' AND holdout_n > 0, sumIf(paid, held) / holdout_n, NULL) AS holdout_net,
+    if({holdout_bps:UInt32} > 0 AND {holdout_bps:UInt32} < 10000,
+       erfc(sqrt((pow(holdout_n - count() * {holdout_bps:UInt32} / 10000, 2) / (count() * {holdout_bps:UInt32} / 10000)
+                + pow(offered_n - count() * (10000 - {holdout_bps:UInt32}) / 10000, 2) / (count() * (10000 - {holdout_bps:UInt32}) / 10000)) / 2)), NULL) AS srm_p,
+    'randomized_itt' AS grade,
+    if(enough AND (low_pp > 0 OR high_pp < 0), 'caused, per offered player', 'no effect shown yet') AS wording,
+    min(first_at) AS scored_from, max(first_at) AS scored_to
+FROM
+(
+    SELECT drop_id, player_id, min(scored_at) AS first_at,
+        argMin(holdout, scored_at) AS held, argMin(converted, scored_at) AS bought, argMin(net, scored_at) AS paid, argMin(toString(currency), scored_at) AS paid_in
+    FROM examples
+    WHERE model = {model:String} AND eligible AND {drop:String} IN ('', drop_id)
+      AND scored_at >= {from:DateTime64(3,'UTC')} AND scored_at < {to:DateTime64(3,'UTC')}
+    GROUP BY drop_id, player_id
+)
+GROUP BY drop_id
+ORDER BY drop
