@@ -36,7 +36,7 @@ func newScorer(a *Artefact, set Features) (*Scorer, error) {
 	case a.Linear != nil:
 		s.model, err = a.Linear, a.Linear.validate(len(at))
 	default:
-		s.model, err = a.Trees, a.Trees.validate(len(at))
+		s.model, err = a.Trees.compile(len(at))
 	}
 	if err == nil {
 		s.link, err = calibration(a)
