@@ -19,6 +19,7 @@ import (
 	"github.com/droplift/droplift/ingest/kafka"
 	"github.com/droplift/droplift/models/feature"
 	"github.com/droplift/droplift/models/scoring"
+	"github.com/droplift/droplift/sinks/clickhouse"
 )
 
 // modelRegistry is what the topics model and rollout say: which versions there are, and which answer.
@@ -240,4 +241,13 @@ func refusalOf(err error) string {
 		}
 	}
 	return "unknown"
+}
+
+// featureSet is a contract as ClickHouse's queries need it.
+func featureSet(s *feature.Set) clickhouse.FeatureSet {
+	out := clickhouse.FeatureSet{Hash: s.Hash(), Name: s.Name, Version: s.Version, Names: s.Names()}
+	for _, f := range s.Features {
+		out.Nullable = append(out.Nullable, f.Nullable)
+	}
+	return out
 }

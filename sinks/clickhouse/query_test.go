@@ -175,6 +175,7 @@ func TestQueries(t *testing.T) {
 	c := open(t, embeddedtest.ClickHouse(t))
 	storeDrop(t, c)
 	storeReadouts(t, c)
+	storeServing(t, c, 12)
 	start := time.UnixMilli(monday + 10*60*minute)
 	given := Params{
 		"drop": "drop-1", "from": start, "to": start.Add(20 * time.Minute), "table": "dead_letters",
