@@ -38,7 +38,7 @@ func newScorer(a *Artefact, set Features) (*Scorer, error) {
 			s.model = a.Linear.compile()
 		}
 	default:
-		s.model, err = a.Trees, a.Trees.validate(len(at))
+		s.model, err = a.Trees.compile(len(at))
 	}
 	if err == nil {
 		s.link, err = calibration(a)
