@@ -54,7 +54,7 @@ var onlyUsers = map[string][]string{
 	"github.com/ebitengine/purego":              {"deploy/embedded"},
 	"github.com/grafana/grafana-foundation-sdk": {"dashboards"},
 	"gonum.org/v1/plot":                         {"dashboards/report"},
-	"github.com/apache/arrow/go":                {"sinks/features", "ingest/replay"}, // and below the former
+	"github.com/apache/arrow/go":                {"ingest/replay", "sinks/features", "sinks/features/*"},
 }
 
 // clockFree packages take time as an argument and leave goroutines to their caller.
