@@ -41,6 +41,7 @@ type CLI struct {
 	Prewarm    PrewarmCmd    `cmd:"" help:"Plan the warming of a drop's caches, and check that they are warm."`
 	Report     ReportCmd     `cmd:"" help:"Print a drop's report."`
 	Lift       LiftCmd       `cmd:"" help:"Print what a drop changed, by grade of evidence."`
+	Features   FeaturesCmd   `cmd:"" help:"Export features, make and check training sets, serve them over Arrow Flight."`
 	Status     StatusCmd     `cmd:"" help:"Show how the running processes do, and why they are behind."`
 	Settings   SettingsCmd   `cmd:"" name:"config" help:"Check or show the configuration."`
 }
@@ -67,6 +68,7 @@ func newArgumentParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
 			{Key: "settlement", Title: "Settlement:"},
 			{Key: "edge", Title: "Edge cost:"},
 			{Key: "sink", Title: "Sink:"},
+			{Key: "features", Title: "Features:"},
 			{Key: "operations", Title: "Operations:"},
 		}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),

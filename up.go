@@ -37,7 +37,11 @@ func (c *UpCmd) Run(ctx context.Context, cfg *Config) error {
 		return err
 	}
 	n.announce()
-	return n.run(ctx, n.processors, n.sink)
+	roles := []role{n.processors, n.sink}
+	if cfg.FlightAddress != "" {
+		roles = append(roles, n.flight)
+	}
+	return n.run(ctx, roles...)
 }
 
 // ProcessCmd runs the processors.
