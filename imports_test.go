@@ -34,12 +34,14 @@ var mayImport = map[string][]string{
 	"sinks/clickhouse":    {"sql", "ingest/event"},
 	"sinks/features":      {"models/*", "ingest/event"},
 	"sinks/features/*":    {"models/*", "ingest/event", "sinks/features"},
-	"sql":                 {},
-	"dashboards":          {"sql"},
-	"dashboards/*":        {"sql", "dashboards"},
-	"deploy/embedded":     {},
-	"deploy/embedded/*":   {"deploy/embedded"},
-	"deploy/apachekafka":  {},
+	// It streams the same rows.
+	"sinks/features/flight": {"models/*", "sinks/features/offline"},
+	"sql":                   {},
+	"dashboards":            {"sql"},
+	"dashboards/*":          {"sql", "dashboards"},
+	"deploy/embedded":       {},
+	"deploy/embedded/*":     {"deploy/embedded"},
+	"deploy/apachekafka":    {},
 	// Its tests are skipped or required the same way.
 	"deploy/apachekafka/*": {"deploy/apachekafka", "deploy/embedded/embeddedtest"},
 }
@@ -54,7 +56,7 @@ var onlyUsers = map[string][]string{
 	"github.com/ebitengine/purego":              {"deploy/embedded"},
 	"github.com/grafana/grafana-foundation-sdk": {"dashboards"},
 	"gonum.org/v1/plot":                         {"dashboards/report"},
-	"github.com/apache/arrow/go":                {"ingest/replay", "sinks/features"},
+	"github.com/apache/arrow/go":                {"ingest/replay", "sinks/features", "sinks/features/*"},
 }
 
 // clockFree packages take time as an argument and leave goroutines to their caller.
