@@ -13,19 +13,11 @@ import (
 	"github.com/droplift/droplift/sinks/features/offline"
 )
 
-// FeaturesCmd groups what feature stores and trainers of models need.
-type FeaturesCmd struct {
-	Export      FeaturesExportCmd      `cmd:"" help:"Write the history of features as hourly Parquet or Arrow files."`
-	TrainingSet FeaturesTrainingSetCmd `cmd:"" name:"training-set" help:"Write a training set: features as they were known, and what became of the players."`
-	Check       FeaturesCheckCmd       `cmd:"" help:"Look for leaks: rows of a training set that know what nobody could know at the time."`
-	Flight      FeaturesFlightCmd      `cmd:"" help:"Serve features over Arrow Flight."`
-}
-
-// moment is a time on the command line.
-type moment struct{ time.Time }
+// timeFlag is a time on the command line.
+type timeFlag struct{ time.Time }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (m *moment) UnmarshalText(text []byte) (err error) {
+func (m *timeFlag) UnmarshalText(text []byte) (err error) {
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04", time.DateOnly} {
 		if m.Time, err = time.ParseInLocation(layout, string(text), time.UTC); err == nil {
 			return nil
@@ -90,11 +82,11 @@ func (c *Config) openFeatures(ctx context.Context) (*clickhouse.Client, error) {
 
 // FeaturesExportCmd writes history.
 type FeaturesExportCmd struct {
-	Out    string `required:"" help:"Directory; partitions are date=YYYY-MM-DD/hour=HH below it." placeholder:"DIR"`
-	From   moment `required:"" help:"First hour of as_of, such as 2026-04-01 or 2026-04-01T18:00Z." placeholder:"TIME"`
-	To     moment `help:"Hour before which to end; by default the one that has just ended or is running." placeholder:"TIME"`
-	Format string `help:"${enum}." enum:"parquet,arrow" default:"parquet"`
-	Shrink bool   `help:"Also replace files that hold more rows than ClickHouse has left, as after an erasure. By default they are kept: ClickHouse drops revisions after 90 days."`
+	Out    string   `required:"" help:"Directory; partitions are date=YYYY-MM-DD/hour=HH below it." placeholder:"DIR"`
+	From   timeFlag `required:"" help:"First hour of as_of, such as 2026-04-01 or 2026-04-01T18:00 (UTC)." placeholder:"TIME"`
+	To     timeFlag `help:"Hour before which to end; by default the one that has just ended or is running." placeholder:"TIME"`
+	Format string   `help:"${enum}." enum:"parquet,arrow" default:"parquet"`
+	Shrink bool     `help:"Also replace files that hold more rows than ClickHouse has left, as after an erasure. By default they are kept: ClickHouse drops revisions after 90 days."`
 	knowableFlag
 }
 
@@ -133,9 +125,9 @@ func (c *FeaturesExportCmd) Run(ctx context.Context, cfg *Config) error {
 
 // trainingFlags say which training set is meant.
 type trainingFlags struct {
-	At       []moment      `help:"Scoring times t0." placeholder:"TIME,..." xor:"at"`
-	From     moment        `help:"First scoring time; with --to and --every instead of --at." placeholder:"TIME" xor:"at" and:"span"`
-	To       moment        `help:"Time before which the last one is." placeholder:"TIME" and:"span"`
+	At       []timeFlag    `help:"Scoring times t0." placeholder:"TIME,..." xor:"at"`
+	From     timeFlag      `help:"First scoring time; with --to and --every instead of --at." placeholder:"TIME" xor:"at" and:"span"`
+	To       timeFlag      `help:"Time before which the last one is." placeholder:"TIME" and:"span"`
 	Every    time.Duration `help:"Distance of scoring times." placeholder:"DURATION" and:"span"`
 	Active   time.Duration `help:"How long before t0 a player must have had a session to be one of the population." default:"672h"`
 	Embargo  time.Duration `help:"How long after t0 the label's window begins; by default --allowed-lateness." placeholder:"DURATION"`

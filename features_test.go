@@ -218,12 +218,12 @@ func found(r *leakReport) string {
 }
 
 func trainingAt(t0 int64, knowable string) trainingFlags {
-	var at moment
+	var at timeFlag
 	if err := at.UnmarshalText([]byte(millis(t0))); err != nil {
 		panic(err)
 	}
 	const day = 24 * 3_600_000_000_000
-	return trainingFlags{At: []moment{at}, Active: 28 * day, Horizon: 14 * day, TTL: 28 * day, MaxTimes: 10, knowableFlag: knowableFlag{knowable}}
+	return trainingFlags{At: []timeFlag{at}, Active: 28 * day, Horizon: 14 * day, TTL: 28 * day, MaxTimes: 10, knowableFlag: knowableFlag{knowable}}
 }
 
 // TestLeaks plants every leak of DOMAIN 1.2 that rows can have, and looks whether it is caught and nothing else is.
@@ -344,7 +344,7 @@ func TestFeatureFiles(t *testing.T) {
 		return captureStdout(func() error { return c.Run(t.Context(), cfg) })
 	}
 	export := FeaturesExportCmd{Out: filepath.Join(dir, "history"), Format: "parquet", knowableFlag: knowableFlag{"delivered"}}
-	for text, m := range map[string]*moment{"2025-08-20": &export.From, "2025-09-03T00:00Z": &export.To} {
+	for text, m := range map[string]*timeFlag{"2025-08-20": &export.From, "2025-09-03T00:00Z": &export.To} {
 		if err := m.UnmarshalText([]byte(strings.TrimSuffix(text, "Z"))); err != nil {
 			t.Fatal(err)
 		}

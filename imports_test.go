@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	"processors/timeline": {"processors", "ingest/event"},
 	"processors/wire":     {"processors"},
 	"processors/*":        {"processors", "processors/wire", "ingest/event", "models/*"},
-	"models/*":            {},
+	"models/*":            {"models/*"},
 	"sinks/clickhouse":    {"sql", "ingest/event"},
 	"sinks/features":      {"models/*", "ingest/event"},
 	"sinks/features/*":    {"models/*", "ingest/event", "sinks/features"},

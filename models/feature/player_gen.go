@@ -4,7 +4,7 @@ package feature
 
 // Player is the feature set of players: what the stream says of them in event.Features, and what has passed since. Its
 // rows older than the widest window say nothing any more, so that is the TTL.
-var Player = New(Set{Name: "player", Version: 1, Key: "player_id", TTLMS: 28 * 24 * 3600 * 1000, Features: []Feature{
+var Player = New(Set{Name: "player", Version: 1, Key: "player_id", TTLMS: 2419200 * 1000, Features: []Feature{
 	{Name: "sessions_1h", Type: Count, Unit: "sessions", Doc: "`sessions` counts analytic sessions, like every array by window: 1 h, 24 h, 7 d and 28 d."},
 	{Name: "sessions_24h", Type: Count, Unit: "sessions", Doc: "`sessions` counts analytic sessions, like every array by window: 1 h, 24 h, 7 d and 28 d."},
 	{Name: "sessions_7d", Type: Count, Unit: "sessions", Doc: "`sessions` counts analytic sessions, like every array by window: 1 h, 24 h, 7 d and 28 d."},

@@ -92,7 +92,7 @@ type Metrics struct {
 }
 
 // Reference is one feature's distribution in training: Shares of len(Edges)+1 bins, bin i is (Edges[i−1], Edges[i]];
-// Missing is the share of missing values, which are in no bin.
+// Missing is the share of missing values, which are in no bin. Shares and Missing are of all rows: they add up to 1.
 type Reference struct {
 	Name    string    `json:"name"`
 	Edges   []float64 `json:"edges"`
@@ -168,6 +168,10 @@ func Open(file []byte, set Features) (*Scorer, error) {
 		return nil, fmt.Errorf("%w: its checksum is %.12s…, it says %.12s…", ErrChecksum, sum, said)
 	}
 	a.Checksum = said
+	// Names in another case or another order of fields decode to the same model, but are not what was sealed.
+	if whole, err := json.Marshal(&a); err != nil || !bytes.Equal(whole, bytes.TrimSpace(file)) {
+		return nil, fmt.Errorf("%w: its fields are written differently", ErrChecksum)
+	}
 	return newScorer(&a, set)
 }
 

@@ -48,13 +48,16 @@ func newPace(policy FlushPolicy, m *metrics) *pace {
 }
 
 // flow finds or makes a topic-partition's flow. Before anything is known of it, its batches do not wait long.
-func (p *pace) flow(table string, partition int32) *flow {
+func (p *pace) flow(table string, partition int32, partials bool) *flow {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := flowKey{table, partition}
 	f := p.flows[key]
 	if f == nil {
-		f = &flow{table: table, number: len(p.flows)}
+		f = &flow{table: table, number: len(p.flows), Traffic: Traffic{MaxAge: p.policy.MaxAge}}
+		if partials {
+			f.MaxAge = p.policy.PartialAge
+		}
 		f.age.Store(int64(p.policy.MinAge))
 		p.flows[key] = f
 	}

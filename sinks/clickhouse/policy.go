@@ -15,6 +15,9 @@ type FlushPolicy struct {
 	// MinAge and MaxAge bound the age, since the batch's first record, that a topic-partition is given; default 250 ms, or
 	// MaxAge if that is less, and 1 s.
 	MinAge, MaxAge time.Duration
+	// PartialAge takes the place of MaxAge for tables whose rows tell of panes of a minute and more, and for histories, which nobody
+	// watches by the second; default five times MaxAge. There are many of them, and an insert costs about the same for one row as for a thousand.
+	PartialAge time.Duration
 	// InsertTime is how much of each second inserts should take, over all topic-partitions, and 1.5 of it means that one and a half
 	// are under way all the time; default 0.3. Ages grow until it is kept, or MaxAge is reached.
 	InsertTime float64
@@ -33,6 +36,9 @@ func (p *FlushPolicy) Validate() error {
 	if p.MaxAge == 0 {
 		p.MaxAge = time.Second
 	}
+	if p.PartialAge == 0 {
+		p.PartialAge = 5 * p.MaxAge
+	}
 	if p.MinAge == 0 {
 		p.MinAge = min(250*time.Millisecond, p.MaxAge)
 	}
@@ -45,6 +51,9 @@ func (p *FlushPolicy) Validate() error {
 	}
 	if p.MaxBytes < 0 || p.MinAge < 0 || p.MaxAge < 0 {
 		problems = append(problems, errors.New("a batch's bytes and age must not be negative"))
+	}
+	if p.MaxAge > p.PartialAge && p.MaxAge > 0 {
+		problems = append(problems, errors.New("a batch's greatest age is over that of partials"))
 	}
 	if p.MinAge > p.MaxAge && p.MaxAge > 0 {
 		problems = append(problems, errors.New("a batch's least age is over its greatest"))
@@ -83,6 +92,8 @@ type Traffic struct {
 	Rate float64
 	// Cost of one insert, taken for the same however many rows it has: it is for batches that age, not for those that fill.
 	Cost time.Duration
+	// MaxAge that its batches may reach: the policy's MaxAge or PartialAge.
+	MaxAge time.Duration
 }
 
 // idleRate is a row a minute. What brings less has no part in the budget.
@@ -93,7 +104,7 @@ const idleRate = 1. / 60
 // inserts cost altogether, Σ cost/age; the rows of a batch wait for half its age, Σ rate·age/2. The least
 // waiting for a given cost has ages proportional to √(cost/rate): quiet partitions
 // wait longer than busy ones. The factor is the smallest that keeps InsertTime
-// within MinAge and MaxAge, found by bisection, since the sum falls as it grows.
+// within MinAge and each one's MaxAge, found by bisection, since the sum falls as it grows.
 func (p FlushPolicy) Ages(traffic []Traffic) []time.Duration {
 	ages := make([]time.Duration, len(traffic))
 	age := func(t Traffic, factor float64) time.Duration {
@@ -101,7 +112,7 @@ func (p FlushPolicy) Ages(traffic []Traffic) []time.Duration {
 			return p.MinAge
 		}
 		ideal := factor * math.Sqrt(t.Cost.Seconds()/t.Rate)
-		return time.Duration(min(max(ideal, p.MinAge.Seconds()), p.MaxAge.Seconds()) * float64(time.Second))
+		return time.Duration(min(max(ideal, p.MinAge.Seconds()), t.MaxAge.Seconds()) * float64(time.Second))
 	}
 	cost := func(factor float64) (sum float64) {
 		for _, t := range traffic {
@@ -111,11 +122,11 @@ func (p FlushPolicy) Ages(traffic []Traffic) []time.Duration {
 		}
 		return sum
 	}
-	// MaxAge is reached by every one of them at this factor, if it costs anything.
+	// Its MaxAge is reached by every one of them at this factor, if it costs anything.
 	low, high := 0., 0.
 	for _, t := range traffic {
 		if t.Rate >= idleRate && t.Cost > 0 {
-			high = max(high, p.MaxAge.Seconds()/math.Sqrt(t.Cost.Seconds()/t.Rate))
+			high = max(high, t.MaxAge.Seconds()/math.Sqrt(t.Cost.Seconds()/t.Rate))
 		}
 	}
 	if cost(low) <= p.InsertTime {

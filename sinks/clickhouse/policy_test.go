@@ -32,7 +32,7 @@ func TestFlushPolicy(t *testing.T) {
 		}
 	}
 	var zero FlushPolicy
-	want := FlushPolicy{MaxRecords: 100_000, MaxBytes: 64 << 20, MinAge: 250 * time.Millisecond, MaxAge: time.Second, InsertTime: 0.3}
+	want := FlushPolicy{MaxRecords: 100_000, MaxBytes: 64 << 20, MinAge: 250 * time.Millisecond, MaxAge: time.Second, PartialAge: 5 * time.Second, InsertTime: 0.3}
 	if err := zero.Validate(); err != nil || zero != want {
 		t.Errorf("zero value becomes %+v, %v", zero, err)
 	}
@@ -49,7 +49,7 @@ func TestFlushPolicy(t *testing.T) {
 func TestAges(t *testing.T) {
 	policy := FlushPolicy{MinAge: 250 * time.Millisecond, MaxAge: time.Second, InsertTime: 0.3}
 	same := func(n int, rate float64, cost time.Duration) []Traffic {
-		return slices.Repeat([]Traffic{{rate, cost}}, n)
+		return slices.Repeat([]Traffic{{rate, cost, time.Second}}, n)
 	}
 	for _, tt := range []struct {
 		name    string
@@ -57,13 +57,13 @@ func TestAges(t *testing.T) {
 		want    []time.Duration // of the first ones
 	}{
 		{"few and cheap: no waiting", same(4, 1000, 10*time.Millisecond), []time.Duration{250 * time.Millisecond}},
-		{"idle ones do not count", append(same(36, 0, 100*time.Millisecond), Traffic{1000, 10 * time.Millisecond}), []time.Duration{250 * time.Millisecond}},
+		{"idle ones do not count", append(same(36, 0, 100*time.Millisecond), Traffic{1000, 10 * time.Millisecond, time.Second}), []time.Duration{250 * time.Millisecond}},
 		{"as long as the budget asks for", same(12, 1000, 15*time.Millisecond), []time.Duration{600 * time.Millisecond}},
 		{"never longer than allowed", same(36, 500, 30*time.Millisecond), []time.Duration{time.Second}},
 		{"nothing known", same(3, 0, 0), []time.Duration{250 * time.Millisecond}},
 		{"free", same(3, 1000, 0), []time.Duration{250 * time.Millisecond}},
 		// √(cost/rate) is three times as much for the quiet one, and 0.05/0.3 + 0.05/0.9 is less than the budget.
-		{"quiet ones wait longer", []Traffic{{9000, 60 * time.Millisecond}, {1000, 60 * time.Millisecond}}, []time.Duration{
+		{"quiet ones wait longer", []Traffic{{9000, 60 * time.Millisecond, time.Second}, {1000, 60 * time.Millisecond, time.Second}}, []time.Duration{
 			266_666_667, 800 * time.Millisecond}},
 	} {
 		ages := policy.Ages(tt.traffic)
@@ -85,23 +85,27 @@ func TestAgesKeepTheBudget(t *testing.T) {
 	for range 2000 {
 		policy := FlushPolicy{MinAge: time.Duration(1+random.IntN(500)) * time.Millisecond, InsertTime: random.Float64() * 2}
 		policy.MaxAge = policy.MinAge + time.Duration(random.IntN(3000))*time.Millisecond
+		policy.PartialAge = policy.MaxAge + time.Duration(random.IntN(9000))*time.Millisecond
 		traffic := make([]Traffic, random.IntN(60))
 		for i := range traffic {
-			traffic[i] = Traffic{Rate: math.Exp(random.Float64()*20 - 8), Cost: time.Duration(random.IntN(200)) * time.Millisecond}
+			traffic[i] = Traffic{Rate: math.Exp(random.Float64()*20 - 8), Cost: time.Duration(random.IntN(200)) * time.Millisecond, MaxAge: policy.MaxAge}
+			if random.IntN(2) == 0 {
+				traffic[i].MaxAge = policy.PartialAge
+			}
 		}
 		ages := policy.Ages(traffic)
 		cost, oldest := 0., true
 		for i, age := range ages {
-			if age < policy.MinAge-1 || age > policy.MaxAge+1 {
-				t.Fatalf("%v is outside %v to %v", age, policy.MinAge, policy.MaxAge)
+			if age < policy.MinAge-1 || age > traffic[i].MaxAge+1 {
+				t.Fatalf("%v is outside %v to %v", age, policy.MinAge, traffic[i].MaxAge)
 			}
 			if traffic[i].Rate < idleRate {
 				continue
 			}
 			cost += traffic[i].Cost.Seconds() / age.Seconds()
-			oldest = oldest && (age >= policy.MaxAge-time.Microsecond || traffic[i].Cost == 0)
+			oldest = oldest && (age >= traffic[i].MaxAge-time.Microsecond || traffic[i].Cost == 0)
 			for k, other := range ages {
-				if traffic[k].Cost == traffic[i].Cost && traffic[k].Rate > traffic[i].Rate && other > age+1 {
+				if traffic[k].Cost == traffic[i].Cost && traffic[k].MaxAge == traffic[i].MaxAge && traffic[k].Rate > traffic[i].Rate && other > age+1 {
 					t.Fatalf("%+v waits %v, and the quieter %+v %v", traffic[k], other, traffic[i], age)
 				}
 			}
@@ -120,9 +124,9 @@ func TestPace(t *testing.T) {
 	p := newPace(FlushPolicy{MinAge: 250 * time.Millisecond, MaxAge: time.Second, InsertTime: 0.3}, m)
 	var flows []*flow
 	for i := range 24 {
-		flows = append(flows, p.flow("player_events", int32(i)))
+		flows = append(flows, p.flow("player_events", int32(i), false))
 	}
-	if p.flow("player_events", 3) != flows[3] {
+	if p.flow("player_events", 3, false) != flows[3] {
 		t.Error("a topic-partition that came back has no past")
 	}
 	if age := time.Duration(flows[0].age.Load()); age != 250*time.Millisecond {

@@ -152,6 +152,7 @@ func storeDrop(t testing.TB, c *Client) {
 		{Kind: event.KindDeadLetter, Timestamp: start, Value: dead.AppendJSON(nil)},
 		{Kind: event.KindDeadLetter, Offset: 4, Timestamp: start, Value: dead.AppendJSON(nil)}})
 	storeExperiments(t, c)
+	storePrediction(t, c)
 }
 
 // storeReadouts adds an earlier drop, an estimate and a decision to what storeDrop stored.
@@ -174,11 +175,12 @@ func TestQueries(t *testing.T) {
 	c := open(t, embeddedtest.ClickHouse(t))
 	storeDrop(t, c)
 	storeReadouts(t, c)
+	storeServing(t, c, 12)
 	start := time.UnixMilli(monday + 10*60*minute)
 	given := Params{
 		"drop": "drop-1", "from": start, "to": start.Add(20 * time.Minute), "table": "dead_letters",
 		"cohort": "drop", "max_age": 1, "max_day": 2, "watermark_ms": monday + 5*week,
-		"creator": "creator-1", "before": start.Add(24 * time.Hour),
+		"creator": "creator-1", "currency": "USD", "before": start.Add(24 * time.Hour),
 		"at_ms": (start.UnixMilli() + day), "partition": 0,
 		"first": "{0:0}", "last": "{0:9}", "released": "{0:1000}", "player": "{0:1000}", "checkout": "{0:1000}", "latency": "{0:1000}",
 	}

@@ -100,6 +100,9 @@ func newTable(kind event.Kind) *table {
 	return nil
 }
 
+// partials says whether the rows of a kind can wait: everything but what happened and the velocity of it.
+func partials(kind event.Kind) bool { return !kind.Raw() && kind != event.KindVelocity }
+
 // newRaw makes the table of a raw kind: the envelope, the payload's columns, the position.
 func newRaw(kind event.Kind, name string, payload func(*columns) func(*event.Event)) *table {
 	t := &table{name: name}

@@ -91,7 +91,7 @@ func (s *Sink) Loader(topic string, partition int32) (*Loader, error) {
 		return nil, fmt.Errorf("no table stores topic %q", topic)
 	}
 	l := newLoader(s, kind, topic, partition)
-	l.flow = s.pace.flow(l.name, partition)
+	l.flow = s.pace.flow(l.name, partition, partials(kind))
 	return l, nil
 }
 
