@@ -108,6 +108,9 @@ func (n *node) roles() []role {
 	if n.features != nil {
 		roles = append(roles, n.serveFeatures)
 	}
+	if n.cfg.FlightAddress != "" {
+		roles = append(roles, n.flight)
+	}
 	return roles
 }
 
