@@ -37,7 +37,7 @@ func TestLTVFlags(t *testing.T) {
 	}
 	bad := LTVOptions{Horizon: -1, Drops: 0, Margin: 2, Discount: 1, MaxCorrelation: 2, Shrink: -1, Most: 0, AsOf: 5, Cut: 5}
 	err := bad.Validate()
-	for _, flag := range []string{"horizon", "drops", "margin", "discount", "max-correlation", "shrink", "most", "cut"} {
+	for _, flag := range []string{"horizon", "drops", "margin", "discount", "max-correlation", "shrink", "least-repeaters", "most", "cut"} {
 		if err == nil || !strings.Contains(err.Error(), "--"+flag+" ") {
 			t.Errorf("no problem with --%s in: %v", flag, err)
 		}
@@ -84,6 +84,43 @@ func TestLTVSpend(t *testing.T) {
 	}
 	if _, err := o.fitSpend([]buyer{{x: 1, mean: -5}, {x: 1, mean: 5}}, nil); !errors.Is(err, ltv.ErrBadSpend) {
 		t.Errorf("a negative spend: %v", err)
+	}
+}
+
+// What a prediction is worth: the margin on the expected spend, times purchases discounted to today.
+func TestLTVPrediction(t *testing.T) {
+	spend := &LTVSpend{Model: "mean", Mean: 1000}
+	rates := ltv.BGNBD{R: .243, Alpha: 4.414, A: .793, B: 2.426}
+	chances := ltv.BGBB{Alpha: 1.204, Beta: .750, Gamma: .657, Delta: 2.783}
+	o := LTVOptions{Margin: .3, Discount: .1}
+	for _, tt := range []struct {
+		fit   LTVFit
+		buyer buyer
+		next  func(k int) float64
+	}{
+		{LTVFit{model: bgnbdModel{rates}, Horizon: 4, Spend: spend}, buyer{x: 2, last: 30.43, age: 38.86},
+			func(k int) float64 { return rates.Next(ltv.History{X: 2, Recency: 30.43, Age: 38.86}, float64(k)) }},
+		{LTVFit{model: bgbbModel{chances}, Horizon: 4, Spend: spend}, buyer{x: 2, last: 4, age: 6},
+			func(k int) float64 { return chances.Next(ltv.Chances{X: 2, Recency: 4, N: 6}, k) }},
+	} {
+		purchases, each, value, err := tt.fit.prediction(&tt.buyer, &o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := 0.0
+		for k := 1; k <= 4; k++ {
+			want += .3 * 1000 * (tt.next(k) - tt.next(k-1)) / math.Pow(1.1, float64(k))
+		}
+		closeTo(t, "purchases", purchases, tt.next(4), 1e-12)
+		closeTo(t, "spend", each, 1000, 0)
+		closeTo(t, "value", value, want, 1e-9)
+		if _, _, plain, _ := tt.fit.prediction(&tt.buyer, &LTVOptions{Margin: 1}); math.Abs(plain-1000*purchases) > 1e-9 || plain*.3 <= value {
+			t.Errorf("value %g without a discount, %g with", plain, value)
+		}
+	}
+	broken := LTVFit{model: bgnbdModel{ltv.BGNBD{}}, Horizon: 4, Spend: spend}
+	if _, _, _, err := broken.prediction(&buyer{}, &o); err == nil {
+		t.Error("a prediction of a model without parameters")
 	}
 }
 

@@ -306,3 +306,62 @@ func TestOnline(t *testing.T) {
 		t.Errorf("a learner of another size: %v", err)
 	}
 }
+
+// A calibrating player's labels move the calibration and not the fit; another player's move the fit.
+func TestTrainCalibratesOnOtherPlayers(t *testing.T) {
+	cfg := trainConfig()
+	want, err := Train(crowd(300), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, calibrating := range []bool{true, false} {
+		rows, changed := crowd(300), 0
+		for i := range rows {
+			if row := &rows[i]; row.Churned != nil && (part(row.Player, cfg.Seed) < .25) == calibrating {
+				row.Churned = new(bool)
+				*row.Churned = i%2 == 0
+				changed++
+			}
+		}
+		got, err := Train(rows, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same := reflect.DeepEqual(got.Artefact.Linear, want.Artefact.Linear); same != calibrating {
+			t.Errorf("%d labels of players who calibrate (%v) changed: the fit is the same: %v", changed, calibrating, same)
+		}
+		if *got.Artefact.Platt == *want.Artefact.Platt {
+			t.Errorf("%d labels of players who calibrate (%v) changed, the calibration did not", changed, calibrating)
+		}
+	}
+}
+
+// Learning row by row ends near the fit of all rows at once, and says so in the artefact.
+func TestTrainRowByRow(t *testing.T) {
+	rows, cfg := crowd(1500), trainConfig()
+	whole, err := Train(rows, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.FTRL = &FTRLConfig{}
+	r, err := Train(rows, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := r.Artefact
+	if a.Kind != "ftrl" || a.Training.Updates != uint64(r.Fitted) || a.Training.Trainer == whole.Artefact.Training.Trainer || a.Version == whole.Artefact.Version {
+		t.Errorf("the artefact says %s, %+v", a.Kind, a.Training)
+	}
+	near(t, "AUC", a.Metrics.AUC, whole.Artefact.Metrics.AUC, .005)
+	near(t, "log loss", a.Metrics.LogLoss, whole.Artefact.Metrics.LogLoss, .005)
+	if _, err := scoring.Seal(a, visits); err != nil {
+		t.Error(err)
+	}
+	if again, err := Train(rows, cfg); err != nil || again.Artefact.Version != a.Version {
+		t.Errorf("the same rows give %v, %v", again, err)
+	}
+	cfg.FTRL = &FTRLConfig{Beta: -1, L2: -1}
+	if _, err := Train(rows, cfg); err == nil {
+		t.Error("a learning rate without a bound is accepted")
+	}
+}

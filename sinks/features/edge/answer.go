@@ -85,7 +85,7 @@ func (d *Decider) append(b []byte, k *work) []byte {
 }
 
 func (a *answer) appendFeatures(b []byte, q *request) []byte {
-	if !a.features {
+	if !a.found {
 		return append(b, "null"...)
 	}
 	b = append(b, `{"source":`...)
@@ -95,11 +95,11 @@ func (a *answer) appendFeatures(b []byte, q *request) []byte {
 	b = append(b, `"store","as_of":`...)
 	b = strconv.AppendInt(b, a.fresh.AsOf, 10)
 	b = append(b, `,"age_ms":`...)
-	b = strconv.AppendInt(b, max(0, a.at-a.fresh.AsOf), 10)
+	b = strconv.AppendInt(b, max(0, a.fresh.Age(a.at)), 10)
 	b = append(b, `,"watermark":`...)
 	b = strconv.AppendInt(b, a.fresh.Watermark, 10)
 	b = append(b, `,"complete":`...)
-	b = strconv.AppendBool(b, a.fresh.Complete)
+	b = strconv.AppendBool(b, a.fresh.Complete())
 	b = append(b, `,"stale":`...)
 	b = strconv.AppendBool(b, a.stale)
 	b = append(b, `,"revision":`...)

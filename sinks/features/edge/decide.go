@@ -16,20 +16,12 @@ import (
 	"github.com/droplift/droplift/models/feature"
 	"github.com/droplift/droplift/models/offer"
 	"github.com/droplift/droplift/models/prefetch"
+	"github.com/droplift/droplift/sinks/features"
 )
 
-// Freshness of a player's features.
-type Freshness struct {
-	// AsOf is up to when events are in them, Watermark that of their partition (Unix ms; −1 for none yet).
-	AsOf, Watermark int64
-	// Complete says that the partition has been followed to its end.
-	Complete bool
-	Revision uint64
-}
-
-// Source has the newest features of every player in memory. It may be asked by any number of goroutines.
+// Source has the newest features of every player in memory, as features.Store does. It may be asked by any number of goroutines.
 type Source interface {
-	Lookup(player string, f *event.Features) (Freshness, bool)
+	Lookup(player string, f *event.Features) (features.Freshness, bool)
 }
 
 // Catalogue has the drops in memory; asked as of time 0 it never waits.
@@ -43,7 +35,7 @@ type Config struct {
 	Model string
 	// Set is what vectors are of (default feature.Player).
 	Set *feature.Set
-	// Features and Catalogue are required.
+	// Features are required; without a Catalogue, Drops is one.
 	Features  Source
 	Catalogue Catalogue
 	// Scores takes the records of answers; none are made without.
@@ -117,8 +109,8 @@ func (c Config) withDefaults() Config {
 func (c *Config) Validate() error {
 	problems := []error{c.Offers.Validate()}
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf("edge: "+format, args...)) }
-	if c.Features == nil || c.Catalogue == nil {
-		bad("features and catalogue are required")
+	if c.Features == nil {
+		bad("features are required")
 	}
 	if c.Deadline < 0 || c.TTLMS < 0 || c.AheadMS < 0 || c.PrefetchTop < 0 || c.PrefetchBytes < 0 || c.Queue < 0 {
 		bad("neither deadline, times to live, prefetch limits nor the queue may be negative")
@@ -135,9 +127,10 @@ type Decider struct {
 	m   *Metrics
 	log *slog.Logger
 
-	// Models and Offers are fed by whoever follows their topics.
+	// Models, Offers and Drops are fed by whoever follows their topics.
 	Models *Models
 	Offers *Offers
+	Drops  *Drops
 
 	after chan *job
 	works sync.Pool // *work
@@ -169,6 +162,10 @@ func New(cfg Config) (*Decider, error) {
 		cfg: cfg, m: m, log: cfg.Logger, Models: NewModels(cfg.Set, m, cfg.Logger), Offers: offers, transitions: transitions,
 		after: make(chan *job, cfg.Queue),
 	}
+	d.Drops = newDrops(m, cfg.Logger)
+	if cfg.Catalogue == nil {
+		d.cfg.Catalogue = d.Drops
+	}
 	d.works.New = func() any { return new(work) }
 	d.jobs.New = func() any { return new(job) }
 	return d, nil
@@ -186,13 +183,14 @@ const (
 	FeatureHash
 	FeaturesIncomplete
 	UnknownPlayer
+	Elsewhere // of a partition that another replica serves
 	FeaturesAhead
 	Stale
 	NotFinite
 	numDegraded
 )
 
-var degradations = [numDegraded]string{"", "deadline", "no_consent", "no_model", "feature_hash", "features_incomplete", "unknown_player",
+var degradations = [numDegraded]string{"", "deadline", "no_consent", "no_model", "feature_hash", "features_incomplete", "unknown_player", "elsewhere",
 	"features_ahead", "stale", "not_finite"}
 
 // String is the name in answers, records and metrics; empty for NotDegraded.
@@ -226,9 +224,9 @@ type answer struct {
 	answered bool     // the champion scored the vector
 	took     time.Duration
 
-	fresh    Freshness
-	features bool // some were found or brought
-	stale    bool
+	fresh features.Freshness
+	found bool // features were found or brought
+	stale bool
 
 	band     int
 	holdout  bool
@@ -327,17 +325,20 @@ func (d *Decider) vector(w *work) Degraded {
 			return FeaturesIncomplete
 		}
 		w.vector = append(w.vector[:0], q.values...)
-		a.features, a.fresh = true, Freshness{AsOf: a.at, Watermark: -1, Complete: true}
+		a.found = true
 	} else {
 		fresh, known := d.cfg.Features.Lookup(q.player, &w.features)
-		if !known {
+		switch {
+		case !known && !fresh.Served:
+			return Elsewhere
+		case !known:
 			return UnknownPlayer
 		}
-		a.features, a.fresh = true, fresh
+		a.found, a.fresh = true, fresh
 		switch {
 		case fresh.AsOf > a.at+d.cfg.AheadMS:
 			return FeaturesAhead // they hold what was not knowable at t0 (DOMAIN 1.2)
-		case a.at-fresh.AsOf > d.cfg.TTLMS:
+		case fresh.Age(a.at) > d.cfg.TTLMS:
 			a.stale = true
 			return Stale
 		}

@@ -44,7 +44,7 @@ func TestDecide(t *testing.T) {
 		t.Errorf("answer %+v", a)
 	}
 	f := a.Features
-	if f.Source != "store" || f.AgeMS != 5000 || f.AsOf != t0-5000 || f.Watermark != t0-6000 || !f.Complete || f.Stale || f.Revision != 7 {
+	if f.Source != "store" || f.AgeMS != 5000 || f.AsOf != t0-5000 || f.Watermark != t0 || !f.Complete || f.Stale || f.Revision != 7 {
 		t.Errorf("features %+v", f)
 	}
 	if len(a.Reasons) != 1 || a.Reasons[0].Feature != "recency_s" || math.Abs(a.Reasons[0].Contribution-.01*5.001/1000) > 1e-12 {
@@ -119,6 +119,7 @@ func TestDegraded(t *testing.T) {
 	}{
 		{NoModel, asked, "", func(r *rig) { r.Decider.Models = NewModels(feature.Player, r.m, r.log) }, .4},
 		{UnknownPlayer, strings.Replace(asked, `"p"`, `"nobody"`, 1), "", nil, .265},
+		{Elsewhere, strings.Replace(asked, `"p"`, `"far"`, 1), "", nil, .265},
 		{Stale, strings.Replace(asked, `1760000000000`, fmt.Sprint(t0-5000+28*day+1), 1), "", nil, .265},
 		{FeaturesAhead, strings.Replace(asked, `1760000000000`, fmt.Sprint(t0-5000-60_001), 1), "", nil, .265},
 		{NotFinite, `{"player":"p","consent":7,"features":{` + whole + `,"recency_s":1e999}}`, "", nil, .265},
@@ -392,7 +393,7 @@ func TestConfigProblems(t *testing.T) {
 	_, err := New(Config{Deadline: -1, BaseRate: 2, Offers: OffersConfig{Rules: []Rule{
 		{Name: "a", SKU: "[", MarginBPS: &negative}, {Name: "a", SKU: "*", DiscountBPS: 10_001}, {SKU: "*", DiscountBPS: 7000, MarginBPS: &margin, Budget: map[string]int64{"EURO": 1}},
 	}, Bands: []float64{2}}})
-	for _, want := range []string{"features and catalogue", "negative", "no probability", "pattern", "two rules", "10001", "no name", "no sale would pay", "EURO", "bands"} {
+	for _, want := range []string{"features are required", "negative", "no probability", "pattern", "two rules", "10001", "no name", "no sale would pay", "EURO", "bands"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the problems leave out %q: %v", want, err)
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/droplift/droplift/models/feature"
 	"github.com/droplift/droplift/models/offer"
 	"github.com/droplift/droplift/models/scoring"
+	"github.com/droplift/droplift/sinks/features"
 )
 
 // t0 is the moment of most tests.
@@ -52,10 +53,10 @@ func (r *rig) clock() time.Time {
 	return r.now
 }
 
-func (r *rig) Lookup(player string, f *event.Features) (Freshness, bool) {
+func (r *rig) Lookup(player string, f *event.Features) (features.Freshness, bool) {
 	x, ok := r.players[player]
 	*f = x
-	return Freshness{AsOf: x.AsOf, Watermark: x.Watermark, Complete: true, Revision: x.Revision}, ok
+	return features.Freshness{Served: player != "far", AsOf: x.AsOf, Watermark: t0, CaughtUp: true, Revision: x.Revision}, ok
 }
 
 func (r *rig) Drop(id string, _ int64) *event.Drop { return r.drops[id] }
@@ -95,7 +96,7 @@ var margin = int64(6000)
 func newRig(t *testing.T, change ...func(*Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, now: time.UnixMilli(t0), scores: &topic{}, players: map[string]event.Features{"p": {
-		PlayerID: "p", Revision: 7, AsOf: t0 - 5000, Watermark: t0 - 6000, Sessions: [4]uint32{1, 2, 3, 4}, FirstActivity: t0 - 9*day, LastActivity: t0 - 5001,
+		PlayerID: "p", Revision: 7, AsOf: t0 - 5000, Sessions: [4]uint32{1, 2, 3, 4}, FirstActivity: t0 - 9*day, LastActivity: t0 - 5001,
 		SpendCurrency: "EUR", GapMeanS: -1, GapVarS2: -1, LatencyMeanMS: [4]float64{-1, -1, 80, 90}, LatencyMaxMS: [4]float64{-1, -1, 100, 200},
 	}}}
 	r.drops = map[string]*event.Drop{"d": {Name: "d", StartMS: t0 - day, EndMS: t0 + day, Items: []event.Item{

@@ -95,8 +95,8 @@ func (r *Rule) margin() int64 {
 	return *r.MarginBPS
 }
 
-// Offers knows what a drop's offers are, what is left of stock and budget, and what each is believed to earn. Examples and
-// estimates come from one goroutine at a time; the rest may be called by any number of them.
+// Offers knows what a drop's offers are, what is left of stock and budget, and what each is believed to earn. It is safe for
+// concurrent use; the estimates of one item come from one goroutine.
 type Offers struct {
 	cfg Config
 	m   *Metrics
@@ -104,11 +104,13 @@ type Offers struct {
 	drops    sync.Map // drop id → *dropOffers
 	left     map[ledger]*atomic.Int64
 	stock    sync.Map // item → *pieces
-	rates    *offer.Rates
-	dirty    bool
 	promises promises
-	shown    int64 // when the beliefs were last published (Unix ms)
 	belief   atomic.Pointer[belief]
+
+	mu    sync.Mutex // over what follows
+	rates *offer.Rates
+	dirty bool
+	shown int64 // when the beliefs were last published (Unix ms)
 }
 
 type ledger struct{ rule, currency string }
@@ -357,7 +359,7 @@ func (o *Offers) Estimate(e *event.Estimate) {
 const publishEveryMS = 10_000
 
 // Example learns from one outcome, once per player and scoring time. Those of players whom the offers were not for
-// say nothing. The caller calls Publish from time to time.
+// say nothing. Requests see it once Decider.Run publishes it.
 func (o *Offers) Example(e *event.Example) {
 	if e.Model != o.cfg.Model || !e.Eligible {
 		return
@@ -371,13 +373,17 @@ func (o *Offers) Example(e *event.Example) {
 		}
 		arm = o.cfg.Offers.Rules[i].Name
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	learned := o.rates.Learn(offer.Outcome{Player: e.PlayerID, At: e.ScoredAt, Arm: arm, Band: o.cfg.Offers.Bands.Of(e.P), Converted: e.Converted})
 	o.m.examples.WithLabelValues(learned.String()).Inc()
 	o.dirty = o.dirty || learned == offer.Counted
 }
 
-// Publish lets requests see what was learned, at most every 10 s; now is in Unix ms.
-func (o *Offers) Publish(now int64) {
+// publish lets requests see what was learned, at most every 10 s; now is in Unix ms.
+func (o *Offers) publish(now int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if !o.dirty || now < o.shown+publishEveryMS {
 		return
 	}

@@ -107,7 +107,7 @@ func TestPromisesSweep(t *testing.T) {
 	}
 }
 
-// Outcomes move the odds, once each, and requests see them after Publish.
+// Outcomes move the odds, once each, and requests see them once they are published.
 func TestLearning(t *testing.T) {
 	r := newRig(t)
 	r.serve()
@@ -130,9 +130,9 @@ func TestLearning(t *testing.T) {
 	r.counted(r.m.examples.WithLabelValues("twice"), 100)
 
 	if got := r.Offers.belief.Load().rates.Rate("print", 1); got != (offer.Beta{A: 1, B: 19}) {
-		t.Errorf("before Publish the belief is %v", got)
+		t.Errorf("before it is published the belief is %v", got)
 	}
-	r.Offers.Publish(t0)
+	r.Offers.publish(t0)
 	if got := r.Offers.belief.Load().rates.Rate("print", 1); got != (offer.Beta{A: 101, B: 1919}) {
 		t.Errorf("the belief is %v", got)
 	}
@@ -158,11 +158,11 @@ func TestLearning(t *testing.T) {
 
 	// News within 10 s waits.
 	feed(10_000, 1, "d-print", 1000, one(1))
-	r.Offers.Publish(t0 + 9_999)
+	r.Offers.publish(t0 + 9_999)
 	if got := r.Offers.belief.Load().rates.Rate("print", 1); got.A != 101 {
 		t.Errorf("after 9.999 s the belief is %v", got)
 	}
-	r.Offers.Publish(t0 + 10_000)
+	r.Offers.publish(t0 + 10_000)
 	if got := r.Offers.belief.Load().rates.Rate("print", 1); got.A != 102 {
 		t.Errorf("after 10 s the belief is %v", got)
 	}

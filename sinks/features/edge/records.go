@@ -85,10 +85,16 @@ func microseconds(t time.Duration) float64 { return float64(t) / float64(time.Mi
 // drainFor is how long Run goes on when it is told to end.
 const drainFor = 5 * time.Second
 
-// Run asks the shadow and makes the records of answers until ctx is done, then of those that wait. It returns what the last flush said.
+// Run asks the shadow and makes the records of answers until ctx is done, then of those that wait, and publishes what was
+// learned of offers. It returns what the last flush said.
 func (d *Decider) Run(ctx context.Context) error {
+	learned := time.NewTicker(publishEveryMS * time.Millisecond)
+	defer learned.Stop()
 	for {
 		select {
+		case <-learned.C:
+			d.Offers.publish(d.cfg.Now().UnixMilli())
+			continue
 		case j := <-d.after:
 			d.produce(ctx, j)
 			d.m.waiting.Set(float64(len(d.after)))
