@@ -68,6 +68,7 @@ func newArgumentParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
 			{Key: "latency", Title: "Latency and revenue:"},
 			{Key: "settlement", Title: "Settlement:"},
 			{Key: "edge", Title: "Edge cost:"},
+			{Key: "decide", Title: "Decisions at the edge:"},
 			{Key: "sink", Title: "Sink:"},
 			{Key: "operations", Title: "Operations:"},
 		}),
