@@ -40,11 +40,11 @@ chdb: ## Fetch the pinned ClickHouse library (npm, checksum verified, cached)
 kafka: ## Fetch the pinned Apache Kafka that tests and benchmarks run (Maven, cached)
 	@deploy/apachekafka/fetch-kafka.sh
 
-python: $(PYTHON) ## Python clients that the tests drive the embedded servers with
-$(PYTHON): deploy/embedded/testdata/requirements.txt
+python: $(PYTHON) ## Python clients that tests drive the servers with, and the trainers whose models they import
+$(PYTHON): deploy/embedded/testdata/requirements.txt models/trees/testdata/requirements.txt
 	@if command -v python3 >/dev/null; then \
-		python3 -m venv $(CACHE)/python && $(PYTHON) -m pip install --quiet --disable-pip-version-check -r $< && touch $(PYTHON); \
-	else echo "python3 is absent: tests of Python clients are skipped"; fi
+		python3 -m venv $(CACHE)/python && $(PYTHON) -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$^) && touch $(PYTHON); \
+	else echo "python3 is absent: tests of Python clients and trainers are skipped"; fi
 
 clean: ## Remove builds and the demo's data
 	rm -rf bin data bench.json

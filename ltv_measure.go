@@ -26,7 +26,7 @@ type LTVOptions struct {
 	Margin         float64 `help:"Share of spend that counts as value." default:"1"`
 	Discount       float64 `help:"Discount rate per week (bgnbd) or eligible drop (bgbb)." default:"0"`
 	MaxCorrelation float64 `help:"Gamma-Gamma takes spend and frequency as independent: beyond this correlation, either way, everybody is taken to spend the mean of a repeat purchase." default:"0.2"`
-	Shrink         float64 `help:"Weight, in customers, of a prior that holds parameters near ordinary ones: for data that alone leave them open." default:"0"`
+	Shrink         float64 `help:"Precision of a normal prior on the logarithms of parameters, around ordinary ones: for data that alone leave them open, 0.1 to 1." default:"0"`
 	Most           int     `help:"Buyers with so many repeat purchases and more are one row of the calibration." default:"7"`
 }
 
@@ -337,7 +337,9 @@ func measureLTV(ctx context.Context, client *clickhouse.Client, o LTVOptions, pr
 	if f.buyers, err = o.read(ctx, client, f, int64(f.AsOf), 0); err != nil {
 		return nil, err
 	}
-	f.Buyers = len(f.buyers)
+	if f.Buyers = len(f.buyers); f.Buyers == 0 && o.Model == "bgbb" {
+		return nil, fmt.Errorf("nobody has bought in %s at a drop of the catalogue before %s: without drops, --model bgnbd takes purchases as possible at any time", f.Currency, f.AsOf)
+	}
 	for i := range f.buyers {
 		if f.buyers[i].x > 0 {
 			f.Repeaters++
@@ -345,6 +347,9 @@ func measureLTV(ctx context.Context, client *clickhouse.Client, o LTVOptions, pr
 	}
 	var q ltv.Quality
 	if f.model, f.Parameters, q, err = o.fitPurchases(f.buyers, step("fit purchases")); err != nil {
+		if errors.Is(err, ltv.ErrNotConverged) && o.Shrink == 0 {
+			err = fmt.Errorf("%w; --shrink 0.1 gives an answer where the data leave parameters open", err)
+		}
 		return nil, fmt.Errorf("%s on %d buyers in %s as of %s: %w", o.Model, f.Buyers, f.Currency, f.AsOf, err)
 	}
 	f.LogLikelihood = q.LogLikelihood

@@ -87,6 +87,43 @@ func TestLTVSpend(t *testing.T) {
 	}
 }
 
+// What a prediction is worth: the margin on the expected spend, times purchases discounted to today.
+func TestLTVPrediction(t *testing.T) {
+	spend := &LTVSpend{Model: "mean", Mean: 1000}
+	rates := ltv.BGNBD{R: .243, Alpha: 4.414, A: .793, B: 2.426}
+	chances := ltv.BGBB{Alpha: 1.204, Beta: .750, Gamma: .657, Delta: 2.783}
+	o := LTVOptions{Margin: .3, Discount: .1}
+	for _, tt := range []struct {
+		fit   LTVFit
+		buyer buyer
+		next  func(k int) float64
+	}{
+		{LTVFit{model: bgnbdModel{rates}, Horizon: 4, Spend: spend}, buyer{x: 2, last: 30.43, age: 38.86},
+			func(k int) float64 { return rates.Next(ltv.History{X: 2, Recency: 30.43, Age: 38.86}, float64(k)) }},
+		{LTVFit{model: bgbbModel{chances}, Horizon: 4, Spend: spend}, buyer{x: 2, last: 4, age: 6},
+			func(k int) float64 { return chances.Next(ltv.Chances{X: 2, Recency: 4, N: 6}, k) }},
+	} {
+		purchases, each, value, err := tt.fit.prediction(&tt.buyer, &o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := 0.0
+		for k := 1; k <= 4; k++ {
+			want += .3 * 1000 * (tt.next(k) - tt.next(k-1)) / math.Pow(1.1, float64(k))
+		}
+		closeTo(t, "purchases", purchases, tt.next(4), 1e-12)
+		closeTo(t, "spend", each, 1000, 0)
+		closeTo(t, "value", value, want, 1e-9)
+		if _, _, plain, _ := tt.fit.prediction(&tt.buyer, &LTVOptions{Margin: 1}); math.Abs(plain-1000*purchases) > 1e-9 || plain*.3 <= value {
+			t.Errorf("value %g without a discount, %g with", plain, value)
+		}
+	}
+	broken := LTVFit{model: bgnbdModel{ltv.BGNBD{}}, Horizon: 4, Spend: spend}
+	if _, _, _, err := broken.prediction(&buyer{}, &o); err == nil {
+		t.Error("a prediction of a model without parameters")
+	}
+}
+
 // TestLTVRefusals names what is missing where there is nothing to fit.
 func TestLTVRefusals(t *testing.T) {
 	p := startPipeline(t, t.TempDir())

@@ -160,6 +160,11 @@ func TestLifetimeValueOfCDNOW(t *testing.T) {
 		t.Errorf("cohorts %v", weeks.Rows)
 	}
 
+	// Without drops there are no opportunities.
+	if _, err := measureLTV(t.Context(), p.client, ltvDefaults(t).LTVOptions, func(string, int) {}); err == nil || !strings.Contains(err.Error(), "--model bgnbd") {
+		t.Errorf("a fit by drops where there are none: %v", err)
+	}
+
 	// The published hold-out: fitted on the first 39 weeks, held against the next.
 	cmd = ltvDefaults(t, "--model=bgnbd", "--as-of=1998-07-01", "--cut=1997-10-01", "--dry-run")
 	printed, later := p.fitLTV(cmd)
@@ -246,7 +251,12 @@ func TestLifetimeValueOfSimulatedDrops(t *testing.T) {
 
 	asOf := time.UnixMilli(start + (7*(drops-1)+2)*day).UTC()
 	cmd := ltvDefaults(t, "--as-of", asOf.Format(time.RFC3339), "--cut", time.UnixMilli(start+(7*7+3)*day).UTC().Format(time.RFC3339), "--drops=3")
-	_, fit := p.fitLTV(cmd)
+	printed, fit := p.fitLTV(cmd)
+	for _, want := range []string{"bgbb delta", "% of all buyers", "Next 3 eligible drops", "individual predictions are not guarantees"} {
+		if !strings.Contains(printed, want) {
+			t.Errorf("%q is missing in\n%s", want, printed)
+		}
+	}
 	if fit.Buyers != players || fit.Unit != "eligible drops" || fit.Currency != "EUR" {
 		t.Errorf("%d buyers in %s, by %s", fit.Buyers, fit.Currency, fit.Unit)
 	}
@@ -279,6 +289,7 @@ func TestLifetimeValueOfSimulatedDrops(t *testing.T) {
 	p.command(&cmd)
 	p.settle()
 	p.want("fits", "SELECT uniqExact(fit) FROM lifetimes_latest", "1")
+	p.command(&AuditCmd{Topic: []string{"lifetime"}})
 	table := p.query("ltv_predicted", clickhouse.Params{"currency": "EUR", "by": "x", "watermark_ms": asOf.UnixMilli()})
 	predicted, observed := 0.0, 0.0
 	for i := range table.Rows {

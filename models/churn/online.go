@@ -1,7 +1,9 @@
 package churn
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 
 	"github.com/droplift/droplift/models/scoring"
 )
@@ -94,4 +96,55 @@ func (o *Online) Linear() *scoring.Linear {
 	}
 	l.Bias = o.FTRL.Weight(2 * n)
 	return &l
+}
+
+// FTRLConfig says how to learn row by row. Zero values mean the documented defaults.
+type FTRLConfig struct {
+	// Alpha (default .05), Beta (default 1), L1 (default 0) and L2 (default 1) are FTRL's; negative for 0.
+	Alpha, Beta, L1, L2 float64
+}
+
+// WithDefaults fills in the defaults.
+func (c FTRLConfig) WithDefaults() FTRLConfig {
+	for _, d := range []struct {
+		value     *float64
+		otherwise float64
+	}{{&c.Alpha, .05}, {&c.Beta, 1}, {&c.L1, 0}, {&c.L2, 1}} {
+		*d.value = max(0, cmp.Or(*d.value, d.otherwise))
+	}
+	return c
+}
+
+// fit learns from the rows in their order, starting from the base rate; the report's log loss is that of each row before
+// it was learned from.
+func (c FTRLConfig) fit(train Data, cfg FitConfig) (*scoring.Linear, FitReport, error) {
+	report := FitReport{Rows: len(train.Y)}
+	if err := train.check(); err != nil {
+		return nil, report, err
+	}
+	if cfg.Log != nil && len(cfg.Log) != len(train.Names) {
+		return nil, report, fmt.Errorf("%w: %d marks for %d features", ErrShape, len(cfg.Log), len(train.Names))
+	}
+	c = c.WithDefaults()
+	f, err := NewFTRL(2*len(train.Names)+1, c.Alpha, c.Beta, c.L1, c.L2)
+	if err != nil {
+		return nil, report, err
+	}
+	for _, y := range train.Y {
+		report.Positives += int(y)
+	}
+	base := Standardise(train, cfg.Log)
+	base.Bias = math.Log(float64(report.Positives)) - math.Log(float64(report.Rows-report.Positives))
+	o, err := NewOnline(base, f)
+	if err != nil {
+		return nil, report, err
+	}
+	for i, x := range train.X {
+		p, err := o.Update(x, train.Y[i], 1)
+		if err != nil {
+			return nil, report, fmt.Errorf("%w (row %d)", err, i)
+		}
+		report.LogLoss += LogLoss(p, train.Y[i]) / float64(len(train.Y))
+	}
+	return o.Linear(), report, nil
 }

@@ -45,6 +45,9 @@ type TrainConfig struct {
 	Bins   int
 	Golden int
 	Fit    FitConfig
+	// FTRL, if not nil, learns from one row after the other, by scoring time and player, instead of fitting all of them at once.
+	// Fit.Log counts for it, too.
+	FTRL *FTRLConfig
 	// Seed decides which players calibrate.
 	Seed uint64
 	// At is when the model is trained (Unix ms), which goes into its version.
@@ -115,17 +118,24 @@ func Train(rows []Row, cfg TrainConfig) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	linear, report, err := Fit(parts.fit, cfg.Fit)
+	kind, learn := "logistic", func() (*scoring.Linear, FitReport, error) { return Fit(parts.fit, cfg.Fit) }
+	if cfg.FTRL != nil {
+		kind, learn = "ftrl", func() (*scoring.Linear, FitReport, error) { return cfg.FTRL.fit(parts.fit, cfg.Fit) }
+	}
+	linear, report, err := learn()
 	if err != nil {
 		return nil, fmt.Errorf("%w (fit of %d rows)", err, r.Fitted)
 	}
 	r.Fit = report
 	a := &scoring.Artefact{
-		Name: cfg.Name, Kind: "logistic", Linear: linear,
+		Name: cfg.Name, Kind: kind, Linear: linear,
 		Features: scoring.Contract{Set: cfg.Set.Name, Version: cfg.Set.Version, Hash: cfg.Set.Hash(), Names: cfg.Names},
 		Training: parts.training(r, &cfg),
 	}
 	r.Artefact = a
+	if cfg.FTRL != nil {
+		a.Training.Trainer, a.Training.Updates = "droplift FTRL-proximal", uint64(r.Fitted)
+	}
 	if err := calibrate(a, &parts.calibration, cfg.Isotonic); err != nil {
 		return nil, fmt.Errorf("%w (calibration on %d rows)", err, r.Calibrated)
 	}

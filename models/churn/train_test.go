@@ -306,3 +306,33 @@ func TestOnline(t *testing.T) {
 		t.Errorf("a learner of another size: %v", err)
 	}
 }
+
+// Learning row by row ends near the fit of all rows at once, and says so in the artefact.
+func TestTrainRowByRow(t *testing.T) {
+	rows, cfg := crowd(1500), trainConfig()
+	whole, err := Train(rows, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.FTRL = &FTRLConfig{}
+	r, err := Train(rows, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := r.Artefact
+	if a.Kind != "ftrl" || a.Training.Updates != uint64(r.Fitted) || a.Training.Trainer == whole.Artefact.Training.Trainer || a.Version == whole.Artefact.Version {
+		t.Errorf("the artefact says %s, %+v", a.Kind, a.Training)
+	}
+	near(t, "AUC", a.Metrics.AUC, whole.Artefact.Metrics.AUC, .005)
+	near(t, "log loss", a.Metrics.LogLoss, whole.Artefact.Metrics.LogLoss, .005)
+	if _, err := scoring.Seal(a, visits); err != nil {
+		t.Error(err)
+	}
+	if again, err := Train(rows, cfg); err != nil || again.Artefact.Version != a.Version {
+		t.Errorf("the same rows give %v, %v", again, err)
+	}
+	cfg.FTRL = &FTRLConfig{Beta: -1, L2: -1}
+	if _, err := Train(rows, cfg); err == nil {
+		t.Error("a learning rate without a bound is accepted")
+	}
+}

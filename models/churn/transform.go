@@ -42,9 +42,6 @@ func (m *moments) skewness() float64 {
 // varies leaves out what is the same up to rounding.
 func (m *moments) varies() bool { return m.n > 0 && m.m2/m.n > 1e-20*max(1, m.mean*m.mean) }
 
-// logarithm is scoring.Linear's for features marked in Log.
-func logarithm(x float64) float64 { return math.Copysign(math.Log1p(math.Abs(x)), x) }
-
 // Standardise makes a linear model of weight 0 that knows how features are prepared: logarithms where marks says so
 // (nil: where the skewness is over 1 and falls by it), mean 0 and deviation 1 over d, and missing ones at the mean, where only
 // their own weight speaks for them. A feature that does not vary has scale 1.
@@ -63,7 +60,7 @@ func Standardise(d Data, marks []bool) *scoring.Linear {
 			}
 			plain[j].add(v, w)
 			if marks == nil || marks[j] {
-				logged[j].add(logarithm(v), w)
+				logged[j].add(scoring.Logarithm(v), w)
 			}
 		}
 	}
@@ -100,7 +97,7 @@ func Prepare(l *scoring.Linear, x, dst []float64) {
 			continue
 		}
 		if len(l.Log) > 0 && l.Log[j] {
-			v = logarithm(v)
+			v = scoring.Logarithm(v)
 		}
 		dst[j] = (v - l.Mean[j]) / l.Scale[j]
 	}

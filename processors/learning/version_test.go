@@ -1,9 +1,13 @@
 package learning
 
 import (
+	"fmt"
+	"math"
 	"testing"
 
 	"github.com/droplift/droplift/ingest/event"
+	"github.com/droplift/droplift/models/churn"
+	"github.com/droplift/droplift/models/scoring"
 	"github.com/droplift/droplift/processors/statetest"
 	"github.com/droplift/droplift/processors/wire"
 )
@@ -29,6 +33,44 @@ func someSnapshot() *snapshot {
 	}
 }
 
+func someModel() *model {
+	online := &churn.Online{
+		Base: &scoring.Linear{Weights: make([]float64, 2), Mean: []float64{1, 2}, Scale: []float64{3, 0.5}, Impute: []float64{1, 6}, Missing: make([]float64, 2), Log: []bool{false, true}},
+		FTRL: &churn.FTRL{Alpha: 0.1, Beta: 1, L1: 0.25, L2: 0.5, N: []float64{1, 2, 3, 4, 5}, Z: []float64{-1, 0, 1, 2, 3}},
+	}
+	m := &model{
+		hash: "h", examples: 9, positives: 4, updates: 7, first: start, last: start + 5, newest: start + 14*day, embargo: late, horizon: 14 * day,
+		candidateAfter: 3, candidateAt: start + 2, due: true, revision: 6, marks: []mark{{partition: 2, to: start + 9, at: start, player: "p|1"}},
+		window: someWindow(), online: online,
+	}
+	m.window.model = ""
+	return m
+}
+
+func someWindow() (w window) {
+	w = window{model: "churn", revision: 4, from: start, to: start + day}
+	w.voices[byShadow].add(0.75, 1, 0.5)
+	w.voices[byShadow].add(1, 0, 0.5)
+	return w
+}
+
+// printModel says what a model means, its learner included.
+func printModel(data []byte) (string, []byte, error) {
+	var m model
+	codec := modelCodec{names: &wire.Names{}}
+	if err := codec.Decode(data, &m); err != nil {
+		return "", nil, err
+	}
+	online := "none"
+	if m.online != nil {
+		f := m.online.FTRL
+		online = fmt.Sprintf("%+v %v %v %v %v %v %v", *m.online.Base, f.Alpha, f.Beta, f.L1, f.L2, f.N, f.Z)
+	}
+	again := codec.Append(nil, &m)
+	m.online = nil
+	return fmt.Sprintf("%+v %s", m, online), again, nil
+}
+
 func TestStateOfEarlierVersions(t *testing.T) {
 	n := &wire.Names{}
 	players, snapshots := playerCodec{embargoMS: late, names: n}, snapshotCodec{names: n}
@@ -37,6 +79,16 @@ func TestStateOfEarlierVersions(t *testing.T) {
 	}})
 	statetest.Check(t, statetest.Kind{Name: "snapshot", Newest: snapshotVersion, Read: statetest.ReadWith(snapshots), Samples: [][]byte{
 		snapshots.Append(nil, &snapshot{hash: "ABC", vector: []float64{1}}), snapshots.Append(nil, someSnapshot()),
+	}})
+	statetest.Check(t, statetest.Kind{Name: "model", Newest: modelVersion, Read: printModel, Samples: [][]byte{
+		modelCodec{}.Append(nil, &model{}), modelCodec{}.Append(nil, someModel()),
+	}})
+	w := someWindow()
+	statetest.Check(t, statetest.Kind{Name: "window", Newest: windowVersion, Read: statetest.ReadWith(windowCodec{}), Samples: [][]byte{
+		windowCodec{}.Append(nil, &window{}), windowCodec{}.Append(nil, &w),
+	}})
+	statetest.Check(t, statetest.Kind{Name: "row", Newest: rowVersion, Read: statetest.ReadWith(rowCodec{}), Samples: [][]byte{
+		rowCodec{}.Append(nil, &row{number: 3, at: start, churned: true, p: 0.25, vector: []float64{1, 2.5, math.NaN()}}),
 	}})
 }
 
@@ -53,6 +105,19 @@ func TestTruncatedState(t *testing.T) {
 	for i := range whole {
 		if err := (snapshotCodec{names: n}).Decode(whole[:i], &snapshot{}); err == nil {
 			t.Errorf("%d of %d bytes of a score are accepted", i, len(whole))
+		}
+	}
+	whole = modelCodec{}.Append(nil, someModel())
+	for i := range whole {
+		if _, _, err := printModel(whole[:i]); err == nil {
+			t.Errorf("%d of %d bytes of a model are accepted", i, len(whole))
+		}
+	}
+	w := someWindow()
+	whole = windowCodec{}.Append(nil, &w)
+	for i := range whole {
+		if err := (windowCodec{}).Decode(whole[:i], &window{}); err == nil {
+			t.Errorf("%d of %d bytes of a window are accepted", i, len(whole))
 		}
 	}
 }
