@@ -66,6 +66,9 @@ func (c *LTVFitCmd) Run(ctx context.Context, cfg *Config) error {
 	if err != nil || c.DryRun {
 		return err
 	}
+	if fit.Repeaters < c.LeastRepeaters {
+		return fmt.Errorf("nothing was published: %d of %d buyers bought again, fewer than --least-repeaters %d", fit.Repeaters, fit.Buyers, c.LeastRepeaters)
+	}
 	conf, err := cfg.kafkaConfig(cfg.brokersOrLocal(), nil, log)
 	if err != nil {
 		return err

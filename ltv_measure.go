@@ -27,6 +27,7 @@ type LTVOptions struct {
 	Discount       float64 `help:"Discount rate per week (bgnbd) or eligible drop (bgbb)." default:"0"`
 	MaxCorrelation float64 `help:"Gamma-Gamma takes spend and frequency as independent: beyond this correlation, either way, everybody is taken to spend the mean of a repeat purchase." default:"0.2"`
 	Shrink         float64 `help:"Precision of a normal prior on the logarithms of parameters, around ordinary ones: for data that alone leave them open, 0.1 to 1." default:"0"`
+	LeastRepeaters int     `help:"With fewer buyers who bought again nothing is published: a fit on them says little." default:"50"`
 	Most           int     `help:"Buyers with so many repeat purchases and more are one row of the calibration." default:"7"`
 }
 
@@ -44,6 +45,7 @@ func (o *LTVOptions) Validate() error {
 	check(o.Discount >= 0 && o.Discount < 1, "discount", "is outside [0, 1)")
 	check(o.MaxCorrelation >= 0 && o.MaxCorrelation <= 1, "max-correlation", "is outside [0, 1]")
 	check(o.Shrink >= 0 && o.Shrink <= 1e6, "shrink", "is outside [0, 1,000,000]")
+	check(o.LeastRepeaters >= 1, "least-repeaters", "is below 1")
 	check(o.Most >= 1 && o.Most <= 1000, "most", "is outside 1 to 1,000")
 	check(o.Cut == 0 || o.AsOf == 0 || o.Cut < o.AsOf, "cut", "is not before --as-of")
 	return errors.Join(problems...)
@@ -350,7 +352,7 @@ func measureLTV(ctx context.Context, client *clickhouse.Client, o LTVOptions, pr
 		if errors.Is(err, ltv.ErrNotConverged) && o.Shrink == 0 {
 			err = fmt.Errorf("%w; --shrink 0.1 gives an answer where the data leave parameters open", err)
 		}
-		return nil, fmt.Errorf("%s on %d buyers in %s as of %s: %w", o.Model, f.Buyers, f.Currency, f.AsOf, err)
+		return nil, fmt.Errorf("%s on %d buyers in %s, %d of whom bought again, as of %s: %w", o.Model, f.Buyers, f.Currency, f.Repeaters, f.AsOf, err)
 	}
 	f.LogLikelihood = q.LogLikelihood
 	if f.Spend, err = o.fitSpend(f.buyers, step("fit spend")); err != nil {

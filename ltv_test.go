@@ -37,7 +37,7 @@ func TestLTVFlags(t *testing.T) {
 	}
 	bad := LTVOptions{Horizon: -1, Drops: 0, Margin: 2, Discount: 1, MaxCorrelation: 2, Shrink: -1, Most: 0, AsOf: 5, Cut: 5}
 	err := bad.Validate()
-	for _, flag := range []string{"horizon", "drops", "margin", "discount", "max-correlation", "shrink", "most", "cut"} {
+	for _, flag := range []string{"horizon", "drops", "margin", "discount", "max-correlation", "shrink", "least-repeaters", "most", "cut"} {
 		if err == nil || !strings.Contains(err.Error(), "--"+flag+" ") {
 			t.Errorf("no problem with --%s in: %v", flag, err)
 		}

@@ -67,6 +67,7 @@ func newArgumentParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
 			{Key: "processing", Title: "Processing:"},
 			{Key: "subtitles", Title: "Subtitle objectives:"},
 			{Key: "latency", Title: "Latency and revenue:"},
+			{Key: "models", Title: "Models:"},
 			{Key: "settlement", Title: "Settlement:"},
 			{Key: "edge", Title: "Edge cost:"},
 			{Key: "decide", Title: "Decisions at the edge:"},

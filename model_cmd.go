@@ -20,10 +20,14 @@ import (
 
 // ModelCmd groups what makes models, decides which answer, and watches them.
 type ModelCmd struct {
+	Train    ModelTrainCmd    `cmd:"" help:"Train a churn model on what was known of players, and test it on what came later."`
+	Evaluate ModelEvaluateCmd `cmd:"" help:"Judge an artefact or a published version by labelled rows."`
+	Promote  ModelPromoteCmd  `cmd:"" help:"Let a version answer, if it passes every gate."`
 	List     ModelListCmd     `cmd:"" help:"List the published versions, what they do and how good they were."`
 	Show     ModelShowCmd     `cmd:"" help:"Show one version: training, metrics, what it looks at most."`
 	Publish  ModelPublishCmd  `cmd:"" help:"Publish an artefact; edges take it up as the shadow."`
 	Shadow   ModelShadowCmd   `cmd:"" help:"Let a version score beside the champion, or none."`
+	Drift    ModelDriftCmd    `cmd:"" help:"Say whether a model still meets the world that it was trained on: stability, skew, calibration, shadow."`
 	Rollback ModelRollbackCmd `cmd:"" help:"Let the champion before the last promotion answer again."`
 }
 

@@ -137,6 +137,16 @@ func (r *modelRegistry) open(name, version string) (*scoring.Scorer, []byte, err
 // names are the models with a rollout, in order.
 func (r *modelRegistry) names() []string { return slices.Sorted(maps.Keys(r.rollouts)) }
 
+// byRank orders the indices of values by rising value.
+func byRank(values []float64) []int {
+	order := make([]int, len(values))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(values[a], values[b]) })
+	return order
+}
+
 // byMagnitude orders the indices of values by falling magnitude.
 func byMagnitude(values []float64) []int {
 	order := make([]int, len(values))

@@ -281,6 +281,11 @@ func TestLifetimeValueOfSimulatedDrops(t *testing.T) {
 		}
 	}
 	p.settle()
+	few := cmd
+	few.LeastRepeaters = fit.Repeaters + 1
+	if _, err := captureStdout(func() error { return few.Run(t.Context(), p.cfg) }); err == nil || !strings.Contains(err.Error(), "nothing was published") {
+		t.Errorf("published with fewer repeaters than asked for: %v", err)
+	}
 	p.want("predictions, repeats, drops", "SELECT count(), sum(repeats), max(age), min(age), any(horizon) FROM lifetimes_latest WHERE model = 'bgbb' AND currency = 'EUR'",
 		fmt.Sprintf("%d %d %d %d 3", players, repeats, drops-1, drops-3))
 

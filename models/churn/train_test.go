@@ -307,6 +307,35 @@ func TestOnline(t *testing.T) {
 	}
 }
 
+// A calibrating player's labels move the calibration and not the fit; another player's move the fit.
+func TestTrainCalibratesOnOtherPlayers(t *testing.T) {
+	cfg := trainConfig()
+	want, err := Train(crowd(300), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, calibrating := range []bool{true, false} {
+		rows, changed := crowd(300), 0
+		for i := range rows {
+			if row := &rows[i]; row.Churned != nil && (part(row.Player, cfg.Seed) < .25) == calibrating {
+				row.Churned = new(bool)
+				*row.Churned = i%2 == 0
+				changed++
+			}
+		}
+		got, err := Train(rows, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same := reflect.DeepEqual(got.Artefact.Linear, want.Artefact.Linear); same != calibrating {
+			t.Errorf("%d labels of players who calibrate (%v) changed: the fit is the same: %v", changed, calibrating, same)
+		}
+		if *got.Artefact.Platt == *want.Artefact.Platt {
+			t.Errorf("%d labels of players who calibrate (%v) changed, the calibration did not", changed, calibrating)
+		}
+	}
+}
+
 // Learning row by row ends near the fit of all rows at once, and says so in the artefact.
 func TestTrainRowByRow(t *testing.T) {
 	rows, cfg := crowd(1500), trainConfig()

@@ -40,7 +40,7 @@ func (m *moments) skewness() float64 {
 }
 
 // varies leaves out what is the same up to rounding.
-func (m *moments) varies() bool { return m.n > 0 && m.m2/m.n > 1e-20*max(1, m.mean*m.mean) }
+func (m *moments) varies() bool { return m.n > 0 && m.m2/m.n > 1e-20*m.mean*m.mean }
 
 // Standardise makes a linear model of weight 0 that knows how features are prepared: logarithms where marks says so
 // (nil: where the skewness is over 1 and falls by it), mean 0 and deviation 1 over d, and missing ones at the mean, where only

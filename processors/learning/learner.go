@@ -17,7 +17,7 @@ import (
 type LearnerConfig struct {
 	// Models whose examples are learned from (default churn). A model's name comes from outside; others are counted.
 	Models []string
-	// Alpha, Beta, L1 and L2 are FTRL's (defaults 0.1, 1, 0.001, 0.1).
+	// Alpha, Beta, L1 and L2 are FTRL's (defaults 0.1, 1, 0.001, 0.1); a negative L1 or L2 is none.
 	Alpha, Beta, L1, L2 float64
 	// WarmUp is the number of examples (default 500) that fix means, scales and logarithms before learning begins with them.
 	WarmUp int
@@ -42,6 +42,7 @@ func (c LearnerConfig) withDefaults() LearnerConfig {
 			*d.value = d.otherwise
 		}
 	}
+	c.L1, c.L2 = max(0, c.L1), max(0, c.L2)
 	if c.WarmUp == 0 {
 		c.WarmUp = 500
 	}
