@@ -22,7 +22,7 @@ type DecideConfig struct {
 	DecidePrefetch      int           `group:"decide" help:"Assets that an answer names for prefetching at the most." default:"5"`
 	DecidePrefetchBytes int64         `group:"decide" help:"Bytes that they may come to." default:"10000000"`
 
-	Offers      string `group:"decide" help:"YAML file of micro-offers: what is let off on which items, and on what budget. Without it nothing is offered." placeholder:"FILE"`
+	Offers      string `group:"decide" help:"YAML file of micro-offers: what is let off on which items, and on what budget; deploy/offers.yaml is an example. Without it nothing is offered." placeholder:"FILE"`
 	EdgeHoldout uint32 `group:"decide" help:"Share of players, in basis points, who never get an offer, so that what offers cause stays measurable." default:"1000"`
 	EdgeSalt    string `group:"decide" help:"Salt by which players are held out and offers drawn. Another one deals the players anew, and what was measured ends." default:"offers-v1"`
 }

@@ -80,10 +80,10 @@ func rolloutOf(champion, shadow string) event.Rollout {
 	return event.Rollout{Name: "churn", Champion: champion, Shadow: shadow, Action: "promote", At: decideAt}
 }
 
-// saleOf is a drop that runs at decideAt.
-func saleOf(skus ...string) *event.Event {
-	ev := &event.Event{Kind: event.KindDrop, Drop: event.Drop{Name: "d", Version: 1, StartMS: decideAt - 1000, EndMS: decideAt + 86_400_000}}
-	ev.ID, ev.Type, ev.EventTime, ev.DropID, ev.CreatorID, ev.SampleRate, ev.SchemaVersion = uuid.UUID{1}, event.Catalogue, decideAt, "d", "c", 1, 1
+// saleOf is a drop that runs at a time.
+func saleOf(at int64, skus ...string) *event.Event {
+	ev := &event.Event{Kind: event.KindDrop, Drop: event.Drop{Name: "d", Version: 1, StartMS: at - 1000, EndMS: at + 86_400_000}}
+	ev.ID, ev.Type, ev.EventTime, ev.DropID, ev.CreatorID, ev.SampleRate, ev.SchemaVersion = uuid.UUID{1}, event.Catalogue, at, "d", "c", 1, 1
 	for _, sku := range skus {
 		ev.Drop.Items = append(ev.Drop.Items, event.Item{SKU: sku, Price: 2000, Currency: "EUR", Inventory: 100})
 	}
@@ -125,7 +125,7 @@ func TestEdgeServer(t *testing.T) {
 	}
 	model(linearModel(t, "v1", -1))
 	promote("v1", "")
-	publish(event.KindDrop, "d", event.Append(nil, saleOf("d-print")))
+	publish(event.KindDrop, "d", event.Append(nil, saleOf(decideAt, "d-print")))
 
 	mux := http.NewServeMux()
 	s, err := n.newEdgeServer(mux, anybody(), time.Hour)
@@ -245,6 +245,10 @@ func TestOffersFile(t *testing.T) {
 		if _, err := c.offers(); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+	example := DecideConfig{Offers: "deploy/offers.yaml"}
+	if got, err := example.offers(); err != nil || len(got.Rules) != 2 || got.Rules[1].Name != "poster" || len(got.Bands) != 3 || got.Rates.Prior.Mean() != .05 {
+		t.Errorf("the example: %+v, %v", got, err)
 	}
 	c := DecideConfig{Offers: file + ".absent"}
 	if _, err := c.offers(); !errors.Is(err, os.ErrNotExist) {
