@@ -195,6 +195,7 @@ func (c *Config) Validate() error {
 	problems = append(problems, c.DecideConfig.validate())
 	problems = append(problems, c.FeaturesConfig.validate(c.KafkaPartitions))
 	problems = append(problems, c.LatencyConfig.validate(), c.LearningConfig.validate(c.AllowedLateness))
+	problems = append(problems, c.LatencyConfig.validate(), c.LearningConfig.validate(c.AllowedLateness), c.FeaturesConfig.validate(c.KafkaPartitions))
 	if c.InventoryReservation < time.Millisecond || c.InventoryReservation > 24*time.Hour {
 		bad("inventory-reservation", "%s is not between 1ms and a day", c.InventoryReservation)
 	}

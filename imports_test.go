@@ -39,6 +39,7 @@ var mayImport = map[string][]string{
 	"dashboards/*":        {"sql", "dashboards"},
 	"deploy/embedded":     {},
 	"deploy/embedded/*":   {"deploy/embedded"},
+	"deploy/edge":         {"models/*"},
 	"deploy/apachekafka":  {},
 	// Its tests are skipped or required the same way.
 	"deploy/apachekafka/*": {"deploy/apachekafka", "deploy/embedded/embeddedtest"},

@@ -8,10 +8,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 )
 
 // Format is the newest version of the artefact's format that this code reads and the one it writes.
@@ -118,24 +116,6 @@ var (
 	ErrGolden    = errors.New("scoring: the artefact does not score its own golden rows")
 )
 
-// Seal sets format and checksum and returns the file's bytes. It refuses what Open would.
-func Seal(a *Artefact, set Features) ([]byte, error) {
-	a.Format, a.Checksum = Format, ""
-	body, err := json.Marshal(a)
-	if err != nil {
-		return nil, fmt.Errorf("scoring: seal %s %s: %w", a.Name, a.Version, err)
-	}
-	a.Checksum = checksum(body)
-	file, err := json.Marshal(a)
-	if err != nil {
-		return nil, fmt.Errorf("scoring: seal %s %s: %w", a.Name, a.Version, err)
-	}
-	if _, err := Open(file, set); err != nil {
-		return nil, err
-	}
-	return file, nil
-}
-
 // Features is the feature set that models are opened against.
 type Features interface {
 	Hash() string
@@ -147,35 +127,30 @@ func Open(file []byte, set Features) (*Scorer, error) {
 	if len(file) > MaxBytes {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are published; train fewer or smaller trees", ErrTooLarge, len(file), MaxBytes)
 	}
+	file = bytes.TrimSpace(file)
 	var a Artefact
-	d := json.NewDecoder(bytes.NewReader(file))
-	if err := d.Decode(&a); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("%w: more follows behind it", ErrMalformed)
-	}
+	r := reader{data: file}
+	r.artefact(&a)
+	r.end()
 	if a.Format > Format {
 		return nil, fmt.Errorf("%w: %d, this version reads up to %d: upgrade droplift", ErrNewer, a.Format, Format)
 	}
-	said := a.Checksum
-	a.Checksum = ""
-	body, err := json.Marshal(&a)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	if r.err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, r.err)
 	}
-	if sum := checksum(body); said != sum {
-		return nil, fmt.Errorf("%w: its checksum is %.12s…, it says %.12s…", ErrChecksum, sum, said)
-	}
-	a.Checksum = said
-	// Names in another case or another order of fields decode to the same model, but are not what was sealed.
-	if whole, err := json.Marshal(&a); err != nil || !bytes.Equal(whole, bytes.TrimSpace(file)) {
-		return nil, fmt.Errorf("%w: its fields are written differently", ErrChecksum)
+	// The seal is over the very bytes, and the checksum the last thing in them.
+	rest, sealed := bytes.CutSuffix(file, []byte(a.Checksum+`"}`))
+	if sum := checksum(rest, []byte(`"}`)); !sealed || a.Checksum != sum {
+		return nil, fmt.Errorf("%w: its checksum is %.12s…, it says %.12s…", ErrChecksum, sum, a.Checksum)
 	}
 	return newScorer(&a, set)
 }
 
-func checksum(body []byte) string {
-	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:])
+// checksum of the parts one behind the other.
+func checksum(parts ...[]byte) string {
+	h := sha256.New()
+	for _, part := range parts {
+		h.Write(part)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }

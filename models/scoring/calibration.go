@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sort"
+	"slices"
 )
 
 // Platt calibrates: p = 1/(1+exp(A·raw+B)) (DOMAIN 1.5).
@@ -39,8 +39,8 @@ func (c *Platt) Probability(raw float64) float64 { return Sigmoid(-(c.A*raw + c.
 func (c *Isotonic) Probability(raw float64) float64 { return c.calibrate(Sigmoid(raw)) }
 
 func (c *Isotonic) calibrate(p float64) float64 {
-	// The last point at or below p.
-	i := sort.SearchFloat64s(c.X, math.Nextafter(p, 2))
+	// The last point at or below p, which is the first one above p less one.
+	i, _ := slices.BinarySearch(c.X, math.Nextafter(p, 2))
 	return c.Y[max(i-1, 0)]
 }
 

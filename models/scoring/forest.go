@@ -1,7 +1,6 @@
 package scoring
 
 import (
-	"cmp"
 	"math"
 	"slices"
 )
@@ -17,12 +16,12 @@ type forest struct {
 }
 
 // node is 16 bytes, four to a cache line, with both children side by side, and parents, children and
-// grandchildren close together because each tree stands breadth first. It goes to child if inputs[input] ≤ bound,
-// to child+1 otherwise. NaN is never ≤, so nodes that send it left are turned round: they ask whether −x ≤ −(the next
+// grandchildren close together because each tree stands breadth first. It goes to child−1 if inputs[input] ≤ bound,
+// to child otherwise. NaN is never ≤, so nodes that send it left are turned round: they ask whether −x ≤ −(the next
 // number above the threshold) and have their right child first.
 type node struct {
 	bound float64 // in a leaf its value
-	child int32   // in a leaf the number of the node before it
+	child int32   // in a leaf itself
 	input uint32
 }
 
@@ -88,8 +87,14 @@ func (f *forest) chunk(first, last int) chunk {
 		}
 		walked = append(walked, fast{f.lay(root), slices.Max(f.depth[root:end]), place})
 	}
-	slices.SortFunc(walked, func(a, b fast) int { return cmp.Or(cmp.Compare(a.depth, b.depth), cmp.Compare(a.place, b.place)) })
-	for some := range slices.Chunk(walked, lanes) {
+	// By depth. The few are inserted, as sorting by the library would be a hundredth of the code at the edge.
+	for i := range walked {
+		for j := i; j > 0 && walked[j].depth < walked[j-1].depth; j-- {
+			walked[j], walked[j-1] = walked[j-1], walked[j]
+		}
+	}
+	for ; len(walked) > 0; walked = walked[min(lanes, len(walked)):] {
+		some := walked[:min(lanes, len(walked))]
 		g := group{steps: some[len(some)-1].depth}
 		for lane := range lanes {
 			tree := some[0]
@@ -121,10 +126,10 @@ func (f *forest) lay(root int32) int32 {
 	for k := 0; k < len(queue); k++ {
 		i, at := queue[k], base+int32(k)
 		if f.trees.Decisions[i] == Leaf {
-			f.nodes = append(f.nodes, node{bound: f.trees.Value[i], child: at - 1, input: notInput})
+			f.nodes = append(f.nodes, node{bound: f.trees.Value[i], child: at, input: notInput})
 			continue
 		}
-		n := node{child: base + int32(len(queue)), input: uint32(f.trees.Feature[i])}
+		n := node{child: base + int32(len(queue)) + 1, input: uint32(f.trees.Feature[i])}
 		// The greatest number that goes left, and the least that goes right.
 		below, above := f.trees.Value[i], math.Nextafter(f.trees.Value[i], math.Inf(1))
 		if f.trees.Float32 {
@@ -194,11 +199,12 @@ func (f *forest) walk(g *group, inputs *[width]float64, leaves *[chunkTrees]floa
 }
 
 func (n *node) next(inputs *[width]float64) int32 {
-	next := n.child + 1
+	// The compiler makes a number of a comparison without a jump only in this form.
+	first := int32(0)
 	if inputs[n.input%width] <= n.bound {
-		next = n.child
+		first = 1
 	}
-	return next
+	return n.child - first
 }
 
 // plain walks one tree as its trainer does.

@@ -60,8 +60,7 @@ func newScorer(a *Artefact, set Features) (*Scorer, error) {
 				x[j] = *v
 			}
 		}
-		raw := s.model.raw(x)
-		p := s.link(raw)
+		raw, p := s.Row(x)
 		// Written so that a NaN on either side is a difference.
 		if !(math.Abs(raw-g.Raw) <= 1e-6*max(1, math.Abs(g.Raw)) && math.Abs(p-g.P) <= 1e-6) {
 			return nil, fmt.Errorf("%w: row %d gives %v and %v instead of %v and %v", ErrGolden, i, raw, p, g.Raw, g.P)
@@ -92,7 +91,12 @@ func (s *Scorer) Raw(vector, scratch []float64) (raw, p float64) {
 	for i, at := range s.at {
 		x[i] = vector[at]
 	}
-	raw = s.model.raw(x)
+	return s.Row(x)
+}
+
+// Row is Raw for the model's own features, in the order of its Contract.
+func (s *Scorer) Row(x []float64) (raw, p float64) {
+	raw = s.model.raw(x[:len(s.at)])
 	return raw, s.link(raw)
 }
 
