@@ -113,6 +113,8 @@ type Config struct {
 	EdgeShedCap     int `group:"edge" help:"Kinds of optional work that are shed at the cap." default:"6"`
 	EdgeShedLimited int `group:"edge" help:"Kinds of optional work that are shed while the budget pays for fewer replicas than wanted." default:"1"`
 
+	DecideConfig
+
 	SinkGroup      string        `group:"sink" help:"Consumer group of the ClickHouse sink." default:"droplift-clickhouse"`
 	SinkBatchRows  int           `group:"sink" help:"Rows at which a topic-partition's batch is inserted." default:"100000"`
 	SinkBatchBytes int           `group:"sink" help:"Bytes of JSON at which it is inserted; up to three batches per topic-partition are in memory." default:"67108864"`
@@ -192,6 +194,7 @@ func (c *Config) Validate() error {
 	problems = append(problems, c.SubtitleConfig.validate(c.AllowedLateness))
 	problems = append(problems, c.FeaturesConfig.validate(c.KafkaPartitions), c.FlightConfig.validate())
 	problems = append(problems, c.LatencyConfig.validate(), c.LearningConfig.validate(c.AllowedLateness))
+	problems = append(problems, c.DecideConfig.validate())
 	if c.InventoryReservation < time.Millisecond || c.InventoryReservation > 24*time.Hour {
 		bad("inventory-reservation", "%s is not between 1ms and a day", c.InventoryReservation)
 	}

@@ -70,6 +70,7 @@ func newArgumentParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
 			{Key: "models", Title: "Models:"},
 			{Key: "settlement", Title: "Settlement:"},
 			{Key: "edge", Title: "Edge cost:"},
+			{Key: "decide", Title: "Decisions at the edge:"},
 			{Key: "sink", Title: "Sink:"},
 			{Key: "features", Title: "Feature store:"},
 			{Key: "operations", Title: "Operations:"},
