@@ -4,11 +4,12 @@ BIN      := bin/droplift
 EDGE     := bin/edge
 CACHE    := .cache
 PYTHON   := $(CACHE)/python/bin/python
+FEAST    := $(CACHE)/feast/bin/python
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 ARGS     :=
 CRASH_POINTS := 2000
 
-.PHONY: build wasm demo test chaos bench lint generate chdb kafka python clean
+.PHONY: build wasm demo test chaos bench lint generate chdb kafka python feast clean
 
 build: ## Build bin/droplift
 	@go build -ldflags '-X main.version=$(VERSION)' -o $(BIN) .
@@ -24,9 +25,9 @@ demo: build chdb ## Play a drop from end to end on this machine (ARGS=--exit end
 
 # The packages run with the race detector; the root tests drive whole processes and real data sets, which it would
 # make several times slower.
-test: lint chdb kafka python ## Every test
+test: lint chdb kafka python feast ## Every test
 	DROPLIFT_PYTHON="$$(ls $(abspath $(PYTHON)) 2>/dev/null)" go test -race -timeout 40m $$(go list ./... | grep -v '/droplift$$')
-	go test -timeout 40m .
+	DROPLIFT_FEAST="$$(ls $(abspath $(FEAST)) 2>/dev/null)" go test -timeout 40m .
 
 chaos: chdb kafka ## 2,000 crash points instead of 200 (about an hour; CRASH_POINTS=n, DROPLIFT_TEST_SEED=n)
 	DROPLIFT_REQUIRE=kafka,clickhouse DROPLIFT_CRASH_POINTS=$(CRASH_POINTS) go test -v -timeout 6h -run '^Test(Broker)?CrashPoints$$' .
@@ -47,11 +48,14 @@ chdb: ## Fetch the pinned ClickHouse library (npm, checksum verified, cached)
 kafka: ## Fetch the pinned Apache Kafka that tests and benchmarks run (Maven, cached)
 	@deploy/apachekafka/fetch-kafka.sh
 
-python: $(PYTHON) ## Python clients that tests drive the servers with, and the trainers whose models they import
-$(PYTHON): deploy/embedded/testdata/requirements.txt models/trees/testdata/requirements.txt
+python: $(CACHE)/python/ready ## Python clients that tests drive the servers with, and the trainers whose models they import
+$(CACHE)/python/ready: deploy/embedded/testdata/requirements.txt models/trees/testdata/requirements.txt
+feast: $(CACHE)/feast/ready ## The feature store that a test loads deploy/feast into
+$(CACHE)/feast/ready: deploy/feast/requirements.txt
+$(CACHE)/%/ready:
 	@if command -v python3 >/dev/null; then \
-		python3 -m venv $(CACHE)/python && $(PYTHON) -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$^) && touch $(PYTHON); \
-	else echo "python3 is absent: tests of Python clients and trainers are skipped"; fi
+		python3 -m venv $(@D) && $(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$^) && touch $@; \
+	else echo "python3 is absent: tests that need $(@D) are skipped"; fi
 
 clean: ## Remove builds and the demo's data
 	rm -rf bin data bench.json

@@ -31,7 +31,7 @@ func churnState(b *testing.B, r *recording) [][]byte {
 	drops := dropsOf{}
 	partition := processors.NewPartition(0, config, drops, []processors.Rule{churn.New(churn.Config{})})
 	state := map[string][]byte{}
-	caughtUp := []bool{true, true, true, true} // as live: an input that is quiet for long is idle
+	caughtUp := slices.Repeat([]bool{true}, len(stageInputs)) // as live: an input that is quiet for long is idle
 	var now int64
 	commit := func() {
 		partition.Flush(now, caughtUp)

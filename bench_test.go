@@ -40,6 +40,7 @@ func BenchmarkBars(b *testing.B) {
 		{"simulate", benchSimulate},
 		{"state", benchState},
 		{"rules", benchRules},
+		{"models", benchModels},
 	} {
 		b.Run(part.name, func(b *testing.B) {
 			measured.command, measured.server = fmt.Sprintf(command, "/^"+part.name+"$"), ""

@@ -188,6 +188,7 @@ func TestStartFailures(t *testing.T) {
 		{name: "busy Kafka port", flags: []string{"--kafka-addr", taken}, want: []string{"droplift: error: embedded Kafka: listen", taken, "address already in use"}},
 		{name: "busy ClickHouse port", flags: []string{"--clickhouse-addr", taken}, want: []string{"droplift: error: embedded ClickHouse: listen", taken, "address already in use"}, library: true},
 		{name: "busy metrics port", flags: []string{"--metrics-addr", taken}, want: []string{"--metrics-addr", taken, "address already in use"}},
+		{name: "busy feature port", flags: []string{"--features-addr", taken}, want: []string{"--features-addr", taken, "address already in use"}},
 		{name: "busy pprof port", flags: []string{"--pprof-addr", taken}, want: []string{"--pprof-addr", taken, "address already in use"}},
 		{name: "file as data directory", flags: []string{"--data-dir", file}, want: []string{file, "not a directory"}},
 		{name: "unwritable data directory", flags: []string{"--data-dir", locked}, want: []string{locked, "permission denied"}, noRoot: true},
@@ -208,7 +209,7 @@ func TestStartFailures(t *testing.T) {
 				t.Skip("nothing is unwritable for root")
 			}
 			args := append([]string{"up", "--data-dir", t.TempDir(), "--kafka-addr", "127.0.0.1:0", "--clickhouse-addr", "127.0.0.1:0",
-				"--metrics-addr=", "--pprof-addr=", "--log-level", "error"}, test.flags...)
+				"--metrics-addr=", "--pprof-addr=", "--features-addr=", "--log-level", "error"}, test.flags...)
 			code, stdout, stderr := runDroplift(t, test.env, args...)
 			if code != 1 || stdout != "" {
 				t.Errorf("exit code %d, stdout %q", code, stdout)
@@ -256,7 +257,7 @@ func TestSecondProcessIsRefused(t *testing.T) {
 	needLibrary(t)
 	dir, at := t.TempDir(), freeAddr(t)
 	args := func(metrics string) []string {
-		return []string{"up", "--data-dir", dir, "--kafka-addr", "127.0.0.1:0", "--clickhouse-addr", "127.0.0.1:0", "--metrics-addr=" + metrics, "--pprof-addr=", "--log-level", "error"}
+		return []string{"up", "--data-dir", dir, "--kafka-addr", "127.0.0.1:0", "--clickhouse-addr", "127.0.0.1:0", "--metrics-addr=" + metrics, "--pprof-addr=", "--features-addr=", "--log-level", "error"}
 	}
 	first := startDroplift(t, nil, args(at)...)
 	eventually(t, time.Minute, func() error { return readyz(at, http.StatusOK, "ready") })
@@ -298,7 +299,7 @@ func TestReadiness(t *testing.T) {
 	metrics, kafkaAddr, clickhouseAddr := freeAddr(t), freeAddr(t), freeAddr(t)
 	kafkaDir, clickhouseDir := t.TempDir(), t.TempDir()
 	p := startDroplift(t, nil, "up", "--data-dir", t.TempDir(), "--kafka", kafkaAddr, "--clickhouse", "http://"+clickhouseAddr,
-		"--metrics-addr", metrics, "--pprof-addr=", "--log-level", "warn")
+		"--metrics-addr", metrics, "--pprof-addr=", "--features-addr=", "--log-level", "warn")
 	ready := func(status int, says string) {
 		t.Helper()
 		eventually(t, time.Minute, func() error { return readyz(metrics, status, says) })

@@ -76,6 +76,8 @@ type Config struct {
 
 	SubtitleConfig
 	LatencyConfig
+	FeaturesConfig
+	LearningConfig
 
 	SettleHold       time.Duration    `group:"settlement" help:"How long after a drop's end nothing of it is paid out: disputes come late." default:"168h"`
 	SettleReserveBPS int64            `name:"settle-reserve-bps" group:"settlement" help:"Share of what a participant has earned with a drop, in basis points, that is held back for --settle-reserve-for." default:"1000"`
@@ -188,6 +190,8 @@ func (c *Config) Validate() error {
 	positive("snapshot-interval", c.SnapshotInterval)
 	problems = append(problems, c.SubtitleConfig.validate(c.AllowedLateness))
 	problems = append(problems, c.LatencyConfig.validate())
+	problems = append(problems, c.FeaturesConfig.validate(c.KafkaPartitions))
+	problems = append(problems, c.LatencyConfig.validate(), c.LearningConfig.validate(c.AllowedLateness))
 	if c.InventoryReservation < time.Millisecond || c.InventoryReservation > 24*time.Hour {
 		bad("inventory-reservation", "%s is not between 1ms and a day", c.InventoryReservation)
 	}

@@ -50,11 +50,11 @@ func (c *DemoCmd) Run(ctx context.Context, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("ClickHouse  %s (user %s reads)\nKafka       %s\nMetrics     %s/metrics\nDashboards  deploy/grafana/dashboards (import into Grafana)\nData        %s\n\n",
-		n.servers.ClickhouseURL, cfg.ClickhouseReadonlyUser, strings.Join(n.servers.Brokers, ","), n.ops.MetricsAt, cfg.DataDir)
+	fmt.Printf("ClickHouse  %s (user %s reads)\nKafka       %s\nMetrics     %s/metrics\nFeatures    %s\nDashboards  deploy/grafana/dashboards (import into Grafana)\nData        %s\n\n",
+		n.servers.ClickhouseURL, cfg.ClickhouseReadonlyUser, strings.Join(n.servers.Brokers, ","), n.ops.MetricsAt, n.featuresAt(), cfg.DataDir)
 
 	show := func(ctx context.Context) error { return c.play(ctx, n, generator) }
-	return n.run(ctx, n.processors, n.sink, show)
+	return n.run(ctx, append(n.roles(), show)...)
 }
 
 // play is the demo's own role: history, drop, report.

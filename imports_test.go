@@ -32,7 +32,8 @@ var mayImport = map[string][]string{
 	"processors/*":        {"processors", "processors/wire", "ingest/event", "models/*"},
 	"models/*":            {"models/*"},
 	"sinks/clickhouse":    {"sql", "ingest/event"},
-	"sinks/features":      {"models/*"},
+	"sinks/features":      {"models/*", "ingest/event"},
+	"sinks/features/*":    {"models/*", "ingest/event", "sinks/features"},
 	"sql":                 {},
 	"dashboards":          {"sql"},
 	"dashboards/*":        {"sql", "dashboards"},
@@ -54,7 +55,7 @@ var onlyUsers = map[string][]string{
 	"github.com/ebitengine/purego":              {"deploy/embedded"},
 	"github.com/grafana/grafana-foundation-sdk": {"dashboards"},
 	"gonum.org/v1/plot":                         {"dashboards/report"},
-	"github.com/apache/arrow/go":                {"ingest/replay", "sinks/features"},
+	"github.com/apache/arrow/go":                {"ingest/replay", "sinks/features", "sinks/features/*"},
 }
 
 // clockFree packages take time as an argument and leave goroutines to their caller.

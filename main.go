@@ -31,6 +31,7 @@ type CLI struct {
 	Demo       DemoCmd       `cmd:"" help:"Run the pipeline and play a simulated drop on it, then report."`
 	Process    ProcessCmd    `cmd:"" help:"Run the processors alone, against a real Kafka."`
 	Sink       SinkCmd       `cmd:"" help:"Run the ClickHouse sink alone, against a real Kafka and ClickHouse."`
+	Features   FeaturesCmd   `cmd:"" help:"Serve players' features to edge models, and say what they are."`
 	Simulate   SimulateCmd   `cmd:"" help:"Generate a seeded drop into Kafka, with its true effects in a file."`
 	Replay     ReplayCmd     `cmd:"" help:"Turn real files into events through a mapping."`
 	Deadletter DeadLetterCmd `cmd:"" help:"List, show and replay the records that could not be counted."`
@@ -41,6 +42,8 @@ type CLI struct {
 	Prewarm    PrewarmCmd    `cmd:"" help:"Plan the warming of a drop's caches, and check that they are warm."`
 	Report     ReportCmd     `cmd:"" help:"Print a drop's report."`
 	Lift       LiftCmd       `cmd:"" help:"Print what a drop changed, by grade of evidence."`
+	LTV        LTVCmd        `cmd:"" name:"ltv" help:"Predict lifetime values."`
+	Model      ModelCmd      `cmd:"" help:"Train, publish, promote and watch models."`
 	Status     StatusCmd     `cmd:"" help:"Show how the running processes do, and why they are behind."`
 	Settings   SettingsCmd   `cmd:"" name:"config" help:"Check or show the configuration."`
 }
@@ -64,9 +67,11 @@ func newArgumentParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
 			{Key: "processing", Title: "Processing:"},
 			{Key: "subtitles", Title: "Subtitle objectives:"},
 			{Key: "latency", Title: "Latency and revenue:"},
+			{Key: "models", Title: "Models:"},
 			{Key: "settlement", Title: "Settlement:"},
 			{Key: "edge", Title: "Edge cost:"},
 			{Key: "sink", Title: "Sink:"},
+			{Key: "features", Title: "Feature store:"},
 			{Key: "operations", Title: "Operations:"},
 		}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),

@@ -55,6 +55,7 @@ func (c *Config) partitionConfig() processors.Config {
 		IdleAfter:       c.IdleAfter.Milliseconds(),
 		ProgressEvery:   time.Minute.Milliseconds(),
 		Inputs:          stageInputs,
+		Quiet:           quietInputs,
 	}
 }
 

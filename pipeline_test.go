@@ -105,7 +105,7 @@ func newPlay(t *testing.T, seed uint64) *play {
 	p := &play{t: t, dir: dir, truthFile: filepath.Join(dir, "truth.json"), kafka: freeAddr(t), http: freeAddr(t)}
 	p.args = []string{"demo", "--scenario", "tiny", "--seed", fmt.Sprint(seed), "--exit",
 		"--history-speed", "200000", "--speed", "25000", "--truth", p.truthFile,
-		"--data-dir", filepath.Join(dir, "data"), "--kafka-addr", p.kafka, "--clickhouse-addr", p.http, "--metrics-addr", "", "--pprof-addr", ""}
+		"--data-dir", filepath.Join(dir, "data"), "--kafka-addr", p.kafka, "--clickhouse-addr", p.http, "--metrics-addr", "", "--pprof-addr", "", "--features-addr", ""}
 	return p
 }
 
@@ -288,7 +288,7 @@ func checkBooks(t *testing.T, d *tables, truth simulate.Truth) {
 		}
 	}
 	rawTables := "(SELECT 'player' AS topic, id FROM player_events UNION ALL SELECT 'latency', id FROM latency_events" +
-		" UNION ALL SELECT 'checkout', id FROM checkout_events UNION ALL SELECT 'subtitle', id FROM subtitle_events)"
+		" UNION ALL SELECT 'checkout', id FROM checkout_events UNION ALL SELECT 'subtitle', id FROM subtitle_events UNION ALL SELECT 'score', id FROM score_events)"
 	compare("rows per topic", d.sums(t, "SELECT topic, count() FROM "+rawTables+" GROUP BY topic"), stored)
 	compare("distinct events per topic", d.sums(t, "SELECT topic, uniqExact(id) FROM "+rawTables+" GROUP BY topic"), distinct)
 	compare("dead letters", d.sums(t, "SELECT topic, class, count() FROM dead_letters WHERE topic != 'velocity' GROUP BY topic, class"), dead)

@@ -11,13 +11,17 @@ import (
 	"github.com/droplift/droplift/processors/edgecost"
 	"github.com/droplift/droplift/processors/experiments"
 	"github.com/droplift/droplift/processors/inventory"
+	"github.com/droplift/droplift/processors/learning"
 	"github.com/droplift/droplift/processors/localization"
 	"github.com/droplift/droplift/processors/settlement"
 	"github.com/droplift/droplift/processors/velocity"
 )
 
 // stageInputs are the kinds that the processors read.
-var stageInputs = []event.Kind{event.KindPlayer, event.KindLatency, event.KindCheckout, event.KindSubtitle}
+var stageInputs = []event.Kind{event.KindPlayer, event.KindLatency, event.KindCheckout, event.KindSubtitle, event.KindScore}
+
+// quietInputs are those of stageInputs whose silence holds nobody up: scores come when an edge is asked.
+var quietInputs = []event.Kind{event.KindScore}
 
 // rollupInputs are the kinds that the rollup stage adds up.
 var rollupInputs = []event.Kind{
@@ -29,6 +33,7 @@ var rollupInputs = []event.Kind{
 	event.KindEdgeCost,
 	event.KindAttribution,
 	event.KindLatencySketch,
+	event.KindExample,
 }
 
 // partitionRules says which rule sets fold the raw records. Every configuration is checked before a partition needs it.
@@ -40,7 +45,8 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 	prices, err := n.cfg.edgePrices()
 	edgeConfig := edgecost.Config{Prices: prices, Logger: n.log}
 	latency := n.cfg.LatencyConfig.attribution(n.log)
-	if err := errors.Join(err, latency.Validate(), velocityConfig.Validate(), cues.Validate(), inventoryConfig.Validate(), settlementConfig.Validate(), edgeConfig.Validate()); err != nil {
+	labels := n.cfg.LearningConfig.labels(n.cfg.AllowedLateness)
+	if err := errors.Join(err, latency.Validate(), velocityConfig.Validate(), cues.Validate(), inventoryConfig.Validate(), settlementConfig.Validate(), edgeConfig.Validate(), labels.Validate()); err != nil {
 		return nil, err
 	}
 	return func(partition int32) []processors.Rule {
@@ -53,6 +59,7 @@ func (n *node) partitionRules(catalogue processors.Catalogue) (func(partition in
 			must(experiments.New(experiments.Config{}, partition, catalogue)),
 			must(edgecost.New(edgeConfig, partition, catalogue)),
 			must(attribution.New(latency, partition, catalogue)),
+			must(learning.New(labels, partition)),
 		}
 	}, nil
 }
@@ -68,7 +75,8 @@ func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32
 	edgeConfig, edgeErr := n.cfg.edgeRollup()
 	edgeConfig.Logger = n.log
 	latency := n.cfg.LatencyConfig.attributionTotals()
-	if err := errors.Join(err, edgeErr, latency.Validate(), objectives.Validate(), inventoryConfig.Validate(), settlementConfig.Validate(), experimentsConfig.Validate()); err != nil {
+	learner := n.cfg.LearningConfig.learner()
+	if err := errors.Join(err, edgeErr, latency.Validate(), objectives.Validate(), inventoryConfig.Validate(), settlementConfig.Validate(), experimentsConfig.Validate(), learner.Validate()); err != nil {
 		return nil, err
 	}
 	return func(int32) []processors.RollupRule {
@@ -79,6 +87,7 @@ func (n *node) rollupRules(catalogue processors.Catalogue) (func(partition int32
 			must(experiments.NewRollup(experimentsConfig, catalogue)),
 			must(edgecost.NewRollup(edgeConfig, catalogue)),
 			must(attribution.NewTotals(latency)),
+			must(learning.NewLearner(learner)),
 		}
 	}, nil
 }

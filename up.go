@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/ingest/kafka"
+	"github.com/droplift/droplift/models/feature"
 	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/sinks/clickhouse"
 )
@@ -37,7 +39,7 @@ func (c *UpCmd) Run(ctx context.Context, cfg *Config) error {
 		return err
 	}
 	n.announce()
-	return n.run(ctx, n.processors, n.sink)
+	return n.run(ctx, n.roles()...)
 }
 
 // ProcessCmd runs the processors.
@@ -70,27 +72,43 @@ type node struct {
 	ops     *operations
 	servers *servers
 	kafka   kafka.Config
+	// features is where the feature store listens, nil when it does not.
+	features net.Listener
 
 	// ensuring is held while topics are made sure of, ensured once they are.
 	ensuring sync.Mutex
 	ensured  bool
 }
 
-// startNode starts the servers that the configuration does not name, for the processors and the sink.
+// startNode starts the servers that the configuration does not name, for every role.
 func startNode(ctx context.Context, cfg *Config, log *slog.Logger) (*node, error) {
 	ops := newOperations("process", "sink")
 	if err := ops.serve(cfg.MetricsAddr, cfg.PprofAddr); err != nil {
 		return nil, errors.Join(err, ops.close())
 	}
-	servers, err := startServers(ctx, cfg, log)
+	listener, err := cfg.listenFeatures()
 	if err != nil {
 		return nil, errors.Join(err, ops.close())
 	}
+	servers, err := startServers(ctx, cfg, log)
+	if err != nil {
+		return nil, errors.Join(err, closeFeatures(listener), ops.close())
+	}
 	n, err := newNode(cfg, log, ops, servers)
 	if err != nil {
-		return nil, errors.Join(err, servers.close(), ops.close())
+		return nil, errors.Join(err, closeFeatures(listener), servers.close(), ops.close())
 	}
+	n.features = listener
 	return n, nil
+}
+
+// roles are those of a process that runs the whole pipeline.
+func (n *node) roles() []role {
+	roles := []role{n.processors, n.sink}
+	if n.features != nil {
+		roles = append(roles, n.serveFeatures)
+	}
+	return roles
 }
 
 // connectNode, for one role, uses servers that run already: named ones, or those of another process of ours on this machine.
@@ -115,7 +133,7 @@ func newNode(cfg *Config, log *slog.Logger, ops *operations, servers *servers) (
 
 // announce says where everything is.
 func (n *node) announce() {
-	n.log.Info("serving", "clickhouse", n.servers.ClickhouseURL, "kafka", n.servers.Brokers, "metrics", n.ops.MetricsAt+"/metrics")
+	n.log.Info("serving", "clickhouse", n.servers.ClickhouseURL, "kafka", n.servers.Brokers, "metrics", n.ops.MetricsAt+"/metrics", "features", n.featuresAt())
 }
 
 // errDone is what a role returns to end the node in peace.
@@ -229,6 +247,9 @@ func (n *node) sink(ctx context.Context) error {
 	}
 	defer client.Close()
 	if err := client.Prepare(ctx); err != nil {
+		return err
+	}
+	if err := client.DescribeFeatures(ctx, featureSet(feature.Player)); err != nil {
 		return err
 	}
 	threads, err := client.ServerThreads(ctx)

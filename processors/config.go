@@ -24,6 +24,9 @@ type Config struct {
 	ProgressEvery int64
 	// Inputs are the kinds this partition reads.
 	Inputs []event.Kind
+	// Quiet are those of Inputs that may be silent for long, or nearly so, while all is well: one that the consumer has
+	// caught up with does not hold the watermark, without waiting for IdleAfter.
+	Quiet []event.Kind
 }
 
 // Validate reports every problem at once.
@@ -47,11 +50,16 @@ func (c Config) Validate() error {
 		problems = append(problems, errors.New("processors: no input"))
 	}
 	for i, kind := range c.Inputs {
-		if kind < event.KindPlayer || kind > event.KindDrop {
+		if !kind.Raw() {
 			problems = append(problems, fmt.Errorf("processors: input kind %d is not a raw one", kind))
 		}
 		if slices.Contains(c.Inputs[:i], kind) {
 			problems = append(problems, fmt.Errorf("processors: input kind %d is given twice", kind))
+		}
+	}
+	for _, kind := range c.Quiet {
+		if !slices.Contains(c.Inputs, kind) {
+			problems = append(problems, fmt.Errorf("processors: quiet kind %d is no input", kind))
 		}
 	}
 	return errors.Join(problems...)

@@ -66,7 +66,7 @@ func (t *tally) letters() map[event.Reason]uint64 {
 func NewPartition(number int32, cfg Config, catalogue Catalogue, rules []Rule) *Partition {
 	p := &Partition{
 		number: number, cfg: cfg.withDefaults(), catalogue: catalogue, rules: rules,
-		now: newProgress(len(cfg.Inputs)), was: newProgress(len(cfg.Inputs)),
+		now: newProgress(cfg.Inputs, cfg.Quiet), was: newProgress(cfg.Inputs, cfg.Quiet),
 	}
 	p.cfg.Inputs = slices.Clone(cfg.Inputs)
 	for range cfg.Inputs {

@@ -92,6 +92,65 @@ func TestTimelines(t *testing.T) {
 	})
 }
 
+// A trickle of records on a quiet input holds the watermark only while the consumer lags on it; on another input each of them
+// holds it for IdleAfter. What comes back behind the watermark is still accepted within the lateness.
+func TestQuietInputDoesNotHoldTheWatermark(t *testing.T) {
+	const second = int64(1000)
+	base := int64(1_772_452_800_000)
+	inputs := []event.Kind{event.KindPlayer, event.KindScore}
+	for _, quiet := range []bool{false, true} {
+		cfg := processors.Config{Inputs: inputs}
+		if quiet {
+			cfg.Quiet = inputs[1:]
+		}
+		if err := cfg.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		p := processors.NewPartition(0, cfg, catalogue{}, []processors.Rule{newMinutes()})
+		record := func(kind event.Kind, what event.Type, id string, at int64) event.Outcome {
+			ev := event.Event{Kind: kind}
+			ev.Type, ev.EventTime, ev.IngestTime, ev.PlayerID, ev.SampleRate, ev.SchemaVersion = what, at, at, "p", 1, 1
+			ev.ID, ev.Score.Model = uuid.NewSHA1(uuid.NameSpaceOID, []byte(id)), "churn"
+			return p.Process(event.Record{Kind: kind, Key: []byte("p"), Value: event.Append(nil, &ev), Timestamp: at})
+		}
+		flush := func(now int64, lag bool) int64 {
+			p.Flush(now, []bool{true, !lag})
+			p.Changes(func(string, []byte) {})
+			p.Commit()
+			return p.Stats().Watermark
+		}
+		record(event.KindScore, event.ScoreAnswered, "first", base)
+		record(event.KindPlayer, event.Heartbeat, "a", base+60*second)
+		held, free := base-10*second-1, base+50*second-1
+		if w := flush(base+60*second, true); w != held {
+			t.Errorf("quiet %v, lagging: watermark %d instead of %d", quiet, w, held)
+		}
+		if w, want := flush(base+61*second, false), map[bool]int64{false: held, true: free}[quiet]; w != want {
+			t.Errorf("quiet %v, caught up: watermark %d instead of %d", quiet, w, want)
+		}
+		if o := record(event.KindScore, event.ScoreAnswered, "second", base+second); o != event.Accepted {
+			t.Errorf("quiet %v: a score behind the watermark: %v", quiet, o)
+		}
+		// A restart keeps the input quiet.
+		entries := map[string][]byte{}
+		flush(base+62*second, false)
+		p.Snapshot(func(key string, value []byte) { entries[strings.Clone(key)] = slices.Clone(value) })
+		p = processors.NewPartition(0, cfg, catalogue{}, []processors.Rule{newMinutes()})
+		for key, value := range entries {
+			if err := p.Restore(key, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		record(event.KindPlayer, event.Heartbeat, "b", base+90*second)
+		if w, want := flush(base+90*second, false), map[bool]int64{false: held + second, true: base + 80*second - 1}[quiet]; w != want {
+			t.Errorf("quiet %v, restarted: watermark %d instead of %d", quiet, w, want)
+		}
+	}
+	if err := (processors.Config{Inputs: inputs[:1], Quiet: inputs[1:]}).Validate(); err == nil {
+		t.Error("a quiet kind that is no input is accepted")
+	}
+}
+
 type catalogue map[string]*event.Drop
 
 func (c catalogue) Drop(id string, _ int64) *event.Drop { return c[id] }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/droplift/droplift/ingest/event"
 )
@@ -49,12 +50,14 @@ type inputProgress struct {
 	// the last flush with one, or at the first flush; 0 before. Neither outlives a restart.
 	active bool
 	seenMS int64
+	// quiet is the configuration's: idle as soon as the consumer has caught up.
+	quiet bool
 }
 
-func newProgress(inputs int) progress {
-	p := progress{inputs: make([]inputProgress, inputs), watermark: NoWatermark, horizon: never, told: NoWatermark}
-	for i := range p.inputs {
-		p.inputs[i] = inputProgress{newest: never, horizon: never}
+func newProgress(inputs, quiet []event.Kind) progress {
+	p := progress{inputs: make([]inputProgress, len(inputs)), watermark: NoWatermark, horizon: never, told: NoWatermark}
+	for i, kind := range inputs {
+		p.inputs[i] = inputProgress{newest: never, horizon: never, quiet: slices.Contains(quiet, kind)}
 	}
 	return p
 }
@@ -92,7 +95,8 @@ func (p *progress) lateBy(input int, t int64) int64 {
 
 // flush moves the operator's watermark. An input is idle when it has had no
 // record for IdleAfter and the consumer has caught up with it: silence of a
-// lagging input says nothing. When all are idle the watermark stays.
+// lagging input says nothing. A quiet one is idle without the wait: a record now and then would hold the watermark
+// for IdleAfter each time, though its being behind the others means nothing. When all are idle the watermark stays.
 func (p *progress) flush(nowMS int64, caughtUp []bool, cfg *Config) {
 	lowest := int64(math.MaxInt64)
 	for i := range p.inputs {
@@ -100,7 +104,7 @@ func (p *progress) flush(nowMS int64, caughtUp []bool, cfg *Config) {
 		if in.active || in.seenMS == 0 {
 			in.active, in.seenMS = false, nowMS
 		}
-		if i < len(caughtUp) && caughtUp[i] && nowMS-in.seenMS >= cfg.IdleAfter {
+		if i < len(caughtUp) && caughtUp[i] && (in.quiet || nowMS-in.seenMS >= cfg.IdleAfter) {
 			continue
 		}
 		lowest = min(lowest, in.watermark(cfg))
@@ -154,7 +158,7 @@ func (p *progress) restore(value []byte, inputs []event.Kind) error {
 		rest = rest[n:]
 		return v
 	}
-	next := newProgress(len(inputs))
+	next := newProgress(inputs, nil)
 	next.watermark, next.horizon = number(), number()
 	for len(rest) > 0 {
 		length, n := binary.Uvarint(rest)
@@ -164,12 +168,15 @@ func (p *progress) restore(value []byte, inputs []event.Kind) error {
 		}
 		topic := string(rest[n : n+int(length)])
 		rest = rest[n+int(length):]
-		in := inputProgress{newest: number(), horizon: number()}
+		newest, horizon := number(), number()
 		i := inputOf(inputs, topic)
 		if i < 0 {
 			return fmt.Errorf("watermark of input %q, which this stage does not read", topic)
 		}
-		next.inputs[i] = in
+		next.inputs[i].newest, next.inputs[i].horizon = newest, horizon
+	}
+	for i := range next.inputs {
+		next.inputs[i].quiet = p.inputs[i].quiet
 	}
 	if short {
 		return errors.New("watermarks are cut short")

@@ -11,6 +11,7 @@
 //	MemoryGuard  slows Stages down near the process's memory limit
 //	Feed       consume into an external store that knows batch tokens
 //	Catalogue  the compacted drop topic, read whole and followed
+//	Follower   the read-committed tail of a topic, without a group
 //	Read       a bounded, read-committed read of a topic; Scan of known spans
 //	Redelivery dead-lettered records back to their topics, each once
 //	Journal    what a Feed has released and planned of a topic-partition

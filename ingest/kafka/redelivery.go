@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -141,41 +140,24 @@ var ErrRedeliveryFenced = errors.New("another redelivery of this installation ha
 // One goroutine owns it.
 type Redelivery struct {
 	*Redeliveries
-	conf Config
-	cl   *kgo.Client
+	*exclusive
 }
-
-// redeliveryTimeout is when the broker aborts the transaction of a redelivery that died, unless the next one does.
-const redeliveryTimeout = 20 * time.Second
-
-// abortTimeout is how long a redelivery tries to abort what it cannot finish, so that readers of the topics need not
-// wait for redeliveryTimeout.
-const abortTimeout = 2 * time.Second
 
 // NewRedelivery takes over from any other one and reads what was given back. The marker topic must be there.
 func NewRedelivery(ctx context.Context, cfg Config) (*Redelivery, error) {
-	cl, err := cfg.newClient("redelivery",
-		kgo.TransactionalID(cfg.RedeliveryTopic()),
-		kgo.TransactionTimeout(redeliveryTimeout),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchMaxBytes(maxRawBytes),
-		kgo.ProducerLinger(0),
-	)
+	x, err := cfg.takeOver(ctx, "redelivery", cfg.RedeliveryTopic(), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(maxRawBytes))
 	if err != nil {
 		return nil, err
 	}
-	r := &Redelivery{Redeliveries: newRedeliveries(), conf: cfg, cl: cl}
+	r := &Redelivery{newRedeliveries(), x}
 	if err := r.begin(ctx); err != nil {
-		cl.Close()
+		x.Close()
 		return nil, err
 	}
 	return r, nil
 }
 
 func (r *Redelivery) begin(ctx context.Context) error {
-	if _, _, err := r.cl.ProducerID(ctx); err != nil {
-		return fmt.Errorf("kafka: take over redelivery: %w", err)
-	}
 	adm, err := NewAdmin(r.conf)
 	if err != nil {
 		return err
@@ -254,43 +236,3 @@ func (r *Redelivery) send(ctx context.Context, returns []Return) error {
 	}
 	return nil
 }
-
-// produce returns when all records are acknowledged, one failed, or ctx is done: a record that was sent cannot be
-// called back, so nothing else would end a wait for a broker that is gone.
-func (r *Redelivery) produce(ctx context.Context, records []*kgo.Record) error {
-	failed := make(chan error, len(records))
-	for _, record := range records {
-		r.cl.Produce(ctx, record, func(_ *kgo.Record, err error) {
-			if err != nil {
-				failed <- err
-			}
-		})
-	}
-	err := r.cl.Flush(ctx)
-	select {
-	case first := <-failed:
-		return first
-	default:
-		return err
-	}
-}
-
-// abort ends the transaction early; when that fails too, the broker or the next redelivery aborts it.
-func (r *Redelivery) abort(ctx context.Context, cause error) error {
-	if classify(cause) == fenced {
-		return cause
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
-	defer cancel()
-	err := r.cl.AbortBufferedRecords(ctx)
-	if err == nil {
-		err = r.cl.EndTransaction(ctx, kgo.TryAbort)
-	}
-	if err != nil {
-		r.conf.logger().Warn("the transaction could not be aborted; the broker does it", "error", err)
-	}
-	return cause
-}
-
-// Close ends the connections.
-func (r *Redelivery) Close() { r.cl.Close() }

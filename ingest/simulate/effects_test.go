@@ -14,6 +14,7 @@ type observed struct {
 	creator    string
 	language   string
 	sessions   []int64 // starts outside drops
+	starts     []int64 // of all sessions
 	drops      map[string]*participation
 }
 
@@ -42,6 +43,9 @@ func observe(t *testing.T, g *Generator) map[string]*observed {
 		p := players[ev.PlayerID]
 		if p == nil {
 			return
+		}
+		if ev.Type == event.SessionStart {
+			p.starts = append(p.starts, ev.EventTime)
 		}
 		if ev.DropID == "" {
 			if ev.Type == event.SessionStart {

@@ -185,10 +185,7 @@ func (sh *shard) open(dropNumber int) {
 	main := dropNumber == w.main()
 	for i := range sh.players {
 		p := &sh.players[i]
-		reach := d.reach
-		if p.creator == d.creator {
-			reach = min(1, reach*1.5)
-		}
+		reach := w.reach(p, d)
 		if p.newcomer {
 			if !main {
 				continue

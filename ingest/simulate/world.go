@@ -182,23 +182,17 @@ func (w *world) follow(creator uint16) float64 {
 // forecast is the expected course of the first visits, as arrival draws them, by eighths of the drop and one point
 // after the premiere's half-life.
 func (w *world) forecast(d *drop) []event.ForecastPoint {
-	b := &w.s.Behaviour
 	length := d.end - d.start
-	share := func(age, half int64) float64 {
-		k := math.Ln2 / float64(half)
-		return math.Expm1(-k*float64(age)) / math.Expm1(-k*float64(length))
-	}
 	ages := []int64{}
-	if b.PeakHalfLifeMS < length/8 {
-		ages = append(ages, b.PeakHalfLifeMS)
+	if half := w.s.Behaviour.PeakHalfLifeMS; half < length/8 {
+		ages = append(ages, half)
 	}
 	for i := int64(1); i <= 8; i++ {
 		ages = append(ages, length*i/8)
 	}
 	points := make([]event.ForecastPoint, len(ages))
 	for i, age := range ages {
-		points[i] = event.ForecastPoint{AgeMS: age,
-			BPS: uint32(math.Round(10_000 * (b.Premiere*share(age, b.PeakHalfLifeMS) + (1-b.Premiere)*share(age, b.TailHalfLifeMS))))}
+		points[i] = event.ForecastPoint{AgeMS: age, BPS: uint32(math.Round(10_000 * w.arrived(d, age)))}
 	}
 	return points
 }

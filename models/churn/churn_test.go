@@ -435,3 +435,24 @@ func TestReferences(t *testing.T) {
 		t.Errorf("never there: %+v", r[2])
 	}
 }
+
+// Few rows are fitted to Platt's targets: at the maximum both sums agree, Σp = Σt and Σf·p = Σf·t.
+func TestPlattOfFewRows(t *testing.T) {
+	p, y := []float64{.1, .2, .3, .4, .6, .7, .8, .9}, []float64{0, 0, 1, 0, 1, 0, 1, 1}
+	var raw []float64
+	for _, v := range p {
+		raw = append(raw, math.Log(v)-math.Log1p(-v))
+	}
+	c := must[*scoring.Platt](t)(Platt(raw, y))
+	sum, moment := 0.0, 0.0
+	for i, z := range raw {
+		target := 1. / 6
+		if y[i] == 1 {
+			target = 5. / 6
+		}
+		sum += c.Probability(z) - target
+		moment += z * (c.Probability(z) - target)
+	}
+	near(t, "Σp − Σt", sum, 0, 1e-3)
+	near(t, "Σf·p − Σf·t", moment, 0, 1e-3)
+}

@@ -20,11 +20,11 @@ type FTRL struct {
 	N []float64 `json:"n"`
 	Z []float64 `json:"z"`
 
-	w []float64 // scratch
+	w, root []float64 // scratch: weights and √n of the row at hand
 }
 
-// largest is the value from which squares would overflow the state.
-const largest = 1e100
+// largest bounds values and weights: their squares and what they add up to stay finite.
+const largest = 1e70
 
 // NewFTRL makes a model of n features that has learned nothing.
 func NewFTRL(n int, alpha, beta, l1, l2 float64) (*FTRL, error) {
@@ -49,12 +49,19 @@ func (f *FTRL) Validate() error {
 }
 
 // Weight of feature i.
-func (f *FTRL) Weight(i int) float64 {
-	z := f.Z[i]
-	if math.Abs(z) <= f.L1 {
+func (f *FTRL) Weight(i int) float64 { return f.weight(f.Z[i], math.Sqrt(f.N[i])) }
+
+// weight is −(z∓λ1)/((β+√n)/α+λ2), with one division.
+func (f *FTRL) weight(z, root float64) float64 {
+	switch {
+	case z > f.L1:
+		z -= f.L1
+	case z < -f.L1:
+		z += f.L1
+	default:
 		return 0
 	}
-	return -(z - math.Copysign(f.L1, z)) / ((f.Beta+math.Sqrt(f.N[i]))/f.Alpha + f.L2)
+	return -z * f.Alpha / (f.Beta + root + f.L2*f.Alpha)
 }
 
 // Start sets the weights of a model that has learned nothing, so that it goes on where another one stopped.
@@ -73,24 +80,27 @@ func (f *FTRL) Predict(x []float64) (float64, error) {
 	return scoring.Sigmoid(z), err
 }
 
-// logit leaves the weights in f.w.
+// logit leaves the weights in f.w and the roots of n in f.root, where x is not 0.
 func (f *FTRL) logit(x []float64) (float64, error) {
-	if len(x) != len(f.N) {
+	if len(x) != len(f.N) || len(x) != len(f.Z) {
 		return 0, fmt.Errorf("%w: %d values for %d features", ErrShape, len(x), len(f.N))
 	}
-	if len(f.w) != len(f.N) {
-		f.w = make([]float64, len(f.N))
+	if len(f.w) != len(x) {
+		f.w, f.root = make([]float64, len(x)), make([]float64, len(x))
 	}
+	// All of one length, which the compiler does not have to check again.
+	n, z, w, root := f.N[:len(x)], f.Z[:len(x)], f.w[:len(x)], f.root[:len(x)]
 	sum := 0.0
 	for i, v := range x {
-		if !(math.Abs(v) <= largest) {
-			return 0, fmt.Errorf("%w: feature %d is %v", ErrNotFinite, i, v)
-		}
 		if v == 0 {
 			continue
 		}
-		f.w[i] = f.Weight(i)
-		sum += f.w[i] * v
+		if !(math.Abs(v) <= largest) {
+			return 0, fmt.Errorf("%w: feature %d is %v", ErrNotFinite, i, v)
+		}
+		root[i] = math.Sqrt(n[i])
+		w[i] = f.weight(z[i], root[i])
+		sum += w[i] * v
 	}
 	return sum, nil
 }
@@ -101,7 +111,7 @@ func (f *FTRL) Update(x []float64, y, weight float64) (float64, error) {
 	if y != 0 && y != 1 {
 		return 0, fmt.Errorf("%w: %v", ErrLabel, y)
 	}
-	if !(weight > 0) || math.IsInf(weight, 0) {
+	if !(weight > 0 && weight <= largest) {
 		return 0, fmt.Errorf("%w: the weight is %v", ErrNotFinite, weight)
 	}
 	logit, err := f.logit(x)
@@ -109,14 +119,15 @@ func (f *FTRL) Update(x []float64, y, weight float64) (float64, error) {
 		return 0, err
 	}
 	p := scoring.Sigmoid(logit)
+	residual, rate := weight*(p-y), 1/f.Alpha
+	n, z, w, root := f.N[:len(x)], f.Z[:len(x)], f.w[:len(x)], f.root[:len(x)]
 	for i, v := range x {
 		if v == 0 {
 			continue
 		}
-		g := weight * (p - y) * v
-		n := f.N[i] + g*g
-		f.Z[i] += g - (math.Sqrt(n)-math.Sqrt(f.N[i]))/f.Alpha*f.w[i]
-		f.N[i] = n
+		g := residual * v
+		n[i] += g * g
+		z[i] += g - (math.Sqrt(n[i])-root[i])*rate*w[i]
 	}
 	return p, nil
 }

@@ -6,9 +6,12 @@ import (
 	"github.com/droplift/droplift/models/scoring"
 )
 
-// minSkew is the skewness from which a feature is replaced by its logarithm, where that makes it less skewed:
-// counts, money and waiting times, whose largest values would otherwise decide the fit.
-const minSkew = 1
+// A feature is replaced by its logarithm from a skewness of minSkew on, where that takes at least lessSkew of it away: counts,
+// money and waiting times, whose largest values would otherwise decide the fit. Two values stay as skewed as they are.
+const (
+	minSkew  = 1
+	lessSkew = 0.1
+)
 
 // moments are weighted sums over the values of one feature that are there.
 type moments struct{ n, mean, m2, m3 float64 }
@@ -37,13 +40,10 @@ func (m *moments) skewness() float64 {
 }
 
 // varies leaves out what is the same up to rounding.
-func (m *moments) varies() bool { return m.n > 0 && m.m2/m.n > 1e-20*max(1, m.mean*m.mean) }
-
-// logarithm is scoring.Linear's for features marked in Log.
-func logarithm(x float64) float64 { return math.Copysign(math.Log1p(math.Abs(x)), x) }
+func (m *moments) varies() bool { return m.n > 0 && m.m2/m.n > 1e-20*m.mean*m.mean }
 
 // Standardise makes a linear model of weight 0 that knows how features are prepared: logarithms where marks says so
-// (nil: where the skewness is over 1 and falls), mean 0 and deviation 1 over d, and missing ones at the mean, where only
+// (nil: where the skewness is over 1 and falls by it), mean 0 and deviation 1 over d, and missing ones at the mean, where only
 // their own weight speaks for them. A feature that does not vary has scale 1.
 func Standardise(d Data, marks []bool) *scoring.Linear {
 	n := len(d.Names)
@@ -60,7 +60,7 @@ func Standardise(d Data, marks []bool) *scoring.Linear {
 			}
 			plain[j].add(v, w)
 			if marks == nil || marks[j] {
-				logged[j].add(logarithm(v), w)
+				logged[j].add(scoring.Logarithm(v), w)
 			}
 		}
 	}
@@ -68,7 +68,7 @@ func Standardise(d Data, marks []bool) *scoring.Linear {
 		m := &plain[j]
 		if marks == nil {
 			skew := math.Abs(m.skewness())
-			l.Log[j] = skew > minSkew && math.Abs(logged[j].skewness()) < skew
+			l.Log[j] = skew > minSkew && math.Abs(logged[j].skewness()) < (1-lessSkew)*skew
 		} else {
 			l.Log[j] = marks[j]
 		}
@@ -97,7 +97,7 @@ func Prepare(l *scoring.Linear, x, dst []float64) {
 			continue
 		}
 		if len(l.Log) > 0 && l.Log[j] {
-			v = logarithm(v)
+			v = scoring.Logarithm(v)
 		}
 		dst[j] = (v - l.Mean[j]) / l.Scale[j]
 	}

@@ -29,8 +29,8 @@ var (
 type Options struct {
 	// MaxEvaluations of the likelihood from one start; 0 means 2000.
 	MaxEvaluations int
-	// Shrink is the precision, in customers, of a normal prior on the parameters' logarithms around the start's. It
-	// decides little that data decide, and gives a maximum where they leave one open: all customers alike, or nobody leaves.
+	// Shrink is the precision of a normal prior on the parameters' logarithms around the start's, beside the likelihood of all
+	// customers. A small one decides nothing that data decide, and gives a maximum where they leave one open: all customers alike, or nobody leaves.
 	Shrink float64
 	// Step, if set, is told after each evaluation how many there were and the best log-likelihood per customer so
 	// far. Its error ends the fit and is returned.

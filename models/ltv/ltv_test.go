@@ -310,11 +310,16 @@ func TestOptions(t *testing.T) {
 		}
 		alike[i] = c
 	}
-	m, _, err := FitBGBB(alike, Options{Shrink: 1})
-	if err != nil {
-		t.Fatal(err)
+	if m, _, err := FitBGBB(alike, Options{}); !errors.Is(err, ErrNotConverged) {
+		t.Errorf("customers alike: %+v, %v", m, err)
 	}
-	near(t, "purchases at ten opportunities of customers alike", m.Expected(10), 3, .1)
+	for _, shrink := range []float64{.1, 1} {
+		m, _, err := FitBGBB(alike, Options{Shrink: shrink})
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, "purchases at ten opportunities of customers alike", m.Expected(10), 3, .1)
+	}
 	free, _, err := FitBGBB(histories, Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,9 @@ func Value(next func(t float64) float64, steps, spend, margin, rate float64) (fl
 	if !(steps >= 0) || math.IsInf(steps, 1) || !(rate > -1) {
 		return 0, fmt.Errorf("horizon %v at a discount rate of %v has no value", steps, rate)
 	}
+	if rate == 0 {
+		return margin * spend * next(steps), nil // the sum telescopes
+	}
 	sum, before := 0.0, 0.0
 	for t := 1.0; t < steps+1; t++ {
 		at := min(t, steps)

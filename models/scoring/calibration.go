@@ -32,6 +32,12 @@ func (c *Isotonic) validate() error {
 	return nil
 }
 
+// Probability of a raw score.
+func (c *Platt) Probability(raw float64) float64 { return Sigmoid(-(c.A*raw + c.B)) }
+
+// Probability of a raw score: the step of its uncalibrated probability.
+func (c *Isotonic) Probability(raw float64) float64 { return c.calibrate(Sigmoid(raw)) }
+
 func (c *Isotonic) calibrate(p float64) float64 {
 	// The last point at or below p, which is the first one above p less one.
 	i, _ := slices.BinarySearch(c.X, math.Nextafter(p, 2))
@@ -45,10 +51,10 @@ func calibration(a *Artefact) (func(raw float64) float64, error) {
 		return nil, errors.New("it has two calibrations")
 	case a.Platt != nil:
 		platt := *a.Platt
-		return func(raw float64) float64 { return Sigmoid(-(platt.A*raw + platt.B)) }, nil
+		return platt.Probability, nil
 	case a.Isotonic != nil:
 		steps := *a.Isotonic
-		return func(raw float64) float64 { return steps.calibrate(Sigmoid(raw)) }, steps.validate()
+		return steps.Probability, steps.validate()
 	}
 	return Sigmoid, nil
 }

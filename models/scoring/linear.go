@@ -38,24 +38,67 @@ func (l *Linear) validate(inputs int) error {
 	return nil
 }
 
-func (l *Linear) raw(x []float64) float64 {
-	z := l.Bias
+// linearSum is a Linear as it is scored: what does not depend on the row is multiplied out, so that a feature costs one
+// multiplication, and a logarithm where it is marked.
+type linearSum struct {
+	bias   float64
+	weight []float64 // of the value, or of its logarithm
+	absent []float64 // what a missing value adds
+	log    []bool
+}
+
+func (l *Linear) compile() *linearSum {
+	c := &linearSum{bias: l.Bias, weight: make([]float64, len(l.Weights)), absent: make([]float64, len(l.Weights)), log: make([]bool, len(l.Weights))}
+	copy(c.log, l.Log)
+	for i, w := range l.Weights {
+		c.weight[i] = w / l.Scale[i]
+		c.bias -= c.weight[i] * l.Mean[i]
+		c.absent[i] = c.weight[i] * l.transformed(i, l.Impute[i])
+		if len(l.Missing) > 0 {
+			c.absent[i] += l.Missing[i]
+		}
+	}
+	return c
+}
+
+func (l *linearSum) raw(x []float64) float64 {
+	z := l.bias
+	weight, absent, log := l.weight[:len(x)], l.absent[:len(x)], l.log[:len(x)]
 	for i, v := range x {
 		if v != v {
-			v = l.Impute[i]
-			if len(l.Missing) > 0 {
-				z += l.Missing[i]
-			}
+			z += absent[i]
+			continue
 		}
-		z += l.Weights[i] * (l.transformed(i, v) - l.Mean[i]) / l.Scale[i]
+		if log[i] {
+			v = Logarithm(v)
+		}
+		z += weight[i] * v
 	}
 	return z
+}
+
+// logarithms of 1 + small counts, which most features are.
+var logarithms = func() (t [256]float64) {
+	for k := range t {
+		t[k] = math.Log1p(float64(k))
+	}
+	return t
+}()
+
+// Logarithm is sign(x)·ln(1+|x|): what a feature marked in Log is replaced by.
+func Logarithm(x float64) float64 {
+	if x >= 0 && x < float64(len(logarithms)) {
+		if k := int(x); float64(k) == x {
+			return logarithms[k]
+		}
+	}
+	return math.Copysign(math.Log1p(math.Abs(x)), x)
 }
 
 // transformed is what the weight of feature i is about; Mean and Scale are in its units.
 func (l *Linear) transformed(i int, v float64) float64 {
 	if len(l.Log) > 0 && l.Log[i] {
-		return math.Copysign(math.Log1p(math.Abs(v)), v)
+		return Logarithm(v)
 	}
 	return v
 }

@@ -34,7 +34,9 @@ func newScorer(a *Artefact, set Features) (*Scorer, error) {
 	case (a.Linear == nil) == (a.Trees == nil):
 		return nil, fmt.Errorf("%w: it must hold either a linear model or trees", ErrMalformed)
 	case a.Linear != nil:
-		s.model, err = a.Linear, a.Linear.validate(len(at))
+		if err = a.Linear.validate(len(at)); err == nil {
+			s.model = a.Linear.compile()
+		}
 	default:
 		s.model, err = a.Trees.compile(len(at))
 	}

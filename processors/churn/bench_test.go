@@ -97,3 +97,46 @@ func BenchmarkPartition(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkWindows is what all four windows of a player's features cost, by how far the player's activity reaches back: tiles
+// are merged as they age, so that 28 days are at most 64 of them however much happened. rescan is the alternative, adding up the
+// events themselves, with one every ten minutes.
+func BenchmarkWindows(b *testing.B) {
+	cfg := Config{}.withDefaults()
+	now := int64(1_772_452_800_000) + 31*day
+	for _, reach := range []struct {
+		name string
+		ms   int64
+	}{{"1h", hour}, {"24h", day}, {"7d", 7 * day}, {"28d", 28 * day}} {
+		var p player
+		var times []int64
+		for at := now - reach.ms; at < now; at += 10 * minute {
+			var e event.Event
+			e.Reset(event.KindPlayer)
+			e.Type, e.EventTime = event.LandingView, at
+			p.apply(&e, at, &cfg)
+			p.settle(at, at, &cfg)
+			times = append(times, at)
+		}
+		var f event.Features
+		b.Run(reach.name+"/tiles", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				p.features(&f, &cfg)
+			}
+			b.ReportMetric(float64(len(times)), "events")
+		})
+		b.Run(reach.name+"/rescan", func(b *testing.B) {
+			var counts [len(windows)]int
+			for b.Loop() {
+				for _, at := range times {
+					for w := range windows {
+						if at >= windowStart(w, now) {
+							counts[w]++
+						}
+					}
+				}
+			}
+		})
+	}
+}

@@ -6,6 +6,7 @@
 //	@12:00:05 player p1 session_start session=s1 id=a
 //	@12:00:05 player p1 session_start session=s1 id=a  -> duplicate
 //	@12:00:06.250 checkout p1 completed amount=4999 currency=USD drop=d1
+//	@12:00:07 score p1 answered model=churn:v1 vector=1,2.5,-1 p=0.25 shadow=v2:0.5 consent=1
 //	raw player p1 {"id":                               -> dead_lettered
 //	flush 12:00:10 lag=latency
 //	  | dead-letter p1 {…}
@@ -323,7 +324,7 @@ func (r *runner) event(number int, words []string) (event.Record, error) {
 	var ev event.Event
 	ev.Reset(event.KindOf(words[1]))
 	ev.EventTime, ev.IngestTime, ev.PlayerID = at, at, words[2]
-	for t := event.TypeUnknown + 1; t <= event.Catalogue; t++ {
+	for _, t := range ev.Kind.Types() {
 		if t.String() == words[3] {
 			ev.Type = t
 		}
@@ -445,6 +446,29 @@ func set(ev *event.Event, record *event.Record, name, value string) (err error) 
 		ev.Subtitle.TranslationMS = number()
 	case "missing":
 		ev.Subtitle.Missing = true
+	case "model":
+		ev.Score.Model, ev.Score.ModelVersion, _ = strings.Cut(value, ":")
+	case "hash":
+		ev.Score.FeatureHash = value
+	case "vector":
+		for v := range strings.SplitSeq(value, ",") {
+			x, wrong := strconv.ParseFloat(v, 64)
+			ev.Score.Vector, err = append(ev.Score.Vector, x), cmp.Or(err, wrong)
+		}
+	case "p":
+		ev.Score.P, err = strconv.ParseFloat(value, 64)
+	case "shadow":
+		var p string
+		ev.Score.ShadowVersion, p, _ = strings.Cut(value, ":")
+		ev.Score.ShadowP, err = strconv.ParseFloat(p, 64)
+	case "degraded":
+		ev.Score.Degraded = value
+	case "offer":
+		ev.Score.Offer = value
+	case "eligible":
+		ev.Score.Eligible = true
+	case "holdout":
+		ev.Score.Holdout = true
 	default:
 		err = fmt.Errorf("an event has no %q", name)
 	}

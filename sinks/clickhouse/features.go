@@ -1,7 +1,9 @@
 package clickhouse
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"time"
@@ -120,4 +122,85 @@ func (r *featureRow) scan(rows driver.Rows) error {
 		}
 	}
 	return nil
+}
+
+// Revision is one row of table features.
+type Revision struct {
+	Features event.Features
+	// KafkaTime (Unix ms) is when it could be known; Partition and Offset say where it stood.
+	KafkaTime int64
+	Partition int32
+	Offset    int64
+}
+
+// revisions calls each with the rows of a query on features; extra says where its other columns go.
+func (c *Client) revisions(ctx context.Context, query string, params Params, extra map[string]any, each func(*Revision) error) error {
+	var row *featureRow
+	var r Revision
+	var kafkaTime time.Time
+	var partition uint32
+	var offset uint64
+	targets := map[string]any{"kafka_time": &kafkaTime, "kafka_partition": &partition, "kafka_offset": &offset}
+	maps.Copy(targets, extra)
+	return c.each(ctx, query, params, func(rows driver.Rows) error {
+		if row == nil {
+			var err error
+			if row, err = newFeatureRow(rows.Columns(), targets); err != nil {
+				return err
+			}
+		}
+		if err := row.scan(rows); err != nil {
+			return err
+		}
+		r = Revision{Features: row.features, KafkaTime: kafkaTime.UnixMilli(), Partition: int32(partition), Offset: int64(offset)}
+		return each(&r)
+	})
+}
+
+// FeatureHistory calls each with every revision whose as_of (Unix ms) lies in [from, to), by player and revision; it is
+// valid during the call only.
+func (c *Client) FeatureHistory(ctx context.Context, from, to int64, each func(*Revision) error) error {
+	return c.revisions(ctx, "features_history", Params{"from_ms": from, "to_ms": to}, nil, each)
+}
+
+// FeatureSnapshot calls each with the newest revision of players, or of all, by player; it is valid during the call only.
+func (c *Client) FeatureSnapshot(ctx context.Context, players []string, each func(*Revision) error) error {
+	return c.revisions(ctx, "features_snapshot", Params{"players": stringArray(players)}, nil, each)
+}
+
+// FeatureHour is what one hour of the feature history holds. Digest changes with any row that comes or goes.
+type FeatureHour struct {
+	Hour         int64
+	Rows, Digest uint64
+}
+
+// FeatureHours lists the hours that have revisions with an as_of (Unix ms) in [from, to).
+func (c *Client) FeatureHours(ctx context.Context, from, to int64) (hours []FeatureHour, err error) {
+	err = c.each(ctx, "features_hours", Params{"from_ms": from, "to_ms": to}, func(rows driver.Rows) error {
+		var h FeatureHour
+		err := rows.Scan(&h.Hour, &h.Rows, &h.Digest)
+		hours = append(hours, h)
+		return err
+	})
+	return hours, err
+}
+
+// stringArray is an Array(String) parameter.
+type stringArray []string
+
+var quoted = strings.NewReplacer(`\`, `\\`, "'", `\'`, "\t", `\t`, "\n", `\n`, "\r", `\r`, "\x00", `\0`)
+
+func (a stringArray) String() string {
+	var b strings.Builder
+	b.WriteByte('[')
+	for i, s := range a {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteByte('\'')
+		b.WriteString(quoted.Replace(s))
+		b.WriteByte('\'')
+	}
+	b.WriteByte(']')
+	return b.String()
 }

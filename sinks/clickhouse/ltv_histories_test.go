@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func giveBack(of event.Event, at, amount int64) event.Event {
 	return ev
 }
 
-// historiesOf is the answer of a named query without its last column, as_of, as text by player.
+// historiesOf is the answer of a named query without its last columns, first_purchase and as_of, as text by player.
 func historiesOf(t *testing.T, c *Client, name string, params Params) map[string]string {
 	t.Helper()
 	table, err := c.Query(t.Context(), name, params)
@@ -40,7 +41,7 @@ func historiesOf(t *testing.T, c *Client, name string, params Params) map[string
 	out := map[string]string{}
 	for _, row := range table.Rows {
 		var cells []string
-		for _, v := range row[1 : len(row)-1] {
+		for _, v := range row[1 : len(row)-2] {
 			if p, ok := v.(*float64); ok {
 				v = "-"
 				if p != nil {
@@ -109,32 +110,43 @@ func TestHistories(t *testing.T) {
 	})
 }
 
-// TestOpportunities holds the rules of eligible drops: they end after the first purchase, the drop of that is none, they count when they have ended, in the order of their starts.
-func TestOpportunities(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
-	s := newSink(t, c)
+const one, two = "creator-1", "creator-2"
+
+func inWeek(n int64) int64 { return monday + n*week }
+
+// storeDrops stores seven drops of two creators, the last of them yet to come.
+func storeDrops(t *testing.T, s *Sink) {
+	t.Helper()
 	drop := func(id, creator string, starts, ends int64) event.Event {
 		ev := event.Event{Kind: event.KindDrop}
 		ev.Type, ev.DropID, ev.CreatorID, ev.EventTime, ev.IngestTime = event.Catalogue, id, creator, monday, monday
 		ev.Drop = event.Drop{Name: id, Version: 1, StartMS: starts, EndMS: ends}
 		return ev
 	}
-	in := func(ev event.Event, drop, creator string) event.Event {
-		ev.DropID, ev.CreatorID = drop, creator
-		return ev
-	}
-	at := func(n int64) int64 { return monday + n*week }
-	const one, two = "creator-1", "creator-2"
+	at := inWeek
 	writeAll(t, newTestLoader(t, s, event.KindDrop, 0), records(0,
 		drop("d0", one, at(0), at(0)+day),
 		drop("d1", two, at(0)+day/2, at(0)+2*day), // overlaps d0
 		drop("d2", one, at(1), at(1)+day),
 		drop("d3", two, at(2), at(2)+day),
-		drop("d4", one, at(3), at(3)+2*day), // not over at as_of
+		drop("d4", one, at(3), at(3)+2*day),
 		drop("d5", two, at(4), at(4)+day),
-		drop("d6", one, at(9), at(9)+day), // beyond the hold-out
+		drop("d6", one, at(9), at(9)+day),
 	))
-	asOf := at(3) + day
+}
+
+func in(ev event.Event, drop, creator string) event.Event {
+	ev.DropID, ev.CreatorID = drop, creator
+	return ev
+}
+
+// TestOpportunities holds the rules of eligible drops: they end after the first purchase, the drop of that is none, they count when they have ended, in the order of their starts.
+func TestOpportunities(t *testing.T) {
+	c := open(t, embeddedtest.ClickHouse(t))
+	s := newSink(t, c)
+	storeDrops(t, s)
+	at := inWeek
+	asOf := at(3) + day // d4 is not over
 	gone := in(buy("a4", "a", at(2)+5, 400), "d3", two)
 	writeAll(t, newTestLoader(t, s, event.KindCheckout, 0), records(0,
 		in(buy("a1", "a", at(0)+1000, 100), "d0", one), in(buy("a2", "a", at(0)+2000, 100), "d0", one),
@@ -162,6 +174,83 @@ func TestOpportunities(t *testing.T) {
 		"c": "0 0 0 - 0 0",
 		"f": "0 0 1 - 1 0",
 	})
+}
+
+// TestPredicted holds predictions beside what the window that they are about brought, and nothing before that is over.
+func TestPredicted(t *testing.T) {
+	c := open(t, embeddedtest.ClickHouse(t))
+	s := newSink(t, c)
+	storeDrops(t, s)
+	at := inWeek
+	asOf := at(3) + day
+	back := in(buy("a5", "a", at(4)+6, 600), "d5", two)
+	writeAll(t, newTestLoader(t, s, event.KindCheckout, 0), records(0,
+		in(buy("a1", "a", at(0)+1000, 100), "d0", one), in(buy("a2", "a", at(1)+5, 200), "d2", one),
+		in(buy("a3", "a", at(3)+5, 400), "d4", one), // before the fit, in a drop that the fit took as one to come
+		in(buy("a4", "a", at(4)+5, 500), "d5", two), back, giveBack(back, at(5), 600),
+		in(buy("b1", "b", at(1)+5, 1000), "d2", one), in(buy("b2", "b", at(3)+day+5, 300), "d4", one), in(buy("b3", "b", at(9)+5, 7), "d6", one),
+		in(buy("c1", "c", at(3)+9, 50), "d4", one), in(buy("c2", "c", at(4)+9, 60), "d5", two), // the drop of the first purchase is none to come
+	))
+	predict := func(model, player string, first int64, repeats uint32, age, horizon float64) event.Record {
+		l := event.Lifetime{Model: model, Fit: model + "-1", PlayerID: player, Currency: "USD", Revision: 7, AsOf: asOf, FirstPurchase: first,
+			Repeats: repeats, LastRepeat: float64(repeats), Age: age, Horizon: horizon, PAlive: 0.5, Purchases: 1.25, MeanSpend: 400, Value: 500}
+		if model == "bgnbd" && repeats == 0 {
+			l.PAlive = 1
+		}
+		return event.Record{Kind: event.KindLifetime, Timestamp: asOf, Value: l.AppendJSON(nil)}
+	}
+	predictions := []event.Record{
+		predict("bgbb", "a", at(0)+1000, 1, 3, 2), predict("bgbb", "b", at(1)+5, 0, 1, 2), predict("bgbb", "c", at(3)+9, 0, 0, 2),
+		predict("bgnbd", "a", at(0)+1000, 2, 3.14, 1.5), predict("bgnbd", "b", at(1)+5, 0, 2.14, 1.5), predict("bgnbd", "c", at(3)+9, 0, .14, 1.5),
+	}
+	for i := range predictions {
+		predictions[i].Offset = int64(i)
+	}
+	writeAll(t, newTestLoader(t, s, event.KindLifetime, 0), predictions)
+
+	for _, tt := range []struct {
+		model, by string
+		watermark int64
+		want      string
+	}{
+		// Two drops to come: d4 and d5 for a and b, d5 and d6 for c, whose first purchase was in d4.
+		{"bgbb", "week", at(10), "2025-W36 3 1 1 300 0.5 1.25 500 true 2 900; 2025-W37 1 1 0 1000 0.5 1.25 500 true 1 300; 2025-W39 0 1 0 50 0.5 1.25 500 true 1 60"},
+		{"bgbb", "week", at(9), "2025-W36 3 1 1 300 0.5 1.25 500 true 2 900; 2025-W37 1 1 0 1000 0.5 1.25 500 true 1 300; 2025-W39 0 1 0 50 0.5 1.25 500 false - -"},
+		{"bgbb", "x", at(10), "x = 0 - 2 0 1050 0.5 2.5 1000 true 2 360; x = 1 - 1 1 300 0.5 1.25 500 true 2 900"},
+		{"bgbb", "month", at(4) + day, "2025-09 0 1 0 50 0.5 1.25 500 false - -; 2025-09 1 1 0 1000 0.5 1.25 500 true 1 300; 2025-09 3 1 1 300 0.5 1.25 500 true 2 900"},
+		{"bgbb", "month", at(4) + day - 1, "2025-09 0 1 0 50 0.5 1.25 500 false - -; 2025-09 1 1 0 1000 0.5 1.25 500 false - -; 2025-09 3 1 1 300 0.5 1.25 500 false - -"},
+		// A week and a half: the purchases in d5, and b's in d4 a moment after the fit.
+		{"bgnbd", "week", asOf + week + week/2, "2025-W36 3 1 2 700 0.5 1.25 500 true 1 500; 2025-W37 2 1 0 1000 - 1.25 500 true 1 300; 2025-W39 0 1 0 50 - 1.25 500 true 1 60"},
+		{"bgnbd", "x", asOf + week + week/2 - 1, "x = 0 - 2 0 1050 - 2.5 1000 false - -; x = 2 - 1 2 700 0.5 1.25 500 false - -"},
+	} {
+		table, err := c.Query(t.Context(), "ltv_predicted", Params{"model": tt.model, "currency": "USD", "by": tt.by, "watermark_ms": tt.watermark})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rows []string
+		for _, row := range table.Rows {
+			var cells []string
+			for i, v := range row {
+				switch table.Columns[i] {
+				case "fit", "horizon", "as_of", "watermark":
+					continue
+				}
+				if p := reflect.ValueOf(v); p.Kind() == reflect.Pointer {
+					if v = "-"; !p.IsNil() {
+						v = p.Elem().Interface()
+					}
+				}
+				if b, ok := v.(uint8); ok && table.Columns[i] == "mature" {
+					v = b != 0
+				}
+				cells = append(cells, fmt.Sprint(v))
+			}
+			rows = append(rows, strings.Join(cells, " "))
+		}
+		if got := strings.Join(rows, "; "); got != tt.want {
+			t.Errorf("%s by %s:\n got %s\nwant %s", tt.model, tt.by, got, tt.want)
+		}
+	}
 }
 
 // TestCDNOWHistories replays the sample's purchases and must find every customer's published summary, to the cents and
@@ -213,7 +302,7 @@ func TestCDNOWHistories(t *testing.T) {
 	if len(table.Rows) != 2357 || len(want) != 2357 {
 		t.Fatalf("%d customers stored, %d published, want 2357", len(table.Rows), len(want))
 	}
-	repeats, recency, age, later := int64(0), 0.0, 0.0, uint64(0)
+	repeats, recency, age, later := int64(0), 0.0, 0.0, int64(0)
 	for _, row := range table.Rows {
 		x, tx, T := row[1].(int64), row[2].(float64), row[3].(float64)
 		m := 0.0
@@ -226,7 +315,7 @@ func TestCDNOWHistories(t *testing.T) {
 				t.Errorf("customer %s: %s is %v, published %v (%v)", row[0], table.Columns[1+i], got, published, err)
 			}
 		}
-		repeats, recency, age, later = repeats+x, recency+tx, age+T, later+row[5].(uint64)
+		repeats, recency, age, later = repeats+x, recency+tx, age+T, later+row[5].(int64)
 	}
 	if got := fmt.Sprintf("%d %.4f %.4f %d", repeats, recency, age, later); got != "2457 16135.5714 77111.2857 1882" {
 		t.Errorf("totals of x, t_x, T and later: %s", got)

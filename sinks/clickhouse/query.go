@@ -32,6 +32,8 @@ func (p Params) text() map[string]string {
 			if v {
 				out[name] = "1"
 			}
+		case stringArray:
+			out[name] = v.String() // its elements are escaped, and it is not as a whole
 		default:
 			out[name] = escape.Replace(fmt.Sprint(v))
 		}

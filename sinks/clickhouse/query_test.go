@@ -152,6 +152,7 @@ func storeDrop(t testing.TB, c *Client) {
 		{Kind: event.KindDeadLetter, Timestamp: start, Value: dead.AppendJSON(nil)},
 		{Kind: event.KindDeadLetter, Offset: 4, Timestamp: start, Value: dead.AppendJSON(nil)}})
 	storeExperiments(t, c)
+	storePrediction(t, c)
 }
 
 // storeReadouts adds an earlier drop, an estimate and a decision to what storeDrop stored.
@@ -174,6 +175,7 @@ func TestQueries(t *testing.T) {
 	c := open(t, embeddedtest.ClickHouse(t))
 	storeDrop(t, c)
 	storeReadouts(t, c)
+	storeServing(t, c, 12)
 	start := time.UnixMilli(monday + 10*60*minute)
 	given := Params{
 		"drop": "drop-1", "from": start, "to": start.Add(20 * time.Minute), "table": "dead_letters",

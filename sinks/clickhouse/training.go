@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -24,6 +23,14 @@ const (
 	// delivery nothing of it was known. Late events then count as if they had been on time; a leak check names them.
 	KnowableEvent Knowable = "event"
 )
+
+// since is when a revision was known.
+func (k Knowable) since(r *Revision) int64 {
+	if k == KnowableEvent {
+		return r.Features.AsOf
+	}
+	return r.KafkaTime
+}
 
 // ErrTrainingRequest is wrapped by what Validate says.
 var ErrTrainingRequest = errors.New("not a training set")
@@ -170,27 +177,9 @@ func (c *Client) label(ctx context.Context, r *TrainingRequest, at int64) (label
 
 func (c *Client) trainingRows(ctx context.Context, at int64, knowable Knowable, params Params, each func(*TrainingRow) error) error {
 	out := TrainingRow{At: at}
-	var row *featureRow
-	var kafkaTime time.Time
-	var partition uint32
-	var offset uint64
-	return c.each(ctx, "training_set", params, func(rows driver.Rows) error {
-		if row == nil {
-			var err error
-			row, err = newFeatureRow(rows.Columns(), map[string]any{
-				"kafka_time": &kafkaTime, "kafka_partition": &partition, "kafka_offset": &offset, "churned": &out.Churned,
-			})
-			if err != nil {
-				return err
-			}
-		}
-		if err := row.scan(rows); err != nil {
-			return err
-		}
-		out.Features, out.Player, out.Partition = row.features, row.features.PlayerID, int32(partition)
-		if out.CreatedAt = kafkaTime.UnixMilli(); knowable == KnowableEvent {
-			out.CreatedAt = out.Features.AsOf
-		}
+	return c.revisions(ctx, "training_set", params, map[string]any{"churned": &out.Churned}, func(r *Revision) error {
+		out.Features, out.Player, out.Partition = r.Features, r.Features.PlayerID, r.Partition
+		out.CreatedAt = knowable.since(r)
 		return each(&out)
 	})
 }

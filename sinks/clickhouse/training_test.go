@@ -209,3 +209,37 @@ func TestTrainingRequests(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestFeatureHistory(t *testing.T) {
+	c := open(t, embeddedtest.ClickHouse(t))
+	s := newSink(t, c)
+	const hour = 60 * minute
+	storeRevisions(t, s, 0, revision("a", 1, monday-1, monday), revision("a", 2, monday, monday+5), revision("b", 1, monday+1, monday+1), revision("b", 2, monday+hour, monday+hour))
+	storeRevisions(t, s, 1, revision("it's a \\ \t\n'name'", 9, monday+hour-1, monday+2*hour))
+
+	var got []string
+	list := func(r *Revision) error {
+		got = append(got, fmt.Sprintf("%d:%d/%s:%d=%d", r.Partition, r.Offset, r.Features.PlayerID, r.Features.Revision, r.KafkaTime-monday))
+		return nil
+	}
+	check := func(what, want string, err error) {
+		t.Helper()
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%s:\ngot  %s, %v\nwant %s", what, strings.Join(got, " "), err, want)
+		}
+		got = nil
+	}
+	check("the hour", "0:1/a:2=5 0:2/b:1=1 1:0/it's a \\ \t\n'name':9=7200000", c.FeatureHistory(t.Context(), monday, monday+hour, list))
+	check("all", "0:1/a:2=5 0:3/b:2=3600000 1:0/it's a \\ \t\n'name':9=7200000", c.FeatureSnapshot(t.Context(), nil, list))
+	check("some", "0:1/a:2=5 1:0/it's a \\ \t\n'name':9=7200000", c.FeatureSnapshot(t.Context(), []string{"it's a \\ \t\n'name'", "a", "nobody"}, list))
+
+	before, err := c.FeatureHours(t.Context(), monday-hour, monday+2*hour)
+	if err != nil || len(before) != 3 || before[0].Rows != 1 || before[1].Hour != monday || before[1].Rows != 3 || before[2].Hour != monday+hour {
+		t.Fatal(before, err)
+	}
+	writeAll(t, newTestLoader(t, s, event.KindFeatures, 2), []event.Record{revision("c", 1, monday, monday)})
+	after, err := c.FeatureHours(t.Context(), monday-hour, monday+2*hour)
+	if err != nil || after[0] != before[0] || after[1].Rows != 4 || after[1].Digest == before[1].Digest || after[2] != before[2] {
+		t.Errorf("got %v, %v after %v", after, err, before)
+	}
+}

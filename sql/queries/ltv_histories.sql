@@ -31,11 +31,12 @@ SELECT
     dateDiff('day', minIf(day, counted), maxIf(day, counted)) / 7 AS t_x,
     dateDiff('day', minIf(day, counted), toDate(as_of - INTERVAL 1 MILLISECOND)) / 7 AS T,
     if(x > 0, (sumIf(spend, counted) - argMinIf(spend, day, counted)) / x, NULL) AS m,
-    countIf(NOT counted) AS later,
+    toInt64(countIf(NOT counted)) AS later,
+    minIf(since, counted) AS first_purchase,
     as_of
 FROM
 (
-    SELECT player_id, toDate(at) AS day, max(before) AS counted, sumIf(net, before) AS spend
+    SELECT player_id, toDate(at) AS day, max(before) AS counted, sumIf(net, before) AS spend, min(at) AS since
     FROM checkouts
     GROUP BY player_id, day
 )

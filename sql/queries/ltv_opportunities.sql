@@ -51,6 +51,7 @@ SELECT
     if(x = 0, NULL, arraySum(repeats.3) / x) AS m,
     toInt64(arrayCount((e, i) -> i != first AND e > since AND e > as_of AND e <= until, ended, arrayEnumerate(ended))) AS later_n,
     toInt64(arrayCount(b -> b.1 != first AND NOT b.2 AND ended[b.1] <= until, bought_from)) AS later,
+    since AS first_purchase,
     as_of
 FROM
 (

@@ -49,6 +49,9 @@ func generate(dir string) (map[string][]byte, error) {
 	if err := m.features(files); err != nil {
 		return nil, fmt.Errorf("features: %w", err)
 	}
+	if err := m.pack(files); err != nil {
+		return nil, fmt.Errorf("packed features: %w", err)
+	}
 	for _, k := range m.kinds {
 		schema, err := m.schema(k)
 		if err != nil {

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/droplift/droplift/models/churn"
+	"github.com/droplift/droplift/models/feature"
+	"github.com/droplift/droplift/models/scoring"
+	"github.com/droplift/droplift/sinks/clickhouse"
+)
+
+// RowSource says which labelled rows a model is trained on or judged by.
+type RowSource struct {
+	Examples bool        `help:"Take scores whose label became known, with the vectors as they were scored, instead of a point-in-time set." xor:"source"`
+	At       []time.Time `help:"Scoring times t0 (RFC 3339); players who were active before them are one row each." placeholder:"TIME,..." sep:","`
+	From     time.Time   `help:"First scoring time, with --to and --every instead of --at; with --examples the earliest." placeholder:"TIME"`
+	To       time.Time   `help:"No scoring time from here on." placeholder:"TIME"`
+
+	Every    time.Duration `help:"Time between two scoring times." default:"24h"`
+	Horizon  time.Duration `help:"A player without a session for so long after the embargo has churned." default:"336h"`
+	Embargo  time.Duration `help:"Time between the score and the label's window; 0s is --allowed-lateness." default:"0s"`
+	Active   time.Duration `help:"Players with a session so long before t0 are scored." default:"672h"`
+	TTL      time.Duration `name:"ttl" help:"Features older than this at t0 are none." default:"672h"`
+	Creator  string        `help:"Players of one creator alone: churned is who is absent at the creator's next drop." placeholder:"CREATOR"`
+	Knowable string        `help:"What counts as known at t0: what had been delivered, or in replayed and simulated history what had happened (event)." enum:"delivered,event" default:"delivered"`
+}
+
+// maxScoreTimes bounds how many times a set is asked for.
+const maxScoreTimes = 2000
+
+// labelledRows are rows with a label, and how the label was made. What is not known yet is counted alone.
+type labelledRows struct {
+	rows    []churn.Row
+	label   churn.Label
+	unknown int
+}
+
+// times are the scoring times of a point-in-time set.
+func (s *RowSource) times() ([]int64, error) {
+	var out []int64
+	switch {
+	case len(s.At) > 0 && !(s.From.IsZero() && s.To.IsZero()):
+		return nil, errors.New("--at: give it, or --from and --to, not both")
+	case len(s.At) > 0:
+		for _, at := range s.At {
+			out = append(out, at.UnixMilli())
+		}
+	case s.From.IsZero() || s.To.IsZero():
+		return nil, errors.New("--at: give the scoring times, or --from and --to")
+	case s.Every < time.Millisecond:
+		return nil, fmt.Errorf("--every: %s is under a millisecond", s.Every)
+	case !s.From.Before(s.To):
+		return nil, fmt.Errorf("--to: %s is not after --from", s.To.UTC().Format(time.RFC3339))
+	case s.To.Sub(s.From)/s.Every >= maxScoreTimes:
+		return nil, fmt.Errorf("--every: more than %d scoring times", maxScoreTimes)
+	default:
+		for at := s.From; at.Before(s.To); at = at.Add(s.Every) {
+			out = append(out, at.UnixMilli())
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// labelBy is the label's definition.
+func (s *RowSource) labelBy(cfg *Config) churn.Label {
+	return churn.Label{ActiveMS: s.Active.Milliseconds(), EmbargoMS: cmp.Or(s.Embargo, cfg.AllowedLateness).Milliseconds(),
+		HorizonMS: s.Horizon.Milliseconds(), LatenessMS: cfg.AllowedLateness.Milliseconds()}
+}
+
+// read reads the rows out of ClickHouse, with a bar. model names whose examples are meant.
+func (s *RowSource) read(ctx context.Context, cfg *Config, model string) (*labelledRows, error) {
+	client, err := cfg.openReader(ctx, cfg.clickhouseOrLocal(), cfg.logger(os.Stderr))
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	if s.Examples {
+		return s.readExamples(ctx, client, model)
+	}
+	times, err := s.times()
+	if err != nil {
+		return nil, err
+	}
+	out := &labelledRows{label: s.labelBy(cfg)}
+	request := clickhouse.TrainingRequest{At: times, ActiveMS: out.label.ActiveMS, EmbargoMS: out.label.EmbargoMS, HorizonMS: out.label.HorizonMS,
+		LatenessMS: out.label.LatenessMS, OutOfOrderMS: cfg.OutOfOrderness.Milliseconds(), TTLMS: s.TTL.Milliseconds(), Creator: s.Creator, Knowable: clickhouse.Knowable(s.Knowable)}
+	progress := newBar("training set", int64(len(times)))
+	defer progress.finish()
+	err = client.TrainingSet(ctx, request, func(row *clickhouse.TrainingRow) error {
+		done, _ := slices.BinarySearch(times, row.At)
+		progress.set("training set", int64(done))
+		if row.Churned == nil {
+			out.unknown++
+			return nil
+		}
+		churned := *row.Churned
+		out.rows = append(out.rows, churn.Row{Player: row.Player, At: row.At, Churned: &churned,
+			X: row.Features.Vector(row.At, make([]float64, 0, len(feature.Player.Features)))})
+		return nil
+	})
+	progress.set("training set", int64(len(times)))
+	return out, err
+}
+
+// readExamples reads scored vectors whose label is known; all must have been labelled alike.
+func (s *RowSource) readExamples(ctx context.Context, client *clickhouse.Client, model string) (*labelledRows, error) {
+	scored := clickhouse.Scored{Model: model, FeatureHash: feature.Player.Hash(), From: 0, To: 1<<63 - 1}
+	if !s.From.IsZero() {
+		scored.From = s.From.UnixMilli()
+	}
+	if !s.To.IsZero() {
+		scored.To = s.To.UnixMilli()
+	}
+	out := &labelledRows{}
+	err := client.Examples(ctx, scored, func(e *clickhouse.ScoredExample) error {
+		label := churn.Label{EmbargoMS: e.LabelFrom - e.At, HorizonMS: e.LabelTo - e.LabelFrom}
+		if out.label.HorizonMS == 0 {
+			out.label = label
+		}
+		if label != out.label {
+			return fmt.Errorf("the label's window changed at %s: narrow --from and --to to one definition", time.UnixMilli(e.At).UTC().Format(time.RFC3339))
+		}
+		x := slices.Clone(e.Vector)
+		feature.Player.FromStream(x)
+		churned := e.Churned
+		out.rows = append(out.rows, churn.Row{Player: e.Player, At: e.At, X: x, Churned: &churned})
+		return nil
+	})
+	return out, err
+}
+
+// modelVerdict is what a model says of rows.
+type modelVerdict struct {
+	p, y []float64
+	// us is the mean time of one score in µs.
+	us float64
+	// from and to are the earliest and the latest scoring time.
+	from, to int64
+	// refused rows have a vector from which no score follows.
+	refused int
+}
+
+// judgeRows scores rows. Rows that cannot be scored are counted and left out.
+func judgeRows(scorer *scoring.Scorer, rows []churn.Row) *modelVerdict {
+	out := &modelVerdict{}
+	scratch := make([]float64, scorer.Inputs())
+	for i := range rows {
+		row := &rows[i]
+		if feature.Player.Check(row.X) != nil {
+			out.refused++
+			continue
+		}
+		p, err := scorer.Score(row.X, scratch)
+		if err != nil {
+			out.refused++
+			continue
+		}
+		y := 0.0
+		if *row.Churned {
+			y = 1
+		}
+		out.p, out.y = append(out.p, p), append(out.y, y)
+		if out.from == 0 || row.At < out.from {
+			out.from = row.At
+		}
+		out.to = max(out.to, row.At)
+	}
+	out.us = scoreTime(scorer, rows, scratch)
+	return out
+}
+
+// scoreTime is the mean time of one score in µs, of the fastest batch: what else runs on the machine does not count.
+func scoreTime(scorer *scoring.Scorer, rows []churn.Row, scratch []float64) float64 {
+	const batches, scores = 20, 1000
+	if len(rows) == 0 {
+		return 0
+	}
+	fastest := time.Duration(1<<63 - 1)
+	for range batches {
+		began := time.Now()
+		for i := range scores {
+			scorer.Raw(rows[i%len(rows)].X, scratch)
+		}
+		fastest = min(fastest, time.Since(began))
+	}
+	return float64(fastest.Nanoseconds()) / 1000 / scores
+}
+
+// metrics are the rows', against always saying the base rate of the model's training.
+func (j *modelVerdict) metrics(a *scoring.Artefact, bins int) (scoring.Metrics, error) {
+	m, err := churn.Evaluate(j.p, j.y, bins)
+	if err == nil && a.Training.Rows > 0 {
+		m.BaseLogLoss = churn.BaseLogLoss(float64(a.Training.Positives)/float64(a.Training.Rows), j.y)
+	}
+	return m, err
+}
