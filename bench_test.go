@@ -41,6 +41,7 @@ func BenchmarkBars(b *testing.B) {
 		{"state", benchState},
 		{"rules", benchRules},
 		{"models", benchModels},
+		{"trees", benchTrees},
 	} {
 		b.Run(part.name, func(b *testing.B) {
 			measured.command, measured.server = fmt.Sprintf(command, "/^"+part.name+"$"), ""
