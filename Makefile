@@ -27,7 +27,7 @@ demo: build chdb ## Play a drop from end to end on this machine (ARGS=--exit end
 # make several times slower.
 test: lint chdb kafka python feast ## Every test
 	DROPLIFT_PYTHON="$$(ls $(abspath $(PYTHON)) 2>/dev/null)" go test -race -timeout 40m $$(go list ./... | grep -v '/droplift$$')
-	DROPLIFT_FEAST="$$(ls $(abspath $(FEAST)) 2>/dev/null)" go test -timeout 40m .
+	DROPLIFT_PYTHON="$$(ls $(abspath $(PYTHON)) 2>/dev/null)" DROPLIFT_FEAST="$$(ls $(abspath $(FEAST)) 2>/dev/null)" go test -timeout 40m .
 
 chaos: chdb kafka ## 2,000 crash points instead of 200 (about an hour; CRASH_POINTS=n, DROPLIFT_TEST_SEED=n)
 	DROPLIFT_REQUIRE=kafka,clickhouse DROPLIFT_CRASH_POINTS=$(CRASH_POINTS) go test -v -timeout 6h -run '^Test(Broker)?CrashPoints$$' .

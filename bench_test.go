@@ -43,6 +43,7 @@ func BenchmarkBars(b *testing.B) {
 		{"models", benchModels},
 		{"features", benchFeatures},
 		{"decide", benchDecide},
+		{"trees", benchTrees},
 	} {
 		b.Run(part.name, func(b *testing.B) {
 			measured.command, measured.server = fmt.Sprintf(command, "/^"+part.name+"$"), ""
