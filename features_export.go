@@ -83,7 +83,7 @@ func (c *Config) openFeatures(ctx context.Context) (*clickhouse.Client, error) {
 // FeaturesExportCmd writes history.
 type FeaturesExportCmd struct {
 	Out    string   `required:"" help:"Directory; partitions are date=YYYY-MM-DD/hour=HH below it." placeholder:"DIR"`
-	From   timeFlag `required:"" help:"First hour of as_of, such as 2026-04-01 or 2026-04-01T18:00 (UTC)." placeholder:"TIME"`
+	From   timeFlag `help:"First hour of as_of, such as 2026-04-01 or 2026-04-01T18:00 (UTC); by default the first there is." placeholder:"TIME"`
 	To     timeFlag `help:"Hour before which to end; by default the one that has just ended or is running." placeholder:"TIME"`
 	Format string   `help:"${enum}." enum:"parquet,arrow" default:"parquet"`
 	Shrink bool     `help:"Also replace files that hold more rows than ClickHouse has left, as after an erasure. By default they are kept: ClickHouse drops revisions after 90 days."`
@@ -99,6 +99,9 @@ func (c *FeaturesExportCmd) Help() string {
 
 // Run prints what it did.
 func (c *FeaturesExportCmd) Run(ctx context.Context, cfg *Config) error {
+	if c.From.IsZero() {
+		c.From.Time = time.UnixMilli(0)
+	}
 	if c.To.IsZero() {
 		c.To.Time = time.Now().UTC().Truncate(time.Hour).Add(time.Hour)
 	}
