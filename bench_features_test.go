@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,7 +33,7 @@ const (
 // they were due: a store that falls behind shows all of the waiting, and so does this process when it cannot send in
 // time. The baseline is an answer of the same server and about the size of a player's that needs no thought.
 func benchFeatures(b *testing.B, bars *bars, _ *recording) {
-	addr, names := startBenchFeatures(b)
+	addr, names := startBenchFeatures(b, nil)
 	get := func(path string) []byte {
 		return []byte("GET " + path + " HTTP/1.1\r\nHost: features\r\n\r\n")
 	}
@@ -73,8 +74,9 @@ func benchFeatures(b *testing.B, bars *bars, _ *recording) {
 	row(batch+" as Arrow", 1000, arrow, 5)
 }
 
-// startBenchFeatures publishes features and starts a store of them; it returns its address and the players.
-func startBenchFeatures(b *testing.B) (addr string, names []string) {
+// startBenchFeatures publishes features, and other messages, and starts a store of them with further flags; it returns its
+// address and the players.
+func startBenchFeatures(b *testing.B, more []string, messages ...event.Message) (addr string, names []string) {
 	broker := strings.Join(embeddedtest.Kafka(b).Addrs(), ",")
 	addr, metrics := freeAddr(b), freeAddr(b)
 	flags := []string{"--kafka", broker, "--features-addr", addr, "--metrics-addr", metrics, "--pprof-addr=", "--data-dir", b.TempDir(), "--log-level=warn"}
@@ -99,10 +101,13 @@ func startBenchFeatures(b *testing.B) (addr string, names []string) {
 			b.Fatal(err)
 		}
 	}
+	if err := producer.Produce(b.Context(), messages...); err != nil {
+		b.Fatal(err)
+	}
 	if err := producer.Flush(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	startDroplift(b, []string{"GOMAXPROCS=1"}, append([]string{"features", "serve"}, flags...)...)
+	startDroplift(b, []string{"GOMAXPROCS=1"}, slices.Concat([]string{"features", "serve"}, flags, more)...)
 	eventually(b, time.Minute, func() error { return readyz(metrics, http.StatusOK, "ready") })
 	return addr, names
 }

@@ -42,6 +42,7 @@ func BenchmarkBars(b *testing.B) {
 		{"rules", benchRules},
 		{"models", benchModels},
 		{"features", benchFeatures},
+		{"decide", benchDecide},
 	} {
 		b.Run(part.name, func(b *testing.B) {
 			measured.command, measured.server = fmt.Sprintf(command, "/^"+part.name+"$"), ""
