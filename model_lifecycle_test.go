@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -26,6 +27,7 @@ import (
 	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/churn"
 	"github.com/droplift/droplift/sinks/clickhouse"
+	"github.com/droplift/droplift/sinks/features/offline"
 )
 
 // lifeFrom is when the players of modelLife begin, lifeDays how long they are watched.
@@ -193,6 +195,30 @@ func edgeModel(t *testing.T, conf kafka.Config) (*scoring.Scorer, *modelRegistry
 	return scorer, registry
 }
 
+// writeSet writes the training set of every 12 hours into a Parquet file.
+func (l *life) writeSet(from, to int64) string {
+	l.t.Helper()
+	var at []int64
+	for t0 := from; t0 <= to; t0 += dayMS / 2 {
+		at = append(at, t0)
+	}
+	name := filepath.Join(l.t.TempDir(), "set.parquet")
+	err := offline.Whole(name, nil, func(f io.WriteSeeker) error {
+		w, err := offline.NewWriter(f, offline.Parquet, feature.Player, offline.Training, nil)
+		if err != nil {
+			return err
+		}
+		err = l.client.TrainingSet(l.t.Context(), clickhouse.TrainingRequest{At: at, HorizonMS: dayMS}, func(row *clickhouse.TrainingRow) error {
+			return w.Write(&offline.Row{At: row.At, Created: row.CreatedAt, Features: &row.Features, Churned: row.Churned})
+		})
+		return errors.Join(err, w.Close())
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return name
+}
+
 // alike compares metrics up to the order in which rows were added up.
 func alike(a, b scoring.Metrics) bool {
 	near := func(x, y float64) bool { return math.Abs(x-y) < 1e-9 }
@@ -221,6 +247,12 @@ func TestModelLifecycle(t *testing.T) {
 	}
 	if out := l.ok(slices.Concat([]string{"model", "evaluate", first}, lifeRows(3, lifeDays-1))...); !strings.Contains(out, "flatter") {
 		t.Errorf("judging it by rows that it learned from goes unsaid:\n%s", out)
+	}
+
+	// A training set in a file gives the same numbers.
+	set := l.writeSet(a.Training.TestFrom, a.Training.TestTo)
+	if err := json.Unmarshal([]byte(l.ok("model", "evaluate", first, "--json", "--set", set, "--horizon", "24h")), &again); err != nil || !alike(again, *a.Metrics) {
+		t.Errorf("by the file %+v, %v", again, err)
 	}
 
 	l.refused(2, []string{"no version"}, "model", "promote", firstVersion)
