@@ -213,11 +213,15 @@ func TestQueries(t *testing.T) {
 			}
 			continue
 		}
-		fmt.Fprintf(&got, "%s\n", q.Name)
-		if err := c.StreamQuery(t.Context(), &got, q.Name, "TSVWithNames", params); err != nil {
+		var answer strings.Builder
+		if err := c.StreamQuery(t.Context(), &answer, q.Name, "TSVWithNames", params); err != nil {
 			t.Error(err)
 		}
-		got.WriteByte('\n')
+		lines := strings.SplitAfter(answer.String(), "\n")
+		if strings.HasPrefix(q.Name, "audit_newest_") {
+			slices.Sort(lines[1:]) // they come in no order: an audit reads millions of them
+		}
+		fmt.Fprintf(&got, "%s\n%s\n", q.Name, strings.Join(lines, ""))
 	}
 	golden(t, "queries", got.String())
 }
