@@ -514,7 +514,12 @@ func benchEverything(b *testing.B, bars *bars, r *recording, brokers []string) {
 	}
 	migrate(b, n)
 	admin := newBenchAdmin(b, n.kafka)
-	roles := startRoles(b, n, map[string]role{"process": n.processors, "sink": n.sink})
+	cfg.FeaturesAddr = "127.0.0.1:0"
+	var err error
+	if n.features, err = cfg.listenFeatures(); err != nil {
+		b.Fatal(err)
+	}
+	roles := startRoles(b, n, map[string]role{"process": n.processors, "sink": n.sink, "features": n.serveFeatures})
 
 	recording := r.open(b)
 	watch := startStopwatch()
@@ -551,6 +556,11 @@ func benchEverything(b *testing.B, bars *bars, r *recording, brokers []string) {
 	})
 	bars.add(barRow{
 		Name: "event to updated feature," + at, Value: quantile(live.updated, 0.99).Seconds() * 1000, Unit: "ms", Bar: 500, Limit: atMost,
+		Cores: live.cores,
+	})
+
+	bars.add(barRow{
+		Name: "event to an answer with the updated feature," + at, Value: quantile(live.answered, 0.99).Seconds() * 1000, Unit: "ms", Bar: 500, Limit: atMost,
 		Cores: live.cores,
 	})
 

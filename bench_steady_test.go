@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +24,8 @@ import (
 )
 
 // steady plays the rest of a recording at a constant rate on a running pipeline and times how long events take: every
-// event until a query in ClickHouse sees it, and probes until a reader of committed features has them.
+// event until a query in ClickHouse sees it, and probes until a reader of committed features has them and until the feature
+// store, where there is one, answers with them.
 type steady struct {
 	node      *node
 	recording *reader
@@ -37,6 +41,8 @@ type steady struct {
 
 	from            time.Time // of what is timed
 	stored, updated []time.Duration
+	answered        []time.Duration // over HTTP
+	asking          atomic.Int64    // probes that the feature store is still asked for
 	achieved, cores float64
 }
 
@@ -109,8 +115,42 @@ func (s *steady) run(b *testing.B) {
 	}
 }
 
+// askFeatures asks the feature store for a player until its answer holds an event that was sent at a time.
+func (s *steady) askFeatures(ctx context.Context, player string, p probe) error {
+	defer s.asking.Add(-1)
+	for {
+		status, body, err := get(s.node.featuresAt() + "/v1/features/" + player)
+		if err != nil || status != http.StatusOK {
+			return fmt.Errorf("features of %s: HTTP %d, %w", player, status, err)
+		}
+		var answer struct {
+			AsOf int64 `json:"as_of"`
+		}
+		if err := json.Unmarshal([]byte(body), &answer); err != nil {
+			return err
+		}
+		if answer.AsOf > p.at {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Millisecond):
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !p.sent.Before(s.from) {
+		s.answered = append(s.answered, time.Since(p.sent))
+	}
+	return nil
+}
+
 // complete says whether everything sent has been seen.
 func (s *steady) complete() bool {
+	if s.asking.Load() > 0 {
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, times := range s.sent {
@@ -311,10 +351,11 @@ func (s *steady) readFeatures(ctx context.Context, joined chan<- struct{}) error
 	close(joined)
 	var decoder event.Decoder
 	var features event.Features
+	asks, ctx := errgroup.WithContext(ctx)
 	for {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return asks.Wait()
 		}
 		if err := fetches.Err(); err != nil {
 			return err
@@ -337,6 +378,11 @@ func (s *steady) readFeatures(ctx context.Context, joined chan<- struct{}) error
 					s.updated = append(s.updated, now.Sub(p.sent))
 				}
 				s.probes[features.PlayerID] = probe{newest: p.newest}
+				if s.node.features != nil {
+					s.asking.Add(1)
+					player := strings.Clone(features.PlayerID)
+					asks.Go(func() error { return s.askFeatures(ctx, player, p) })
+				}
 			}
 		})
 		if refused != nil {

@@ -41,6 +41,8 @@ func BenchmarkBars(b *testing.B) {
 		{"state", benchState},
 		{"rules", benchRules},
 		{"models", benchModels},
+		{"features", benchFeatures},
+		{"decide", benchDecide},
 		{"trees", benchTrees},
 	} {
 		b.Run(part.name, func(b *testing.B) {

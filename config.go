@@ -77,6 +77,7 @@ type Config struct {
 	SubtitleConfig
 	LatencyConfig
 	FeaturesConfig
+	FlightConfig
 	LearningConfig
 
 	SettleHold       time.Duration    `group:"settlement" help:"How long after a drop's end nothing of it is paid out: disputes come late." default:"168h"`
@@ -111,6 +112,8 @@ type Config struct {
 	EdgeShedWarn    int `group:"edge" help:"Kinds of optional work that are shed at a warning, first first: debug traces, latency sampling, recommendations, small translations, impression detail, heartbeats every 60 s. Checkout, ledger, consent, erasure and exposure logs are never shed." default:"3"`
 	EdgeShedCap     int `group:"edge" help:"Kinds of optional work that are shed at the cap." default:"6"`
 	EdgeShedLimited int `group:"edge" help:"Kinds of optional work that are shed while the budget pays for fewer replicas than wanted." default:"1"`
+
+	DecideConfig
 
 	SinkGroup      string        `group:"sink" help:"Consumer group of the ClickHouse sink." default:"droplift-clickhouse"`
 	SinkBatchRows  int           `group:"sink" help:"Rows at which a topic-partition's batch is inserted." default:"100000"`
@@ -189,9 +192,9 @@ func (c *Config) Validate() error {
 	positive("idle-after", c.IdleAfter)
 	positive("snapshot-interval", c.SnapshotInterval)
 	problems = append(problems, c.SubtitleConfig.validate(c.AllowedLateness))
-	problems = append(problems, c.LatencyConfig.validate())
-	problems = append(problems, c.FeaturesConfig.validate(c.KafkaPartitions))
+	problems = append(problems, c.FeaturesConfig.validate(c.KafkaPartitions), c.FlightConfig.validate())
 	problems = append(problems, c.LatencyConfig.validate(), c.LearningConfig.validate(c.AllowedLateness))
+	problems = append(problems, c.DecideConfig.validate())
 	if c.InventoryReservation < time.Millisecond || c.InventoryReservation > 24*time.Hour {
 		bad("inventory-reservation", "%s is not between 1ms and a day", c.InventoryReservation)
 	}

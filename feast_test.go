@@ -21,7 +21,7 @@ func TestFeast(t *testing.T) {
 	playTiny(p, 5)
 	p.settle()
 	// In the middle of what was played, and behind it.
-	at := strings.Fields(p.tsv("SELECT formatDateTime(quantile(0.5)(as_of), '%FT%TZ'), formatDateTime(max(as_of) + INTERVAL 1 SECOND, '%FT%TZ') FROM features"))
+	at := strings.Fields(p.tsv("SELECT formatDateTime(quantileExact(as_of), '%FT%TZ'), formatDateTime(max(as_of) + INTERVAL 1 SECOND, '%FT%TZ') FROM features"))
 
 	dir := t.TempDir()
 	export, training, repo := filepath.Join(dir, "export"), filepath.Join(dir, "training.parquet"), filepath.Join(dir, "repo")
@@ -37,7 +37,11 @@ func TestFeast(t *testing.T) {
 	if err := os.CopyFS(repo, os.DirFS("deploy/feast")); err != nil {
 		t.Fatal(err)
 	}
-	check := exec.CommandContext(t.Context(), python, "testdata/check.py", export, training)
+	script, err := filepath.Abs("testdata/feast_check.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := exec.CommandContext(t.Context(), python, script, export, training)
 	check.Dir = repo
 	check.Env = append(os.Environ(), "DROPLIFT_FEAST_TIME=event", "PYTHONPATH="+repo, "PYTHONDONTWRITEBYTECODE=1")
 	out, err := check.CombinedOutput()

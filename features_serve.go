@@ -71,14 +71,26 @@ func (n *node) featuresAt() string {
 	return "http://" + n.features.Addr().String()
 }
 
-// serveFeatures is the role that answers with players' features.
+// serveFeatures is the role that answers with players' features, and decides by them.
 func (n *node) serveFeatures(ctx context.Context) error {
 	mux := http.NewServeMux()
 	server, err := n.newFeatureServer(mux)
 	if err != nil {
 		return errors.Join(err, n.features.Close())
 	}
-	return server.run(ctx)
+	decisions, err := n.newEdgeServer(mux, server.store, n.cfg.FeaturesTTL)
+	if err != nil {
+		return errors.Join(err, n.features.Close())
+	}
+	group, serving := errgroup.WithContext(ctx)
+	// The records of answers are made when no answer is under way any more.
+	recording, stop := context.WithCancel(context.WithoutCancel(ctx))
+	group.Go(func() error {
+		defer stop()
+		return server.run(serving)
+	})
+	group.Go(func() error { return decisions.run(recording) })
+	return group.Wait()
 }
 
 // featureServer is a store, what fills it, and the HTTP server in front of it.

@@ -34,13 +34,15 @@ var mayImport = map[string][]string{
 	"sinks/clickhouse":    {"sql", "ingest/event"},
 	"sinks/features":      {"models/*", "ingest/event"},
 	"sinks/features/*":    {"models/*", "ingest/event", "sinks/features"},
-	"sql":                 {},
-	"dashboards":          {"sql"},
-	"dashboards/*":        {"sql", "dashboards"},
-	"deploy/embedded":     {},
-	"deploy/embedded/*":   {"deploy/embedded"},
-	"deploy/edge":         {"models/*"},
-	"deploy/apachekafka":  {},
+	// It streams the same rows.
+	"sinks/features/flight": {"models/*", "sinks/features/offline"},
+	"sql":                   {},
+	"dashboards":            {"sql"},
+	"dashboards/*":          {"sql", "dashboards"},
+	"deploy/embedded":       {},
+	"deploy/embedded/*":     {"deploy/embedded"},
+	"deploy/edge":           {"models/*"},
+	"deploy/apachekafka":    {},
 	// Its tests are skipped or required the same way.
 	"deploy/apachekafka/*": {"deploy/apachekafka", "deploy/embedded/embeddedtest"},
 }

@@ -31,7 +31,7 @@ type CLI struct {
 	Demo       DemoCmd       `cmd:"" help:"Run the pipeline and play a simulated drop on it, then report."`
 	Process    ProcessCmd    `cmd:"" help:"Run the processors alone, against a real Kafka."`
 	Sink       SinkCmd       `cmd:"" help:"Run the ClickHouse sink alone, against a real Kafka and ClickHouse."`
-	Features   FeaturesCmd   `cmd:"" help:"Serve players' features to edge models, and say what they are."`
+	Features   FeaturesCmd   `cmd:"" help:"Serve players' features to edge models; export them, and make and check training sets."`
 	Simulate   SimulateCmd   `cmd:"" help:"Generate a seeded drop into Kafka, with its true effects in a file."`
 	Replay     ReplayCmd     `cmd:"" help:"Turn real files into events through a mapping."`
 	Deadletter DeadLetterCmd `cmd:"" help:"List, show and replay the records that could not be counted."`
@@ -70,6 +70,7 @@ func newArgumentParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
 			{Key: "models", Title: "Models:"},
 			{Key: "settlement", Title: "Settlement:"},
 			{Key: "edge", Title: "Edge cost:"},
+			{Key: "decide", Title: "Decisions at the edge:"},
 			{Key: "sink", Title: "Sink:"},
 			{Key: "features", Title: "Feature store:"},
 			{Key: "operations", Title: "Operations:"},

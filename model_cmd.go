@@ -22,6 +22,7 @@ import (
 type ModelCmd struct {
 	Train    ModelTrainCmd    `cmd:"" help:"Train a churn model on what was known of players, and test it on what came later."`
 	Evaluate ModelEvaluateCmd `cmd:"" help:"Judge an artefact or a published version by labelled rows."`
+	Import   ModelImportCmd   `cmd:"" help:"Make an artefact of a model that LightGBM or XGBoost trained."`
 	Promote  ModelPromoteCmd  `cmd:"" help:"Let a version answer, if it passes every gate."`
 	List     ModelListCmd     `cmd:"" help:"List the published versions, what they do and how good they were."`
 	Show     ModelShowCmd     `cmd:"" help:"Show one version: training, metrics, what it looks at most."`

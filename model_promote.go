@@ -148,7 +148,7 @@ func passed(reason string, results []gate.Result) string {
 func (c *ModelPromoteCmd) evidence(ctx context.Context, cfg *Config, registry *modelRegistry, candidate *scoring.Scorer, champion string) (*gate.Evidence, error) {
 	a := candidate.Artefact()
 	source := c.RowSource
-	if !source.Examples && len(source.At) == 0 && source.From.IsZero() && source.To.IsZero() {
+	if source.Set == "" && !source.Examples && len(source.At) == 0 && source.From.IsZero() && source.To.IsZero() {
 		if a.Training.TestFrom == 0 {
 			return nil, fmt.Errorf("version %s was not tested when it was trained: name the rows to judge it by with --from and --to, --at or --examples", a.Version)
 		}

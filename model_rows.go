@@ -13,10 +13,12 @@ import (
 	"github.com/droplift/droplift/models/feature"
 	"github.com/droplift/droplift/models/scoring"
 	"github.com/droplift/droplift/sinks/clickhouse"
+	"github.com/droplift/droplift/sinks/features/offline"
 )
 
 // RowSource says which labelled rows a model is trained on or judged by.
 type RowSource struct {
+	Set      string      `help:"Training set in a Parquet or Arrow file with labels, as droplift features training-set writes it, instead of ClickHouse; --horizon and --embargo must be those that it was made with." type:"existingfile" placeholder:"FILE" xor:"source"`
 	Examples bool        `help:"Take scores whose label became known, with the vectors as they were scored, instead of a point-in-time set." xor:"source"`
 	At       []time.Time `help:"Scoring times t0 (RFC 3339); players who were active before them are one row each." placeholder:"TIME,..." sep:","`
 	From     time.Time   `help:"First scoring time, with --to and --every instead of --at; with --examples the earliest." placeholder:"TIME"`
@@ -74,8 +76,11 @@ func (s *RowSource) labelBy(cfg *Config) churn.Label {
 		HorizonMS: s.Horizon.Milliseconds(), LatenessMS: cfg.AllowedLateness.Milliseconds()}
 }
 
-// read reads the rows out of ClickHouse, with a bar. model names whose examples are meant.
+// read reads the rows out of ClickHouse, with a bar, or out of a file. model names whose examples are meant.
 func (s *RowSource) read(ctx context.Context, cfg *Config, model string) (*labelledRows, error) {
+	if s.Set != "" {
+		return s.readFile(ctx, cfg)
+	}
 	client, err := cfg.openReader(ctx, cfg.clickhouseOrLocal(), cfg.logger(os.Stderr))
 	if err != nil {
 		return nil, err
@@ -106,6 +111,31 @@ func (s *RowSource) read(ctx context.Context, cfg *Config, model string) (*label
 		return nil
 	})
 	progress.set("training set", int64(len(times)))
+	return out, err
+}
+
+// readFile reads the rows of a file that have a label.
+func (s *RowSource) readFile(ctx context.Context, cfg *Config) (*labelledRows, error) {
+	out := &labelledRows{label: s.labelBy(cfg)}
+	progress := newBar("training set", 1)
+	defer progress.finish()
+	begin := func(about offline.Content) error {
+		for i, has := range about.Has {
+			if !has {
+				return fmt.Errorf("%s has no column %s", s.Set, feature.Player.Features[i].Name)
+			}
+		}
+		return nil
+	}
+	err := offline.Read(ctx, s.Set, feature.Player, begin, func(row *offline.Known) error {
+		if row.Churned == nil {
+			out.unknown++
+			return nil
+		}
+		out.rows = append(out.rows, churn.Row{Player: row.Player, At: row.At, X: slices.Clone(row.Values), Churned: row.Churned})
+		return nil
+	})
+	progress.set("training set", 1)
 	return out, err
 }
 

@@ -38,10 +38,13 @@ func newOperations(awaited ...string) *operations {
 	)
 	o := &operations{registry: registry, checks: map[string]func() error{}}
 	for _, name := range awaited {
-		o.check(name, func() error { return errors.New("is starting") })
+		o.check(name, errStarting)
 	}
 	return o
 }
+
+// errStarting is the check of what has not said more yet.
+func errStarting() error { return errors.New("is starting") }
 
 // check registers what must hold for /readyz. The function answers within a second or so.
 func (o *operations) check(name string, ready func() error) {

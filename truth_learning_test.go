@@ -76,14 +76,14 @@ func (w *hazardWorld) truth(player string) float64 {
 	return math.Exp(-w.rates[player] * float64(hazardN) / float64(dayMS))
 }
 
-// edge stands in for the edge: it keeps the newest features, as it would from the topic, and scores every player once a day.
-type edge struct {
+// standIn stands in for the edge: it keeps the newest features, as it would from the topic, and scores every player once a day.
+type standIn struct {
 	features map[string]event.Features
 	decoder  event.Decoder
 	vector   []float64
 }
 
-func (e *edge) take(m event.Message) error {
+func (e *standIn) take(m event.Message) error {
 	var f event.Features
 	if err := e.decoder.Features(bytes.Clone(m.Value), &f); err != nil {
 		return err
@@ -93,7 +93,7 @@ func (e *edge) take(m event.Message) error {
 }
 
 // scores of all known players at t0, by a model that says a half.
-func (e *edge) scores(t0 int64) (records []event.Record) {
+func (e *standIn) scores(t0 int64) (records []event.Record) {
 	for _, player := range slices.Sorted(maps.Keys(e.features)) {
 		f := e.features[player]
 		e.vector = f.Vector(t0, e.vector[:0])
@@ -130,7 +130,7 @@ func (w *hazardWorld) learn(t *testing.T, replayed map[int64][]event.Record) (*l
 	cfg := processors.Config{Inputs: []event.Kind{event.KindPlayer, event.KindScore}, Quiet: []event.Kind{event.KindScore}}
 	partition := processors.NewPartition(0, cfg, nil, []processors.Rule{churn.New(churn.Config{PublishEvery: 1}), labels})
 	rollup := processors.NewRollup(0, []processors.RollupRule{learner})
-	e := &edge{features: map[string]event.Features{}}
+	e := &standIn{features: map[string]event.Features{}}
 	run, scores := &learningRun{}, map[int64][]event.Record{}
 	var decoder event.Decoder
 	flush := func(now int64) {

@@ -83,6 +83,9 @@ type node struct {
 // startNode starts the servers that the configuration does not name, for every role.
 func startNode(ctx context.Context, cfg *Config, log *slog.Logger) (*node, error) {
 	ops := newOperations("process", "sink")
+	if cfg.FeaturesAddr != "" {
+		ops.check("features", errStarting)
+	}
 	if err := ops.serve(cfg.MetricsAddr, cfg.PprofAddr); err != nil {
 		return nil, errors.Join(err, ops.close())
 	}
@@ -107,6 +110,9 @@ func (n *node) roles() []role {
 	roles := []role{n.processors, n.sink}
 	if n.features != nil {
 		roles = append(roles, n.serveFeatures)
+	}
+	if n.cfg.FlightAddress != "" {
+		roles = append(roles, n.flight)
 	}
 	return roles
 }

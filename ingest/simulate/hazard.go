@@ -31,7 +31,10 @@ func (g *Generator) Away(from, to int64) (map[string]float64, error) {
 	for _, sh := range g.shards {
 		for i := range sh.players {
 			p := &sh.players[i]
-			q := math.Exp(-w.expectedSessions(p, from, to))
+			q := 1.0
+			if since := max(from, p.joins); since < to {
+				q = math.Exp(-w.expectedSessions(p, since, to))
+			}
 			for j := range w.drops {
 				if d := &w.drops[j]; d.start >= from && d.start < to {
 					q *= 1 - w.reach(p, d)*w.arrived(d, to-d.start)

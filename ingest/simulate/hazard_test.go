@@ -11,7 +11,7 @@ func TestHazard(t *testing.T) {
 	s := crowd(41, 6000, Effects{RateLog: 0.8, BuyLogit: 0.5, CreatorUplift: 0.5, Retention: 0.3})
 	s.HistoryMS, s.AfterMS = 40*day, 14*day
 	s.Earlier = []EarlierDrop{{Creator: 2, BeforeMS: 20 * day, DropMS: day, Reach: 0.3}}
-	s.Behaviour.Newcomers = 0.05
+	s.Behaviour.Joining, s.Behaviour.Newcomers = 0.7, 0.05 // many visit a drop before they join
 	t.Logf("seed %d", s.Seed)
 	g := generate(t, s)
 	players := observe(t, g)

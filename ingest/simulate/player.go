@@ -20,6 +20,7 @@ type player struct {
 	inSession  bool
 	device     uint8 // of devices
 	till       bool  // buys at a till
+	joins      int64 // when background sessions begin; a drop may be visited before. 0 for the begin or the first visit
 
 	seen [numViews]int64 // first effective time, 0 for never
 	paid [numViews]firstPurchase
@@ -69,7 +70,8 @@ func (sh *shard) populate() {
 		case u < s.Behaviour.Newcomers:
 			p.newcomer = true
 		case u < s.Behaviour.Newcomers+s.Behaviour.Joining:
-			sh.proposeAfter(uint32(i), w.begin+sh.rng.Int64N(s.HistoryMS))
+			p.joins = w.begin + sh.rng.Int64N(s.HistoryMS)
+			sh.proposeAfter(uint32(i), p.joins)
 		default:
 			sh.proposeAfter(uint32(i), w.begin)
 		}

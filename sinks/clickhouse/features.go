@@ -80,13 +80,11 @@ func (r *featureRow) target(name string, null bool, value any) any {
 	case *event.Maturity:
 		stored := new(string)
 		r.then(func() error {
-			for _, m := range []event.Maturity{event.Provisional, event.Final} {
-				if m.String() == *stored {
-					*v = m
-					return nil
-				}
+			var ok bool
+			if *v, ok = event.MaturityOf(*stored); !ok {
+				return fmt.Errorf("features: maturity %q", *stored)
 			}
-			return fmt.Errorf("features: maturity %q", *stored)
+			return nil
 		})
 		return stored
 	case *int64:
@@ -203,4 +201,39 @@ func (a stringArray) String() string {
 	}
 	b.WriteByte(']')
 	return b.String()
+}
+
+// LateKnown calls each with every player of whom something that happened in the time within before at was ingested after
+// at (Unix ms), and how many records of it there are.
+func (c *Client) LateKnown(ctx context.Context, at, within int64, each func(player string, events uint64) error) error {
+	return c.each(ctx, "features_late", Params{"at_ms": at, "within_ms": within}, func(rows driver.Rows) error {
+		var player string
+		var events uint64
+		if err := rows.Scan(&player, &events); err != nil {
+			return err
+		}
+		return each(player, events)
+	})
+}
+
+// FeatureEvents calls each with the stored events of players (none is all) that happened before a time (Unix ms), by player
+// and order of arrival, each once, without those that the processors refused. An event's EventTime is its effective
+// time, and it has no fields but those that features depend on; it is valid during the call only.
+func (c *Client) FeatureEvents(ctx context.Context, players []string, before int64, each func(*event.Event) error) error {
+	return c.each(ctx, "features_events", Params{"players": stringArray(players), "before_ms": before}, func(rows driver.Rows) error {
+		var ev event.Event
+		var topic, kind, request string
+		var kafkaTime time.Time
+		var partition uint32
+		var offset uint64
+		err := rows.Scan(&topic, &kind, &ev.ID, &ev.PlayerID, &ev.EventTime, &ev.IngestTime, &ev.CreatorID, &ev.DropID,
+			&ev.Player.HeartbeatMS, &request, &ev.Latency.MS, &ev.Checkout.Amount, &ev.Checkout.Currency, &kafkaTime, &partition, &offset)
+		if err != nil {
+			return err
+		}
+		ev.Kind = event.KindOf(topic)
+		ev.Type = ev.Kind.TypeOf(kind)
+		ev.Latency.Request, _ = event.RequestOf(request) // none for other kinds
+		return each(&ev)
+	})
 }

@@ -204,7 +204,7 @@ func TestQueries(t *testing.T) {
 			t.Errorf("%v", err)
 			continue
 		}
-		if (len(table.Rows) == 0) != (q.Name == "audit_doubled") {
+		if (len(table.Rows) == 0) != (q.Name == "audit_doubled" || q.Name == "features_late") { // nothing is doubled, nothing late
 			t.Errorf("%s: %d columns, %d rows", q.Name, len(table.Columns), len(table.Rows))
 		}
 		if rows, changes := map[string]int{"live_freshness": 6, "live_status": 1, "status_tables": 0}[q.Name]; changes { // with the clock, or with the tables

@@ -2,8 +2,10 @@ package features
 
 import (
 	"encoding/json"
-	"math"
+	"fmt"
 	"strconv"
+
+	"github.com/valyala/fastjson"
 
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/models/feature"
@@ -11,18 +13,52 @@ import (
 
 // answer is one request's scratch memory.
 type answer struct {
-	body   []byte // the request's
-	out    []byte
-	ask    ask
-	record event.Features
-	vector []float64
-	table  table
+	body    []byte // the request's
+	parser  fastjson.Parser
+	players []string
+	out     []byte
+	record  event.Features
+	vector  []float64
+	table   table
 }
 
-// ask is what a request asks for.
-type ask struct {
-	Players []string `json:"players"`
-	At      *int64   `json:"at"`
+// parse reads {"players":[…],"at":…} from a.body into a.players and, when it is given, at.
+func (a *answer) parse() (at int64, given bool, err error) {
+	root, err := a.parser.ParseBytes(a.body)
+	if err != nil {
+		return 0, false, err
+	}
+	object, err := root.Object()
+	if err != nil {
+		return 0, false, err
+	}
+	a.players = a.players[:0]
+	object.Visit(func(key []byte, v *fastjson.Value) {
+		switch {
+		case err != nil || v.Type() == fastjson.TypeNull:
+		case string(key) == "players":
+			var list []*fastjson.Value
+			if list, err = v.Array(); err != nil {
+				err = fmt.Errorf("players: %w", err)
+			}
+			for i, element := range list {
+				name, wrong := element.StringBytes()
+				if wrong != nil {
+					err = fmt.Errorf("players: number %d: %w", i+1, wrong)
+					return
+				}
+				a.players = append(a.players, string(name))
+			}
+		case string(key) == "at":
+			if at, err = v.Int64(); err != nil {
+				err = fmt.Errorf("at: %w", err)
+			}
+			given = true
+		default:
+			err = fmt.Errorf("%q means nothing here", key)
+		}
+	})
+	return at, given, err
 }
 
 // contractJSON begins every answer: the version of the features in it.
@@ -126,15 +162,29 @@ func (a *answer) status(out []byte, player string, at int64, fresh Freshness, ou
 	return appendText(out, a.record.SpendCurrency)
 }
 
-// appendNumber appends a feature: whole numbers, which most are, without an exponent, and null for a missing one.
+// appendNumber appends a feature so that it reads back as the same float64, and null for a missing one. Whole numbers and
+// thousandths, which are most of counts, seconds and mean milliseconds, take a fifth of the time of any other number.
 func appendNumber(out []byte, v float64) []byte {
-	switch {
-	case v == 0:
+	const exact = 1e15 // decimals of up to 15 digits are told apart by a float64
+	if v == 0 {
 		return append(out, '0')
-	case v == math.Trunc(v) && math.Abs(v) < 1<<53:
-		return strconv.AppendInt(out, int64(v), 10)
-	case v-v != 0:
+	}
+	if whole := int64(v); float64(whole) == v && v < exact && v > -exact {
+		return strconv.AppendInt(out, whole, 10)
+	}
+	if v-v != 0 {
 		return append(out, "null"...)
+	}
+	if v > 0 && v < exact/1000 {
+		if n := uint64(v*1000 + 0.5); float64(n)/1000 == v {
+			out = strconv.AppendUint(out, n/1000, 10)
+			n %= 1000
+			out = append(out, '.', byte('0'+n/100), byte('0'+n/10%10), byte('0'+n%10))
+			for out[len(out)-1] == '0' {
+				out = out[:len(out)-1]
+			}
+			return out
+		}
 	}
 	return strconv.AppendFloat(out, v, 'g', -1, 64)
 }

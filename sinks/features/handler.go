@@ -1,7 +1,6 @@
 package features
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -137,17 +136,18 @@ func wantsArrow(r *http.Request) bool {
 }
 
 func (h *Handler) serveOne(w http.ResponseWriter, r *http.Request, a *answer) *refusal {
-	var given *int64
+	var given int64
+	isGiven := false
 	if r.URL.RawQuery != "" {
 		if text := r.URL.Query().Get("at"); text != "" {
-			at, err := strconv.ParseInt(text, 10, 64)
-			if err != nil {
+			var err error
+			if given, err = strconv.ParseInt(text, 10, 64); err != nil {
 				return refuse(http.StatusBadRequest, "at", "at: %q is not a time in Unix milliseconds such as 1760000000000", text)
 			}
-			given = &at
+			isGiven = true
 		}
 	}
-	at, refused := h.time(given)
+	at, refused := h.time(given, isGiven)
 	if refused != nil {
 		return refused
 	}
@@ -169,48 +169,43 @@ func (h *Handler) serveMany(w http.ResponseWriter, r *http.Request, a *answer) *
 		}
 		return refuse(http.StatusBadRequest, "body", "the body could not be read: %v", err)
 	}
-	a.ask = ask{Players: a.ask.Players[:0]}
-	decoder := json.NewDecoder(bytes.NewReader(a.body))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&a.ask); err != nil {
+	given, isGiven, err := a.parse()
+	if err != nil {
 		return refuse(http.StatusBadRequest, "json", "the body is not JSON such as %s: %v", example, err)
 	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return refuse(http.StatusBadRequest, "json", "the body goes on after its JSON object; send one such as %s", example)
-	}
-	switch n := len(a.ask.Players); {
+	switch n := len(a.players); {
 	case n == 0:
 		return refuse(http.StatusBadRequest, "players", "players: none are named; send JSON such as %s", example)
 	case n > h.cfg.MaxPlayers:
 		return refuse(http.StatusBadRequest, "too_many", "players: %d are too many; ask for at most %d at a time", n, h.cfg.MaxPlayers)
 	}
-	for i, player := range a.ask.Players {
+	for i, player := range a.players {
 		if player == "" {
 			return refuse(http.StatusBadRequest, "players", "players: number %d is empty", i+1)
 		}
 	}
-	at, refused := h.time(a.ask.At)
+	at, refused := h.time(given, isGiven)
 	if refused != nil {
 		return refused
 	}
 	if wantsArrow(r) {
-		return h.arrow(w, a, a.ask.Players, at)
+		return h.arrow(w, a, a.players, at)
 	}
-	h.write(w, http.StatusOK, typeJSON, a.many(h.store, a.ask.Players, at))
+	h.write(w, http.StatusOK, typeJSON, a.many(h.store, a.players, at))
 	return nil
 }
 
 // time is the scoring time: what is given, or the server's clock.
-func (h *Handler) time(given *int64) (int64, *refusal) {
+func (h *Handler) time(given int64, isGiven bool) (int64, *refusal) {
 	// Seconds for milliseconds would make nothing ever stale.
 	const leastMS = 100_000_000_000 // March 1973
 	switch {
-	case given == nil:
+	case !isGiven:
 		return h.store.cfg.Now().UnixMilli(), nil
-	case *given < leastMS:
-		return 0, refuse(http.StatusBadRequest, "at", "at: %d is not a time in Unix milliseconds such as 1760000000000", *given)
+	case given < leastMS:
+		return 0, refuse(http.StatusBadRequest, "at", "at: %d is not a time in Unix milliseconds such as 1760000000000", given)
 	}
-	return *given, nil
+	return given, nil
 }
 
 // readAll is io.ReadAll into memory that is used again.

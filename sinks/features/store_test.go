@@ -200,7 +200,7 @@ func TestLookupAllocatesNothing(t *testing.T) {
 
 // A player costs little memory: names of 18 bytes, features of a player active in three of four windows.
 func TestStoreMemory(t *testing.T) {
-	const n = 100_000
+	const n = 30_000
 	names := players(n)
 	s, reg := newTestStore(t)
 	before := heap()

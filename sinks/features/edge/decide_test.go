@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -399,3 +401,32 @@ func TestConfigProblems(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkDecide is the handler alone: request read, features, score, offer, answer, and the record with its shadow.
+func BenchmarkDecide(b *testing.B) {
+	r := newRig(&testing.T{}, func(cfg *Config) { cfg.Now = nil })
+	r.serve()
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error)
+	go func() { ran <- r.Run(ctx) }()
+	w := &nobody{header: http.Header{}}
+	body := strings.NewReader(asked)
+	req := httptest.NewRequest("POST", "/v1/decide", nil)
+	req.Body, req.ContentLength = io.NopCloser(body), int64(len(asked))
+	b.ReportAllocs()
+	for b.Loop() {
+		body.Reset(asked)
+		r.ServeHTTP(w, req)
+	}
+	cancel()
+	if err := <-ran; err != nil {
+		b.Error(err)
+	}
+}
+
+// nobody reads an answer.
+type nobody struct{ header http.Header }
+
+func (n *nobody) Header() http.Header         { return n.header }
+func (n *nobody) WriteHeader(int)             {}
+func (n *nobody) Write(b []byte) (int, error) { return len(b), nil }

@@ -90,25 +90,27 @@ const drainFor = 5 * time.Second
 func (d *Decider) Run(ctx context.Context) error {
 	learned := time.NewTicker(publishEveryMS * time.Millisecond)
 	defer learned.Stop()
+	// What was handed over before the end is still to be acknowledged, so its context outlives ctx.
+	handing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(drainFor, cancel) })()
 	for {
 		select {
 		case <-learned.C:
 			d.Offers.publish(d.cfg.Now().UnixMilli())
 			continue
 		case j := <-d.after:
-			d.produce(ctx, j)
+			d.produce(handing, j)
 			d.m.waiting.Set(float64(len(d.after)))
 			continue
 		case <-ctx.Done():
 		}
 		break
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainFor)
-	defer cancel()
 	for {
 		select {
 		case j := <-d.after:
-			d.produce(ctx, j)
+			d.produce(handing, j)
 			continue
 		default:
 		}
@@ -117,7 +119,7 @@ func (d *Decider) Run(ctx context.Context) error {
 	if d.cfg.Scores == nil {
 		return nil
 	}
-	return d.cfg.Scores.Flush(ctx)
+	return d.cfg.Scores.Flush(handing)
 }
 
 // produce makes one record. One that cannot be handed over is counted: the next one is tried again, after a flush.

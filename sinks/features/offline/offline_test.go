@@ -71,6 +71,9 @@ func TestFilesComeBack(t *testing.T) {
 			if k.Player != want.PlayerID || k.At != t0 || k.Created != t0-7 || k.AsOf != midnight {
 				t.Fatalf("%s: row %d is %+v", format, n, k)
 			}
+			if label := labels[n%3]; (k.Churned == nil) != (label == nil) || label != nil && *k.Churned != *label {
+				t.Fatalf("%s: the label of row %d is %v", format, n, k.Churned)
+			}
 			for i, v := range vector {
 				if k.Values[i] != v && !(math.IsNaN(v) && math.IsNaN(k.Values[i])) {
 					t.Fatalf("%s: row %d: %s is %v, want %v", format, n, feature.Player.Features[i].Name, k.Values[i], v)

@@ -26,6 +26,8 @@ type Known struct {
 	At, Created, AsOf int64
 	// Values are the set's features; NaN for null. Has says which of them the file has a column for.
 	Values []float64
+	// Churned is the label, nil while it is not known or where the file has none.
+	Churned *bool
 }
 
 // Content is a file's rows and which features they have.
@@ -177,7 +179,11 @@ func known(record arrow.Record, set *feature.Set, k *Known, each func(*Known) er
 	if players == nil || times == nil {
 		return fmt.Errorf("offline: no training set: columns %s and %s are needed", set.Key, EventTimestamp)
 	}
-	created, asOf := column(CreatedTimestamp), column(AsOf)
+	created, asOf, churned := column(CreatedTimestamp), column(AsOf), column(Churned)
+	labels, labelled := churned.(*array.Boolean)
+	if churned != nil && !labelled {
+		return fmt.Errorf("offline: column %s: %s is no yes or no", Churned, churned.DataType())
+	}
 	values := make([]arrow.Array, len(set.Features))
 	for i, f := range set.Features {
 		values[i] = column(f.Name)
@@ -200,6 +206,11 @@ func known(record arrow.Record, set *feature.Set, k *Known, each func(*Known) er
 			if k.Values[i], err = number(from, row); err != nil {
 				return fmt.Errorf("offline: column %s: %w", set.Features[i].Name, err)
 			}
+		}
+		k.Churned = nil
+		if labelled && !labels.IsNull(row) {
+			gone := labels.Value(row)
+			k.Churned = &gone
 		}
 		if err := each(k); err != nil {
 			return err

@@ -1,4 +1,4 @@
-"""Holds Feast's answers over an export against Droplift's own training set: check.py EXPORT TRAINING_SET.
+"""Holds Feast's answers over an export against Droplift's own training set: feast_check.py EXPORT TRAINING_SET.
 
 It runs in a copy of the repository, and prints what it compared; any difference is an error.
 """
@@ -10,6 +10,8 @@ from datetime import timedelta
 
 import pandas as pd
 import pyarrow.parquet as pq
+
+sys.path.insert(0, os.getcwd())
 
 export, training_set = sys.argv[1:]
 os.environ["DROPLIFT_EXPORT"] = export
@@ -41,8 +43,16 @@ want = pq.read_table(training_set).to_pandas()
 entities = want[["player_id", "event_timestamp"]]
 got = store.get_historical_features(entity_df=entities, features=refs).to_df()
 index = ["player_id", "event_timestamp"]
-got, want = got.set_index(index).sort_index(), want.set_index(index).sort_index()
-if len(want) == 0 or not got.index.equals(want.index):
+
+
+def indexed(frame):
+    """Times in one resolution: Feast answers in another one than Parquet's."""
+    times = frame["event_timestamp"].astype("datetime64[us, UTC]")
+    return frame.assign(player_id=frame["player_id"].astype(str), event_timestamp=times).set_index(index).sort_index()
+
+
+got, want = indexed(got), indexed(want)
+if len(want) == 0 or list(got.index) != list(want.index):
     sys.exit(f"{len(got)} rows, want {len(want)}")
 wrong = differences("offline", got, want)
 print(f"offline: {len(want)} rows of {len(names)} features, {wrong} differ")

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/droplift/droplift/models/feature"
+	"github.com/droplift/droplift/sinks/clickhouse"
+	"github.com/droplift/droplift/sinks/features/offline"
+)
+
+// timeFlag is a time on the command line.
+type timeFlag struct{ time.Time }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *timeFlag) UnmarshalText(text []byte) (err error) {
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04", time.DateOnly} {
+		if m.Time, err = time.ParseInLocation(layout, string(text), time.UTC); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not a time such as 2026-04-01, 2026-04-01T18:00 or 2026-04-01T18:00:00Z", text)
+}
+
+// knowableFlag is the flag that says what makes features known.
+type knowableFlag struct {
+	Knowable string `help:"What makes a revision of features known: delivered is Kafka's time of it; event is its event time, for history that was replayed or simulated long after it happened. The files say which." enum:"delivered,event" default:"delivered"`
+}
+
+func (k knowableFlag) about() map[string]string {
+	return map[string]string{offline.MetaKnowable: k.Knowable}
+}
+
+// created is when a revision was known.
+func (k knowableFlag) created(r *clickhouse.Revision) int64 {
+	if clickhouse.Knowable(k.Knowable) == clickhouse.KnowableEvent {
+		return r.Features.AsOf
+	}
+	return r.KafkaTime
+}
+
+// history is the features' history in ClickHouse.
+type history struct {
+	client *clickhouse.Client
+	knowableFlag
+}
+
+// Hours implements offline.Source.
+func (h history) Hours(ctx context.Context, from, to int64) ([]offline.Hour, error) {
+	stored, err := h.client.FeatureHours(ctx, from, to)
+	hours := make([]offline.Hour, len(stored))
+	for i, s := range stored {
+		hours[i] = offline.Hour{Start: s.Hour, Rows: s.Rows, Digest: s.Digest}
+	}
+	return hours, err
+}
+
+// History implements offline.Source.
+func (h history) History(ctx context.Context, from, to int64, each func(*offline.Row) error) error {
+	return h.client.FeatureHistory(ctx, from, to, h.rows(each))
+}
+
+func (h history) rows(each func(*offline.Row) error) func(*clickhouse.Revision) error {
+	return func(r *clickhouse.Revision) error {
+		return each(&offline.Row{Created: h.created(r), Features: &r.Features})
+	}
+}
+
+// awayAfter is how long a command waits for ClickHouse before it says that nobody answers.
+const awayAfter = 15 * time.Second
+
+// openFeatures connects as the user that can only read.
+func (c *Config) openFeatures(ctx context.Context) (*clickhouse.Client, error) {
+	waiting, cancel := context.WithTimeoutCause(ctx, awayAfter, fmt.Errorf("nobody answered for %s: is droplift up running, or does --clickhouse name the server?", awayAfter))
+	defer cancel()
+	return c.openReader(waiting, c.clickhouseOrLocal(), c.logger(os.Stderr))
+}
+
+// FeaturesExportCmd writes history.
+type FeaturesExportCmd struct {
+	Out    string   `required:"" help:"Directory; partitions are date=YYYY-MM-DD/hour=HH below it." placeholder:"DIR"`
+	From   timeFlag `help:"First hour of as_of, such as 2026-04-01 or 2026-04-01T18:00 (UTC); by default the first there is." placeholder:"TIME"`
+	To     timeFlag `help:"Hour before which to end; by default the one that has just ended or is running." placeholder:"TIME"`
+	Format string   `help:"${enum}." enum:"parquet,arrow" default:"parquet"`
+	Shrink bool     `help:"Also replace files that hold more rows than ClickHouse has left, as after an erasure. By default they are kept: ClickHouse drops revisions after 90 days."`
+	knowableFlag
+}
+
+// Help is shown by --help.
+func (c *FeaturesExportCmd) Help() string {
+	return "Every revision of every player's features becomes a row: event_timestamp is its as_of, created_timestamp when it could be known. " +
+		"Run it again at any time: complete hours are left alone, hours that late events have changed are written again, and an interrupted " +
+		"run is continued. A file appears whole or not at all.\n\nExample: droplift features export --from 2026-04-01 --out features/"
+}
+
+// Run prints what it did.
+func (c *FeaturesExportCmd) Run(ctx context.Context, cfg *Config) error {
+	if c.From.IsZero() {
+		c.From.Time = time.UnixMilli(0)
+	}
+	if c.To.IsZero() {
+		c.To.Time = time.Now().UTC().Truncate(time.Hour).Add(time.Hour)
+	}
+	progress := newBar("export", 1000)
+	export := offline.Export{
+		Dir: c.Out, Format: offline.Format(c.Format), Set: feature.Player, From: c.From.UnixMilli(), To: c.To.UnixMilli(), About: c.about(), Shrink: c.Shrink,
+		Progress: func(done, total uint64) { progress.set("export", int64(1000*done/max(1, total))) },
+	}
+	if err := export.Validate(); err != nil {
+		return err
+	}
+	client, err := cfg.openFeatures(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	s, err := export.Run(ctx, history{client, c.knowableFlag})
+	progress.finish()
+	if s.Written+s.Unchanged+s.Kept > 0 || err == nil {
+		fmt.Printf("%d hours written with %d rows, %d as they were, %d kept because ClickHouse has fewer rows by now.\n", s.Written, s.Rows, s.Unchanged, s.Kept)
+	}
+	return err
+}
+
+// trainingFlags say which training set is meant.
+type trainingFlags struct {
+	At       []timeFlag    `help:"Scoring times t0." placeholder:"TIME,..." xor:"at"`
+	From     timeFlag      `help:"First scoring time; with --to and --every instead of --at." placeholder:"TIME" xor:"at" and:"span"`
+	To       timeFlag      `help:"Time before which the last one is." placeholder:"TIME" and:"span"`
+	Every    time.Duration `help:"Distance of scoring times." placeholder:"DURATION" and:"span"`
+	Active   time.Duration `help:"How long before t0 a player must have had a session to be one of the population." default:"672h"`
+	Embargo  time.Duration `help:"How long after t0 the label's window begins; by default --allowed-lateness." placeholder:"DURATION"`
+	Horizon  time.Duration `help:"Length of the label's window: churned is no session in it." default:"336h"`
+	TTL      time.Duration `name:"ttl" help:"How old features may be at t0." default:"672h"`
+	Creator  string        `help:"Population of this creator's visitors; churned is being absent at the creator's next drop." placeholder:"ID"`
+	MaxTimes int           `hidden:"" default:"10000"`
+	knowableFlag
+}
+
+func (f *trainingFlags) request(cfg *Config) (clickhouse.TrainingRequest, error) {
+	r := clickhouse.TrainingRequest{
+		ActiveMS: f.Active.Milliseconds(), EmbargoMS: f.Embargo.Milliseconds(), HorizonMS: f.Horizon.Milliseconds(), TTLMS: f.TTL.Milliseconds(),
+		LatenessMS: cfg.AllowedLateness.Milliseconds(), OutOfOrderMS: cfg.OutOfOrderness.Milliseconds(), Creator: f.Creator, Knowable: clickhouse.Knowable(f.Knowable),
+	}
+	for _, at := range f.At {
+		r.At = append(r.At, at.UnixMilli())
+	}
+	if !f.From.IsZero() {
+		if f.Every < time.Millisecond {
+			return r, fmt.Errorf("--every: %s is not a distance of scoring times", f.Every)
+		}
+		if !f.From.Before(f.To.Time) {
+			return r, fmt.Errorf("--from: %s is not before --to %s", f.From.Format(time.RFC3339), f.To.Format(time.RFC3339))
+		}
+		if n := f.To.Sub(f.From.Time) / f.Every; n > time.Duration(f.MaxTimes) {
+			return r, fmt.Errorf("--every: %s makes %d scoring times, more than %d", f.Every, n, f.MaxTimes)
+		}
+		for at := f.From.Time; at.Before(f.To.Time); at = at.Add(f.Every) {
+			r.At = append(r.At, at.UnixMilli())
+		}
+	}
+	if len(r.At) == 0 {
+		return r, errors.New("give scoring times: --at TIME,... or --from TIME --to TIME --every DURATION")
+	}
+	return r, r.Validate()
+}
+
+// FeaturesTrainingSetCmd writes a training set.
+type FeaturesTrainingSetCmd struct {
+	Out string `required:"" help:"File ending in .parquet or .arrow." placeholder:"FILE"`
+	trainingFlags
+}
+
+// Help is shown by --help.
+func (c *FeaturesTrainingSetCmd) Help() string {
+	return "One row per player and scoring time t0: the newest features that were known at t0, what depends on t0, and the label " +
+		"churned, which is null until the watermark has passed its window. Nothing that happened or arrived after t0 is in the features; " +
+		"`droplift features check` proves it.\n\n" +
+		"Examples: droplift features training-set --at 2026-04-01 --out april.parquet\n" +
+		"          droplift features training-set --from 2026-03-01 --to 2026-04-01 --every 24h --out march.arrow"
+}
+
+// Run prints what the set holds.
+func (c *FeaturesTrainingSetCmd) Run(ctx context.Context, cfg *Config) error {
+	format, err := offline.FormatOf(c.Out)
+	if err != nil {
+		return err
+	}
+	request, err := c.request(cfg)
+	if err != nil {
+		return err
+	}
+	client, err := cfg.openFeatures(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	index := map[int64]int64{}
+	for i, at := range request.At {
+		index[at] = int64(i)
+	}
+	progress := newBar("training set", int64(len(request.At)))
+	var rows, churned, unknown int
+	err = offline.Whole(c.Out, nil, func(file io.WriteSeeker) error {
+		w, err := offline.NewWriter(file, format, feature.Player, offline.Training, c.about())
+		if err != nil {
+			return err
+		}
+		err = client.TrainingSet(ctx, request, func(r *clickhouse.TrainingRow) error {
+			rows++
+			switch {
+			case r.Churned == nil:
+				unknown++
+			case *r.Churned:
+				churned++
+			}
+			progress.set("training set", index[r.At])
+			return w.Write(&offline.Row{At: r.At, Created: r.CreatedAt, Features: &r.Features, Churned: r.Churned})
+		})
+		if closed := w.Close(); err == nil {
+			err = closed
+		}
+		if err == nil && rows == 0 {
+			err = errors.New("no rows: nobody had a session in the time before these scoring times with features that were known by then. " +
+				"History that was replayed or simulated was delivered after it happened: it needs --knowable event")
+		}
+		return err
+	})
+	progress.finish()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s: %d rows, %d churned, %d stayed, %d with a label that is not known yet.\n", c.Out, rows, churned, rows-churned-unknown, unknown)
+	return nil
+}
