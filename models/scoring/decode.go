@@ -34,56 +34,56 @@ func ReadRow(text []byte, x []float64) error {
 
 // artefact reads a file into an empty artefact. A test holds it against encoding/json, which writes it.
 func (r *reader) artefact(a *Artefact) {
-	r.fields(map[string]any{
-		"format": &a.Format, "name": &a.Name, "version": &a.Version, "kind": &a.Kind,
-		"features": func() {
+	r.fields([]field{
+		{"format", &a.Format}, {"name", &a.Name}, {"version", &a.Version}, {"kind", &a.Kind},
+		{"features", func() {
 			c := &a.Features
-			r.fields(map[string]any{"set": &c.Set, "version": &c.Version, "hash": &c.Hash, "names": &c.Names})
-		},
-		"training": func() { r.training(&a.Training) },
-		"metrics":  optional(r, &a.Metrics, r.metrics),
-		"linear":   optional(r, &a.Linear, r.linear),
-		"trees":    optional(r, &a.Trees, r.trees),
-		"platt": optional(r, &a.Platt, func(c *Platt) {
-			r.fields(map[string]any{"a": &c.A, "b": &c.B})
-		}),
-		"isotonic": optional(r, &a.Isotonic, func(c *Isotonic) {
-			r.fields(map[string]any{"x": &c.X, "y": &c.Y})
-		}),
-		"reference": objects(r, &a.Reference, func(f *Reference) {
-			r.fields(map[string]any{"name": &f.Name, "edges": &f.Edges, "shares": &f.Shares, "missing": &f.Missing})
-		}),
-		"golden": objects(r, &a.Golden, func(g *Golden) {
-			r.fields(map[string]any{"features": &g.Features, "raw": &g.Raw, "p": &g.P})
-		}),
-		"checksum": &a.Checksum,
+			r.fields([]field{{"set", &c.Set}, {"version", &c.Version}, {"hash", &c.Hash}, {"names", &c.Names}})
+		}},
+		{"training", func() { r.training(&a.Training) }},
+		{"metrics", optional(r, &a.Metrics, r.metrics)},
+		{"linear", optional(r, &a.Linear, r.linear)},
+		{"trees", optional(r, &a.Trees, r.trees)},
+		{"platt", optional(r, &a.Platt, func(c *Platt) {
+			r.fields([]field{{"a", &c.A}, {"b", &c.B}})
+		})},
+		{"isotonic", optional(r, &a.Isotonic, func(c *Isotonic) {
+			r.fields([]field{{"x", &c.X}, {"y", &c.Y}})
+		})},
+		{"reference", objects(r, &a.Reference, func(f *Reference) {
+			r.fields([]field{{"name", &f.Name}, {"edges", &f.Edges}, {"shares", &f.Shares}, {"missing", &f.Missing}})
+		})},
+		{"golden", objects(r, &a.Golden, func(g *Golden) {
+			r.fields([]field{{"features", &g.Features}, {"raw", &g.Raw}, {"p", &g.P}})
+		})},
+		{"checksum", &a.Checksum},
 	})
 }
 
 func (r *reader) training(t *Training) {
-	r.fields(map[string]any{
-		"from": &t.From, "to": &t.To, "test_from": &t.TestFrom, "test_to": &t.TestTo,
-		"embargo_ms": &t.EmbargoMS, "horizon_ms": &t.HorizonMS, "label": &t.Label, "rows": &t.Rows, "positives": &t.Positives,
-		"trainer": &t.Trainer, "seed": &t.Seed, "updates": &t.Updates,
+	r.fields([]field{
+		{"from", &t.From}, {"to", &t.To}, {"test_from", &t.TestFrom}, {"test_to", &t.TestTo},
+		{"embargo_ms", &t.EmbargoMS}, {"horizon_ms", &t.HorizonMS}, {"label", &t.Label}, {"rows", &t.Rows}, {"positives", &t.Positives},
+		{"trainer", &t.Trainer}, {"seed", &t.Seed}, {"updates", &t.Updates},
 	})
 }
 
 func (r *reader) metrics(m *Metrics) {
-	r.fields(map[string]any{
-		"rows": &m.Rows, "positives": &m.Positives, "auc": &m.AUC, "auc_se": &m.AUCSE, "log_loss": &m.LogLoss,
-		"base_log_loss": &m.BaseLogLoss, "brier": &m.Brier, "ece": &m.ECE, "bins": &m.Bins, "slope": &m.Slope, "intercept": &m.Intercept,
+	r.fields([]field{
+		{"rows", &m.Rows}, {"positives", &m.Positives}, {"auc", &m.AUC}, {"auc_se", &m.AUCSE}, {"log_loss", &m.LogLoss},
+		{"base_log_loss", &m.BaseLogLoss}, {"brier", &m.Brier}, {"ece", &m.ECE}, {"bins", &m.Bins}, {"slope", &m.Slope}, {"intercept", &m.Intercept},
 	})
 }
 
 func (r *reader) linear(l *Linear) {
-	r.fields(map[string]any{
-		"bias": &l.Bias, "weights": &l.Weights, "mean": &l.Mean, "scale": &l.Scale, "impute": &l.Impute, "missing": &l.Missing, "log": &l.Log,
+	r.fields([]field{
+		{"bias", &l.Bias}, {"weights", &l.Weights}, {"mean", &l.Mean}, {"scale", &l.Scale}, {"impute", &l.Impute}, {"missing", &l.Missing}, {"log", &l.Log},
 	})
 }
 
 func (r *reader) trees(t *Trees) {
-	r.fields(map[string]any{
-		"base": &t.Base, "float32": &t.Float32, "decisions": &t.Decisions, "feature": &t.Feature, "value": &t.Value, "sets": &t.Sets,
+	r.fields([]field{
+		{"base", &t.Base}, {"float32", &t.Float32}, {"decisions", &t.Decisions}, {"feature", &t.Feature}, {"value", &t.Value}, {"sets", &t.Sets},
 	})
 }
 

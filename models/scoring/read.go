@@ -109,21 +109,28 @@ func (r *reader) object(member func(key string)) {
 	}
 }
 
-// fields reads an object into the variables that into points to by key. Unknown keys are skipped.
-func (r *reader) fields(into map[string]any) {
-	seen := make(map[string]bool, len(into))
+// field is a member of an object that is read, and the variable or function that takes it.
+type field struct {
+	key  string
+	into any
+}
+
+// fields reads an object. Unknown members are skipped.
+func (r *reader) fields(known []field) {
+	var seen uint32 // no object has more members than bits
 	r.object(func(key string) {
-		v, known := into[key]
-		if !known {
-			r.skip(0)
+		for i := range known {
+			if known[i].key != key {
+				continue
+			}
+			if seen>>i&1 != 0 {
+				r.fail(key + " stands twice")
+			}
+			seen |= 1 << i
+			r.value(known[i].into)
 			return
 		}
-		if seen[key] {
-			r.fail(key + " stands twice")
-			return
-		}
-		seen[key] = true
-		r.value(v)
+		r.skip(0)
 	})
 }
 
