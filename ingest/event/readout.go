@@ -18,10 +18,10 @@ const (
 	GradeDescriptive
 )
 
-// Estimate is one published statement about a drop that rests on all
+// Estimate is one published statement about a drop, or a model, that rests on all
 // partitions. Key: drop_id|metric|dimensions; newer revisions replace older ones.
 type Estimate struct {
-	// DropID names the drop.
+	// DropID names the drop; of what is said about a model instead it is model:<name>.
 	DropID string `json:"drop_id" rule:"required"`
 	// CreatorID names the drop's creator.
 	CreatorID string `json:"creator_id"`
