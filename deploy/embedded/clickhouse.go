@@ -54,9 +54,6 @@ type ClickHouseConfig struct {
 	Threads int
 	// MemoryLimit in bytes for the engine; default half of the machine's.
 	MemoryLimit int64
-	// Nice lowers the engine's priority against this process, from 0 (default) to 19: where cores are short, what is
-	// computed live goes before what is stored. Linux only.
-	Nice int
 	// Drain is how long Close lets running statements finish; default 10 s.
 	Drain time.Duration
 
@@ -94,9 +91,6 @@ func (cfg *ClickHouseConfig) validate() error {
 	}
 	if cfg.Connections < 0 || cfg.Threads < 0 || cfg.MemoryLimit < 0 || cfg.Drain < 0 {
 		problems = append(problems, errors.New("Connections, Threads, MemoryLimit and Drain must not be negative"))
-	}
-	if cfg.Nice < 0 || cfg.Nice > 19 {
-		problems = append(problems, fmt.Errorf("Nice %d is not between 0 and 19", cfg.Nice))
 	}
 	if cfg.Connections == 0 {
 		cfg.Connections = defaultConnections
@@ -372,7 +366,7 @@ func (c *ClickHouse) spawn() (*childProcess, error) {
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	if err := startNice(p.cmd, c.cfg.Nice); err != nil {
+	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the child process: %w", err)
 	}
 	go func() {
