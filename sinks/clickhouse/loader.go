@@ -26,7 +26,9 @@ type Loader struct {
 
 	table  *table // the open batch's columns; nil before its first record
 	open   tally
-	opened time.Time    // when Due first saw the open batch
+	opened time.Time // when Due first saw the open batch
+	grown  time.Time // when Due last saw that it had grown, to seen records
+	seen   int
 	asked  time.Time    // when it last asked for its turn
 	record event.Record // the one being added; here because a pointer to a parameter would cost an allocation
 	sealed int
@@ -87,7 +89,7 @@ func (l *Loader) Add(r event.Record) (refused *event.Error) {
 // Due reports whether the open batch should be written. Its age counts from the
 // first Due that saw it, and its limit is what the sink's pace gives this
 // topic-partition. A batch that has come of age waits, and grows, until there is
-// room for its insert; one that is full does not.
+// room for its insert; one that is full does not. One that has not grown for MaxAge is of age.
 func (l *Loader) Due(now time.Time) bool {
 	b := &l.open
 	if b.records == 0 {
@@ -96,7 +98,14 @@ func (l *Loader) Due(now time.Time) bool {
 	if l.opened.IsZero() {
 		l.opened = now
 	}
-	switch l.sink.flush.Due(b.records, b.bytes, now.Sub(l.opened), l.age()) {
+	if b.records != l.seen {
+		l.seen, l.grown = b.records, now
+	}
+	limit := l.age()
+	if now.Sub(l.grown) >= l.sink.flush.MaxAge {
+		limit = 0 // the burst is over: nothing is saved by waiting for more
+	}
+	switch l.sink.flush.Due(b.records, b.bytes, now.Sub(l.opened), limit) {
 	case Full:
 		return true
 	case Aged:
@@ -133,7 +142,7 @@ func (l *Loader) begin() {
 	if !l.asked.IsZero() {
 		l.sink.turns.leave(l)
 	}
-	l.table, l.open, l.opened, l.asked = nil, tally{}, time.Time{}, time.Time{}
+	l.table, l.open, l.opened, l.asked, l.grown, l.seen = nil, tally{}, time.Time{}, time.Time{}, time.Time{}, 0
 }
 
 // Seal ends the open batch, which covers exactly the offsets first to last, and

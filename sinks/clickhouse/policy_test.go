@@ -156,6 +156,37 @@ func TestPace(t *testing.T) {
 	}
 }
 
+// A batch of partials may wait for more, but not when a burst is over.
+func TestDueAfterABurst(t *testing.T) {
+	s, err := NewSink(open(t, embeddedtest.ClickHouse(t)), SinkConfig{Flush: FlushPolicy{MinAge: 10 * time.Second, MaxAge: 10 * time.Second, PartialAge: time.Minute}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := s.Loader(event.KindEstimate.Topic(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.flow.age.Store(int64(time.Minute))
+	estimate := event.Estimate{DropID: "d", Metric: "m", Revision: 1, Label: "l", Unit: "u"}
+	add := func() {
+		l.Add(event.Record{Kind: event.KindEstimate, Value: estimate.AppendJSON(nil)})
+	}
+	now := time.UnixMilli(monday)
+	for range 4 { // one every 9 s: it goes on growing
+		add()
+		if l.Due(now) {
+			t.Fatalf("due %v after the first record, though more keep coming", now.Sub(time.UnixMilli(monday)))
+		}
+		now = now.Add(9 * time.Second)
+	}
+	if l.Due(now) {
+		t.Error("due 9 s after the last record")
+	}
+	if !l.Due(now.Add(time.Second)) {
+		t.Error("not due 10 s after the last record")
+	}
+}
+
 func TestDue(t *testing.T) {
 	s, err := NewSink(open(t, embeddedtest.ClickHouse(t)), SinkConfig{Flush: FlushPolicy{MaxRecords: 3, MinAge: time.Second, MaxAge: time.Second}})
 	if err != nil {
