@@ -42,9 +42,9 @@ func TestREADME(t *testing.T) {
 	if len(commands) < 5 || commands[0] != "make demo" || commands[1] != "make test" {
 		t.Fatalf("README's commands are %q; want make demo, make test and more", commands)
 	}
-	dir := t.TempDir()
+	dir, features := t.TempDir(), freeAddr(t)
 	env := append(os.Environ(), "DROPLIFT_DATA_DIR="+dir, "DROPLIFT_KAFKA_ADDR="+freeAddr(t), "DROPLIFT_CLICKHOUSE_ADDR="+freeAddr(t),
-		"DROPLIFT_METRICS_ADDR="+freeAddr(t), "DROPLIFT_PPROF_ADDR=")
+		"DROPLIFT_METRICS_ADDR="+freeAddr(t), "DROPLIFT_PPROF_ADDR=", "DROPLIFT_FEATURES_ADDR="+features)
 
 	demo := exec.Command("make", "demo", "ARGS=--scenario tiny --speed 0")
 	demo.Env = env
@@ -72,6 +72,13 @@ func TestREADME(t *testing.T) {
 		t.Fatalf("the demo ended before it served (drop %q)", drop)
 	}
 
+	query := exec.Command("bin/droplift", "query", "--sql", "SELECT player_id FROM features LIMIT 1", "--format", "TSV")
+	query.Env = env
+	player, err := query.Output()
+	if err != nil || len(player) == 0 {
+		t.Fatalf("no player has features (%q, %v)", player, err)
+	}
+
 	for _, command := range commands[2:] {
 		t.Run(command, func(t *testing.T) {
 			const sample = "transactions_sample.csv.gz"
@@ -79,7 +86,7 @@ func TestREADME(t *testing.T) {
 			if strings.Contains(command, sample) {
 				file = realData(t, "completejourney/"+sample)
 			}
-			command = strings.NewReplacer("DROP", drop, sample, file,
+			command = strings.NewReplacer("DROP", drop, "PLAYER", strings.TrimSpace(string(player)), "127.0.0.1:8126", features, "--out export", "--out "+filepath.Join(dir, "export"), sample, file,
 				"truth.json", filepath.Join(dir, "truth.json"), "roi.parquet", filepath.Join(dir, "roi.parquet"), "drop.html", filepath.Join(dir, "drop.html")).Replace(command)
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
