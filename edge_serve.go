@@ -62,23 +62,12 @@ type feed struct {
 // reads it again at every start, so nobody dead-letters it.
 func (s *edgeServer) feeds() []feed {
 	d := s.decider
-	var estimates, examples event.Decoder
 	return []feed{
 		{event.KindModel, 1, func(r *event.Record) { d.Models.Model(r.Key, r.Value) }},
 		{event.KindRollout, 1, func(r *event.Record) { d.Models.Rollout(r.Key, r.Value) }},
 		{event.KindDrop, 1, func(r *event.Record) { d.Drops.Record(r.Key, r.Value) }},
-		{event.KindEstimate, s.node.cfg.KafkaPartitions, func(r *event.Record) {
-			var e event.Estimate
-			if r.Value != nil && estimates.Estimate(r.Value, &e) == nil {
-				d.Offers.Estimate(&e)
-			}
-		}},
-		{event.KindExample, s.node.cfg.KafkaPartitions, func(r *event.Record) {
-			var e event.Example
-			if r.Value != nil && examples.Example(r.Value, &e) == nil {
-				d.Offers.Example(&e)
-			}
-		}},
+		{event.KindEstimate, s.node.cfg.KafkaPartitions, func(r *event.Record) { d.Offers.EstimateRecord(r.Value) }},
+		{event.KindExample, s.node.cfg.KafkaPartitions, func(r *event.Record) { d.Offers.ExampleRecord(r.Value) }},
 	}
 }
 

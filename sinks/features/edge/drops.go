@@ -34,7 +34,7 @@ func (d *Drops) Record(key, value []byte) {
 	var decoder event.Decoder
 	var ev event.Event // its slices are kept, so it is never used again
 	if err := decoder.Decode(event.KindDrop, value, &ev); err != nil {
-		d.m.badDrops.WithLabelValues(err.Reason.String()).Inc()
+		d.m.invalid.WithLabelValues(event.KindDrop.Topic(), err.Reason.String()).Inc()
 		d.log.Error("a catalogue entry cannot be used; the last good one stays", "drop", string(key), "error", err.Error())
 		return
 	}

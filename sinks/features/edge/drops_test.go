@@ -38,7 +38,7 @@ func TestDrops(t *testing.T) {
 			t.Errorf("step %d: the price is %d, want %d", i, price(), c.want)
 		}
 	}
-	r.counted(r.m.badDrops.WithLabelValues("malformed"), 1)
+	r.counted(r.m.invalid.WithLabelValues("drop", "malformed"), 1)
 	if _, a := r.playerWhere("offered the poster", func(a reply) bool { return a.Offer != nil }); a.Offer.Price != 700 {
 		t.Errorf("offer %+v", a.Offer)
 	}

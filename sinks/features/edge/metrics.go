@@ -29,7 +29,7 @@ type Metrics struct {
 	unlearned  prometheus.Counter
 	unseen     prometheus.Counter
 	promised   *prometheus.CounterVec // rule, currency
-	badDrops   *prometheus.CounterVec // class
+	invalid    *prometheus.CounterVec // topic, class
 }
 
 type modelMetrics struct {
@@ -87,7 +87,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		examples:   counters("examples_total", "Outcomes of offers, by what was made of them.", "outcome"),
 		unlearned:  counter("examples_of_unknown_offers_total", "Outcomes of offers that the configuration has no more."),
 		unseen:     counter("transitions_dropped_total", "Transitions between assets that a bound left out."),
-		badDrops:   counters("drops_invalid_total", "Catalogue entries that cannot be used, by class.", "class"),
+		invalid:    counters("records_invalid_total", "Records of the edge's memory that do not decode, by topic and class.", "topic", "class"),
 		promised:   counters("discounts_promised_total", "Discounts promised, in minor units.", "rule", "currency"),
 	}
 	add(m.models.info)

@@ -106,6 +106,8 @@ type Offers struct {
 	stock    sync.Map // item → *pieces
 	promises promises
 	belief   atomic.Pointer[belief]
+	// One for each topic, whose records come from one goroutine.
+	estimates, outcomes event.Decoder
 
 	mu    sync.Mutex // over what follows
 	rates *offer.Rates
@@ -337,6 +339,29 @@ func (o *Offers) pieces(drop, sku string) int64 {
 
 // stockMetric is the metric of processors/inventory's estimates.
 const stockMetric = "inventory_remaining"
+
+// EstimateRecord takes a record of the topic estimate, from one goroutine at a time.
+func (o *Offers) EstimateRecord(value []byte) {
+	var e event.Estimate
+	if value == nil {
+		return
+	}
+	if err := o.estimates.Estimate(value, &e); err != nil {
+		o.m.invalid.WithLabelValues(event.KindEstimate.Topic(), err.Reason.String()).Inc()
+		return
+	}
+	o.Estimate(&e)
+}
+
+// ExampleRecord takes a record of the topic example, from one goroutine at a time.
+func (o *Offers) ExampleRecord(value []byte) {
+	var e event.Example
+	if err := o.outcomes.Example(value, &e); err != nil {
+		o.m.invalid.WithLabelValues(event.KindExample.Topic(), err.Reason.String()).Inc()
+		return
+	}
+	o.Example(&e)
+}
 
 // Estimate takes what the inventory processors publish on the topic estimate; other metrics are passed over. Until the
 // first one of an item its stock is unknown, and it may be offered.

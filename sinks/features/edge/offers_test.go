@@ -41,6 +41,13 @@ func TestStock(t *testing.T) {
 	expect("oversold", "sold_out")
 	r.Offers.Estimate(stock("d-print", 7, 1, true))
 	expect("one left", "")
+	// What does not decode is counted, and changes nothing.
+	r.Offers.EstimateRecord([]byte(`{"drop_id":"d","metric":7}`))
+	r.counted(r.m.invalid.WithLabelValues("estimate", "wrong_type"), 1)
+	r.Offers.ExampleRecord([]byte(`{"model":`))
+	r.counted(r.m.invalid.WithLabelValues("example", "malformed"), 1)
+	r.Offers.EstimateRecord(nil) // compaction's
+	r.counted(r.m.invalid.WithLabelValues("estimate", "malformed"), 0)
 	r.Offers.Estimate(stock("d-print", 8, 0, false))
 	expect("without limit", "")
 }
