@@ -31,7 +31,8 @@ const (
 // benchFeatures asks a feature store, which is a process of its own on one processor (GOMAXPROCS=1), over loopback HTTP.
 // Requests are sent when they are due whether or not earlier ones are answered (an open loop), and timed from when
 // they were due: a store that falls behind shows all of the waiting, and so does this process when it cannot send in
-// time. The baseline is an answer of the same server and about the size of a player's that needs no thought.
+// time. The baseline is the machine itself: a goroutine that answers whatever it reads. An answer of the same server that needs
+// no thought is logged beside it.
 func benchFeatures(b *testing.B, bars *bars, _ *recording) {
 	addr, names := startBenchFeatures(b, nil)
 	get := func(path string) []byte {
@@ -51,20 +52,21 @@ func benchFeatures(b *testing.B, bars *bars, _ *recording) {
 		arrow[i] = bytes.Replace(many[i], []byte("\r\n"), []byte("\r\nAccept: application/vnd.apache.arrow.stream\r\n"), 1)
 	}
 
-	ask := func(what string, rate int, requests [][]byte) openLoop {
+	ask := func(addr, what string, rate int, requests [][]byte) openLoop {
 		l := openLoop{addr: addr, rate: rate, warmup: time.Second, length: 6 * time.Second, requests: requests}
 		l.run(b)
 		b.Logf("%s, %d/s: p50 %v, p90 %v, p99 %v, worst %v of %d; sent late: p99 %v", what, rate, quantile(l.took, 0.5), quantile(l.took, 0.9),
 			quantile(l.took, 0.99), quantile(l.took, 1), len(l.took), quantile(l.late, 0.99))
 		return l
 	}
-	fixed := ask("a fixed answer", benchRate, [][]byte{get("/v1/features")})
+	bare := ask(startEcho(b), "a bare echo", benchRate, [][]byte{get("/")})
+	ask(addr, "a fixed answer", benchRate, [][]byte{get("/v1/features")})
 	row := func(what string, rate int, requests [][]byte, bar float64) {
-		l := ask(what, rate, requests)
+		l := ask(addr, what, rate, requests)
 		bars.add(barRow{
 			Name:  fmt.Sprintf("features of %s over HTTP, p99 at %s requests/s", what, figure(float64(rate))),
 			Value: quantile(l.took, 0.99).Seconds() * 1000, Unit: "ms", Bar: bar, Limit: atMost, Cores: l.cores,
-			Baseline: quantile(fixed.took, 0.99).Seconds() * 1000,
+			Baseline: quantile(bare.took, 0.99).Seconds() * 1000,
 		})
 	}
 	row("1 player", benchRate, one, 2)
@@ -130,6 +132,35 @@ func benchPlayerFeatures(i int, at int64) event.Features {
 	}
 	f.Checkouts[3], f.NetSpend[3] = 1, 4999
 	return f
+}
+
+// startEcho answers every read with the shortest answer there is and returns its address.
+func startEcho(b *testing.B) string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				for request := make([]byte, 4096); ; {
+					if _, err := conn.Read(request); err != nil {
+						return
+					}
+					if _, err := conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return listener.Addr().String()
 }
 
 // openLoop sends requests to an address at a constant rate over some connections, in turn.
