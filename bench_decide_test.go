@@ -15,8 +15,7 @@ import (
 
 // benchDecide asks for decisions over loopback HTTP as benchFeatures asks for features: of a process of its own on one
 // processor, which looks 50,000 players up, scores them with a champion and a shadow over all features, weighs four offers,
-// ranks eight assets and produces every answer's record to Kafka. The baseline is the feature contract, an answer that needs
-// no thought.
+// ranks eight assets and produces every answer's record to Kafka. The baseline is the machine itself, as for features.
 func benchDecide(b *testing.B, bars *bars, _ *recording) {
 	offers := filepath.Join(b.TempDir(), "offers.yaml")
 	var file strings.Builder
