@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -65,15 +63,7 @@ func linearModel(t testing.TB, version string, bias float64) event.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	if _, err := z.Write(file); err != nil {
-		t.Fatal(err)
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return event.Model{Name: a.Name, Version: a.Version, Kind: a.Kind, PublishedAt: decideAt, FeatureHash: a.Features.Hash, Checksum: a.Checksum, Artefact: packed.Bytes()}
+	return event.Model{Name: a.Name, Version: a.Version, Kind: a.Kind, PublishedAt: decideAt, FeatureHash: a.Features.Hash, Checksum: a.Checksum, Artefact: event.PackArtefact(file)}
 }
 
 func rolloutOf(champion, shadow string) event.Rollout {

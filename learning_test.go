@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -104,11 +101,7 @@ func TestScoresBecomeExamplesAndCandidates(t *testing.T) {
 		if err := decoder.Model(r.Value, &m); err != nil {
 			t.Fatal(err)
 		}
-		z, err := gzip.NewReader(bytes.NewReader(m.Artefact))
-		if err != nil {
-			t.Fatal(err)
-		}
-		file, err := io.ReadAll(z)
+		file, err := m.File()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"math"
@@ -123,8 +120,9 @@ func (r *modelRegistry) open(name, version string) (*scoring.Scorer, []byte, err
 	if !ok {
 		return nil, nil, fmt.Errorf("version %q of model %s is not published", version, name)
 	}
-	file, err := unpackArtefact(m.Artefact)
+	file, err := m.File()
 	if err != nil {
+		err = fmt.Errorf("%w: unpack: %w", scoring.ErrMalformed, err)
 		return nil, nil, fmt.Errorf("version %s is refused (%s): %w", version, refusalOf(err), err)
 	}
 	scorer, err := scoring.Open(file, feature.Player)
@@ -198,43 +196,11 @@ func rolloutMessage(r event.Rollout) event.Message {
 
 // modelMessage is the record of an artefact.
 func modelMessage(a *scoring.Artefact, file []byte, at time.Time) (event.Message, error) {
-	packed, err := packArtefact(file)
-	if err != nil {
-		return event.Message{}, err
-	}
 	m := event.Model{
 		Name: a.Name, Version: a.Version, Kind: a.Kind, PublishedAt: at.UnixMilli(),
-		FeatureHash: a.Features.Hash, Checksum: a.Checksum, Artefact: packed,
+		FeatureHash: a.Features.Hash, Checksum: a.Checksum, Artefact: event.PackArtefact(file),
 	}
 	return event.Message{Kind: event.KindModel, Key: []byte(a.Name + "|" + a.Version), Value: m.AppendJSON(nil)}, nil
-}
-
-func packArtefact(file []byte) ([]byte, error) {
-	var packed bytes.Buffer
-	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := w.Write(file); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return packed.Bytes(), nil
-}
-
-// unpackArtefact refuses what unpacks to more than an artefact may have.
-func unpackArtefact(packed []byte) ([]byte, error) {
-	r, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		return nil, fmt.Errorf("%w: unpack: %w", scoring.ErrMalformed, err)
-	}
-	file, err := io.ReadAll(io.LimitReader(r, scoring.MaxBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("%w: unpack: %w", scoring.ErrMalformed, err)
-	}
-	return file, nil // one byte too many is refused when it is opened
 }
 
 // refusalOf names why an artefact was not opened.

@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"compress/gzip"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -261,11 +259,7 @@ func TestLearningTruth(t *testing.T) {
 		t.Fatalf("%d labels are unknown at the end and %d candidates were published: nothing is tested", unknown, len(run.models))
 	}
 	last := &run.models[len(run.models)-1]
-	z, err := gzip.NewReader(bytes.NewReader(last.Artefact))
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := io.ReadAll(z)
+	file, err := last.File()
 	if err != nil {
 		t.Fatal(err)
 	}

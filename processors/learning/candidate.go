@@ -1,8 +1,6 @@
 package learning
 
 import (
-	"bytes"
-	"compress/gzip"
 	"fmt"
 	"math"
 
@@ -152,15 +150,7 @@ func (l *Learner) candidate(name string, m *model) (*event.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
-	if _, err := w.Write(file); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
 	return &event.Model{
-		Name: name, Version: a.Version, Kind: a.Kind, FeatureHash: a.Features.Hash, Checksum: a.Checksum, Artefact: packed.Bytes(),
+		Name: name, Version: a.Version, Kind: a.Kind, FeatureHash: a.Features.Hash, Checksum: a.Checksum, Artefact: event.PackArtefact(file),
 	}, nil
 }

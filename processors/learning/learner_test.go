@@ -2,9 +2,7 @@ package learning
 
 import (
 	"bytes"
-	"compress/gzip"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -156,11 +154,7 @@ func (s *stage) fates() map[string]uint64 {
 
 func open(t testing.TB, m *event.Model) *scoring.Scorer {
 	t.Helper()
-	r, err := gzip.NewReader(bytes.NewReader(m.Artefact))
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := io.ReadAll(r)
+	file, err := m.File()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,7 +102,7 @@ func TestRoundTrip(t *testing.T) {
 	example := event.Example{Model: "churn", ModelVersion: "v1", PlayerID: "p1", ScoredAt: monday, DropID: "drop-1", Partition: 2, Watermark: monday + 7, Churned: true,
 		LabelFrom: monday + 1, LabelTo: monday + 2, FeatureHash: "9f86", Vector: []float64{1, -1, 0.5}, P: 0.25, ShadowVersion: "v2", ShadowP: 0.75, Offer: "cap",
 		Discount: 1500, Propensity: 0.5, Holdout: true, Eligible: true, Converted: true, Net: -7, Currency: "USD"}
-	published := event.Model{Name: "churn", Version: "v1", Kind: "logistic", PublishedAt: monday, FeatureHash: "9f86", Checksum: "6030", Artefact: packed(t, `{"format":1}`)}
+	published := event.Model{Name: "churn", Version: "v1", Kind: "logistic", PublishedAt: monday, FeatureHash: "9f86", Checksum: "6030", Artefact: event.PackArtefact([]byte(`{"format":1}`))}
 	rollout := event.Rollout{Name: "churn", Champion: "v2", Shadow: "v3", Previous: "v1", Action: "promote", At: monday, Reason: "passed"}
 	lifetime := event.Lifetime{Model: "bgbb", Fit: "f1", PlayerID: "p1", CreatorID: "c1", Currency: "USD", Revision: uint64(monday), AsOf: monday - 1, FirstPurchase: monday - 2,
 		Repeats: 2, LastRepeat: 4, Age: 6, Horizon: 8, PAlive: 0.5, Purchases: 1.25, MeanSpend: 2466.5, Value: 3000.75}

@@ -1,9 +1,6 @@
 package clickhouse
 
 import (
-	"bytes"
-	"compress/gzip"
-	"io"
 	"slices"
 
 	"github.com/droplift/droplift/ingest/event"
@@ -131,8 +128,8 @@ func newModels() *table {
 		if err := decoder.Model(r.Value, &v); err != nil {
 			return 0, err
 		}
-		file, err := unpacked(v.Artefact)
-		if err != nil {
+		file, err := v.File()
+		if err != nil || len(file) > event.MaxArtefactBytes {
 			return 0, &event.Error{Reason: event.ReasonMalformed, Field: "artefact"}
 		}
 		name.add(v.Name)
@@ -145,21 +142,6 @@ func newModels() *table {
 		return min(v.PublishedAt, r.Timestamp), nil
 	}
 	return t
-}
-
-// maxArtefact bounds what an artefact unpacks to: more is not a model but a bomb.
-const maxArtefact = 8 << 20
-
-func unpacked(packed []byte) ([]byte, error) {
-	r, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		return nil, err
-	}
-	file, err := io.ReadAll(io.LimitReader(r, maxArtefact+1))
-	if err == nil && len(file) > maxArtefact {
-		err = io.ErrShortBuffer
-	}
-	return file, err
 }
 
 func newRollouts() *table {

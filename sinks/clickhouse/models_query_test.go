@@ -1,8 +1,6 @@
 package clickhouse
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -85,11 +83,7 @@ func storeServing(t testing.TB, c *Client, n int) *served {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var packed bytes.Buffer
-		w := gzip.NewWriter(&packed)
-		w.Write(file)
-		w.Close()
-		m := event.Model{Name: a.Name, Version: a.Version, Kind: a.Kind, PublishedAt: monday, FeatureHash: a.Features.Hash, Checksum: a.Checksum, Artefact: packed.Bytes()}
+		m := event.Model{Name: a.Name, Version: a.Version, Kind: a.Kind, PublishedAt: monday, FeatureHash: a.Features.Hash, Checksum: a.Checksum, Artefact: event.PackArtefact(file)}
 		return event.Record{Kind: event.KindModel, Offset: offset, Timestamp: monday, Value: m.AppendJSON(nil)}
 	}
 	second := *s.artefact

@@ -1,26 +1,10 @@
 package clickhouse
 
 import (
-	"bytes"
-	"compress/gzip"
 	"testing"
 
 	"github.com/droplift/droplift/ingest/event"
 )
-
-// packed is a file as model records carry it.
-func packed(t testing.TB, file string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	if _, err := w.Write([]byte(file)); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
 
 // storePrediction adds one predicted lifetime value.
 func storePrediction(t testing.TB, c *Client) {
@@ -37,10 +21,10 @@ func TestModelsRefuseWhatDoesNotUnpack(t *testing.T) {
 		artefact []byte
 		taken    bool
 	}{
-		"whole":     {packed(t, `{"format":1}`), true},
-		"truncated": {packed(t, `{"format":1}`)[:20], false},
+		"whole":     {event.PackArtefact([]byte(`{"format":1}`)), true},
+		"truncated": {event.PackArtefact([]byte(`{"format":1}`))[:20], false},
 		"plain":     {[]byte(`{"format":1}`), false},
-		"a bomb":    {packed(t, string(make([]byte, maxArtefact+1))), false},
+		"a bomb":    {event.PackArtefact(make([]byte, event.MaxArtefactBytes+1)), false},
 	} {
 		m := event.Model{Name: "churn", Version: "v1", Kind: "logistic", PublishedAt: monday, FeatureHash: "9f86", Checksum: "6030", Artefact: c.artefact}
 		_, refused := table.add(&event.Record{Kind: event.KindModel, Value: m.AppendJSON(nil)})

@@ -81,7 +81,7 @@ func (r *Models) Download(w http.ResponseWriter, req *http.Request) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	file, err := unzip(v.Artefact)
+	file, err := v.File()
 	if err != nil { // it was proved when it came
 		refuse(w, http.StatusInternalServerError, "", err.Error())
 		return

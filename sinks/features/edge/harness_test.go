@@ -1,8 +1,6 @@
 package edge
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -150,15 +148,7 @@ func published(t testing.TB, a *scoring.Artefact, at int64) event.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return event.Model{Name: a.Name, Version: a.Version, Kind: a.Kind, PublishedAt: at, FeatureHash: a.Features.Hash, Checksum: a.Checksum, Artefact: zipped(file)}
-}
-
-func zipped(file []byte) []byte {
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	z.Write(file)
-	z.Close()
-	return b.Bytes()
+	return event.Model{Name: a.Name, Version: a.Version, Kind: a.Kind, PublishedAt: at, FeatureHash: a.Features.Hash, Checksum: a.Checksum, Artefact: event.PackArtefact(file)}
 }
 
 func take(m *Models, v event.Model) error {

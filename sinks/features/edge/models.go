@@ -1,11 +1,8 @@
 package edge
 
 import (
-	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -197,9 +194,9 @@ func (r *Models) withdraw(name, version string) {
 
 // open proves an artefact and returns its scorer and its size.
 func (r *Models) open(m *event.Model) (*Served, int, error) {
-	file, err := unzip(m.Artefact)
+	file, err := m.File()
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, fmt.Errorf("%w: %w", ErrGzip, err)
 	}
 	scorer, err := scoring.Open(file, r.set)
 	if err != nil {
@@ -218,19 +215,6 @@ func (r *Models) open(m *event.Model) (*Served, int, error) {
 		base = float64(t.Positives) / float64(t.Rows)
 	}
 	return &Served{Scorer: scorer, Version: a.Version, Checksum: a.Checksum, BaseRate: base, at: at}, len(file), nil
-}
-
-// unzip refuses what would not fit before it is in memory.
-func unzip(packed []byte) ([]byte, error) {
-	z, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrGzip, err)
-	}
-	file, err := io.ReadAll(io.LimitReader(z, scoring.MaxBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrGzip, err)
-	}
-	return file, nil // Open refuses one byte too many
 }
 
 // Rollout takes one record of topic rollout. One that names a version which is not here, or no value, is refused, and

@@ -30,10 +30,17 @@ func (r *rig) serving() (champion, shadow string) {
 	return champion, shadow
 }
 
+// What a record may carry is what may be opened.
+func TestOneBoundOfArtefacts(t *testing.T) {
+	if event.MaxArtefactBytes != scoring.MaxBytes {
+		t.Errorf("records carry up to %d bytes, artefacts have up to %d", event.MaxArtefactBytes, scoring.MaxBytes)
+	}
+}
+
 // A bad artefact of any kind has its class and counter, never reaches scoring, and the champion stays.
 func TestBadArtefacts(t *testing.T) {
 	good := published(t, artefact(t, "v3", 0, 1), t0)
-	file, err := unzip(good.Artefact)
+	file, err := good.File()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +51,7 @@ func TestBadArtefacts(t *testing.T) {
 			a.Format = scoring.Format
 		}
 		m := good
-		m.Artefact, m.Checksum = zipped(sealed(t, a)), a.Checksum
+		m.Artefact, m.Checksum = event.PackArtefact(sealed(t, a)), a.Checksum
 		m.FeatureHash = a.Features.Hash
 		return m
 	}
@@ -59,11 +66,11 @@ func TestBadArtefacts(t *testing.T) {
 			m.Artefact = bytes.Clone(m.Artefact)
 			m.Artefact[len(m.Artefact)-6] ^= 1 // the CRC
 		})},
-		{scoring.ErrMalformed, "malformed", with(good, func(m *event.Model) { m.Artefact = zipped(file[:len(file)-9]) })},
-		{scoring.ErrMalformed, "malformed", with(good, func(m *event.Model) { m.Artefact = zipped([]byte("{} {}")) })},
-		{scoring.ErrTooLarge, "too_large", with(good, func(m *event.Model) { m.Artefact = zipped(make([]byte, scoring.MaxBytes+1)) })},
+		{scoring.ErrMalformed, "malformed", with(good, func(m *event.Model) { m.Artefact = event.PackArtefact(file[:len(file)-9]) })},
+		{scoring.ErrMalformed, "malformed", with(good, func(m *event.Model) { m.Artefact = event.PackArtefact([]byte("{} {}")) })},
+		{scoring.ErrTooLarge, "too_large", with(good, func(m *event.Model) { m.Artefact = event.PackArtefact(make([]byte, scoring.MaxBytes+1)) })},
 		{scoring.ErrChecksum, "checksum", with(good, func(m *event.Model) {
-			m.Artefact = zipped(bytes.Replace(file, []byte(`"weights":[1]`), []byte(`"weights":[9]`), 1))
+			m.Artefact = event.PackArtefact(bytes.Replace(file, []byte(`"weights":[1]`), []byte(`"weights":[9]`), 1))
 		})},
 		{scoring.ErrNewer, "newer", resealed(func(a *scoring.Artefact) { a.Format = scoring.Format + 1 })},
 		{scoring.ErrFeatures, "features", resealed(func(a *scoring.Artefact) { a.Features.Hash = "beef" })},
