@@ -5,7 +5,7 @@ const Help = `A mapping is one YAML document. Unknown keys are errors, and all e
 reported at once with their lines.
 
 name          the mapping's name; with the file's name it makes the events' ids
-kind          player, latency, checkout, subtitle or drop
+kind          player, latency, checkout, subtitle, score or drop
 format
   type        csv      fields between delimiters, quoted as in RFC 4180
               fields   fields between runs of white space
