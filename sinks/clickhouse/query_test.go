@@ -219,7 +219,7 @@ func TestQueries(t *testing.T) {
 		}
 		lines := strings.SplitAfter(answer.String(), "\n")
 		if strings.HasPrefix(q.Name, "audit_newest_") {
-			slices.Sort(lines[1:]) // they come in no order: an audit reads millions of them
+			slices.Sort(lines[1 : len(lines)-1]) // they come in no order: an audit reads millions of them
 		}
 		fmt.Fprintf(&got, "%s\n%s\n", q.Name, strings.Join(lines, ""))
 	}
