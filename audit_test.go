@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -67,10 +68,43 @@ func (r *auditReport) of(t testing.TB, topic string, partition int32) *partition
 	return nil
 }
 
+// produceServing produces one record of each kind that edges and the registry make, which no simulated drop has.
+func produceServing(p *pipeline) {
+	p.t.Helper()
+	var at int64
+	if _, err := fmt.Sscan(p.tsv("SELECT toUnixTimestamp64Milli(max(event_time)) FROM player_events"), &at); err != nil {
+		p.t.Fatal(err)
+	}
+	var score event.Event
+	score.Reset(event.KindScore)
+	score.ID, score.Type, score.EventTime, score.IngestTime, score.PlayerID, score.Consent = uuid.Must(uuid.NewV7()), event.ScoreAnswered, at, at, "player", 1
+	score.Score = event.Score{Model: "churn", P: 0.5, Degraded: "no_model"}
+	example := event.Example{Model: "churn", PlayerID: "player", ScoredAt: at, Watermark: at, LabelFrom: at, LabelTo: at + 1, P: 0.5}
+	model := event.Model{Name: "churn", Version: "v1", Kind: "logistic", PublishedAt: at, FeatureHash: "9f86", Checksum: "6030", Artefact: event.PackArtefact([]byte("{}"))}
+	rollout := event.Rollout{Name: "churn", Champion: "v1", Action: "promote", At: at}
+	lifetime := event.Lifetime{Model: "bgbb", Fit: "f1", PlayerID: "player", Revision: uint64(at), AsOf: at, FirstPurchase: at, Horizon: 1, PAlive: 0.5}
+	producer, err := kafka.NewProducer(p.node.kafka, kafka.ProducerConfig{})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer producer.Close()
+	if err := errors.Join(producer.Produce(context.Background(),
+		event.Message{Kind: event.KindScore, Key: []byte("player"), Value: event.Append(nil, &score)},
+		event.Message{Kind: event.KindExample, Key: []byte("churn|player|1"), Value: example.AppendJSON(nil)},
+		event.Message{Kind: event.KindModel, Key: []byte("churn|v1"), Value: model.AppendJSON(nil)},
+		event.Message{Kind: event.KindRollout, Key: []byte("churn"), Value: rollout.AppendJSON(nil)},
+		event.Message{Kind: event.KindLifetime, Key: []byte("bgbb|player||"), Value: lifetime.AppendJSON(nil)},
+	), producer.Flush(context.Background())); err != nil {
+		p.t.Fatal(err)
+	}
+	p.settle()
+}
+
 // TestAudit plays a small drop, finds nothing wrong, and then finds every kind of damage exactly where it was done.
 func TestAudit(t *testing.T) {
 	p := startPipeline(t, t.TempDir(), "--idle-after=2s")
 	playTiny(p, pipelineSeed(t))
+	produceServing(p)
 
 	report := p.audit()
 	if found := report.findings(); len(found) > 0 {
