@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/droplift/droplift/models/ltv"
+	"github.com/droplift/droplift/models/stats"
 	"github.com/droplift/droplift/sinks/clickhouse"
 )
 
@@ -159,10 +160,9 @@ type LTVParameter struct {
 }
 
 func parametersOf(q ltv.Quality, names []string, values ...float64) []LTVParameter {
-	const z = 1.959963984540054
 	out := make([]LTVParameter, len(values))
 	for i, v := range values {
-		reach := math.Exp(z * q.LogSE[i])
+		reach := math.Exp(stats.Z95 * q.LogSE[i])
 		out[i] = LTVParameter{Name: names[i], Value: v, Low: v / reach, High: v * reach}
 	}
 	return out

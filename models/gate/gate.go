@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/droplift/droplift/models/scoring"
+	"github.com/droplift/droplift/models/stats"
 )
 
 // Config are the bounds. 0 stands for the default, which is a choice of ours.
@@ -109,9 +110,6 @@ type Result struct {
 	Why    string  `json:"why"`
 }
 
-// z is the normal quantile of a 95 % interval.
-const z = 1.959963984540054
-
 const (
 	day  = float64(24 * time.Hour / time.Millisecond)
 	hour = float64(time.Hour / time.Millisecond)
@@ -139,7 +137,7 @@ func (c Config) Judge(e Evidence) []Result {
 	gap := float64(e.RowsFrom - t.To - t.EmbargoMS - t.HorizonMS)
 	least("held_out", gap/hour, 0, "hours between the end of the newest training label and the first of these rows")
 	least("auc", m.AUC, c.MinAUC, "area under the curve")
-	least("auc_low", m.AUC-z*m.AUCSE, c.MinAUCLow, "its lower 95 % bound")
+	least("auc_low", m.AUC-stats.Z95*m.AUCSE, c.MinAUCLow, "its lower 95 % bound")
 	least("gain", m.BaseLogLoss-m.LogLoss, c.MinGain, "nats a row below always saying the base rate")
 	least("slope_low", m.Slope, c.SlopeLow, "calibration slope: below it the scores are too extreme")
 	most("slope_high", m.Slope, c.SlopeHigh, "calibration slope: above it the scores are too timid")

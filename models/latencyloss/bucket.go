@@ -3,6 +3,8 @@ package latencyloss
 import (
 	"math"
 	"sort"
+
+	"github.com/droplift/droplift/models/stats"
 )
 
 // Edges are the storage edges of DOMAIN 5 in ms: bucket k is [Edges[k−1], Edges[k]), the first one begins at 0 and the
@@ -55,12 +57,9 @@ func (c *Counts) add(o Counts) {
 // Interval is an estimate with its standard error and 95 % interval.
 type Interval struct{ Value, SE, Low, High float64 }
 
-// z95 is the normal quantile of a two-sided 95 % interval.
-const z95 = 1.959963984540054
-
 func interval(value, variance float64) Interval {
 	se := math.Sqrt(variance)
-	return Interval{Value: value, SE: se, Low: value - z95*se, High: value + z95*se}
+	return Interval{Value: value, SE: se, Low: value - stats.Z95*se, High: value + stats.Z95*se}
 }
 
 // Finite says that the interval means something.

@@ -8,6 +8,7 @@ import (
 	"github.com/droplift/droplift/models/churn"
 	"github.com/droplift/droplift/models/feature"
 	"github.com/droplift/droplift/models/scoring"
+	"github.com/droplift/droplift/models/stats"
 	"github.com/droplift/droplift/processors"
 	"github.com/droplift/droplift/processors/wire"
 )
@@ -21,9 +22,6 @@ const (
 
 // enough examples for a statement about a window.
 const enough = 100
-
-// z of a 95 % interval.
-const z = 1.959963984540054
 
 // metricBins of a candidate's calibration error and references, golden rows of its artefact.
 const (
@@ -73,7 +71,7 @@ func (l *Learner) emit(metric, unit string, value, deviation float64, out *proce
 	e := &l.estimate
 	e.Metric, e.Unit, e.Value, e.Low, e.High = metric, unit, 0, 0, 0
 	if e.Enough {
-		half := z * deviation / math.Sqrt(float64(e.N))
+		half := stats.Z95 * deviation / math.Sqrt(float64(e.N))
 		e.Value, e.Low, e.High = value, value-half, value+half
 	}
 	l.key = wire.AppendPart(wire.AppendPart(l.key[:0], e.DropID), metric)
