@@ -230,14 +230,16 @@ func (c *Config) Validate() error {
 	return errors.Join(problems...)
 }
 
-// settlement is how creators are paid. A setting of 0 is none, not the package's default.
-func (c *Config) settlement() settlement.Config {
-	orNone := func(n int64) int64 {
-		if n == 0 {
-			return -1
-		}
-		return n
+// orNone is a setting as packages take it whose zero values mean their defaults: 0 is none, which they call −1.
+func orNone[N int64 | float64](n N) N {
+	if n == 0 {
+		return -1
 	}
+	return n
+}
+
+// settlement is how creators are paid.
+func (c *Config) settlement() settlement.Config {
 	return settlement.Config{
 		Hold: orNone(c.SettleHold.Milliseconds()), ReserveBPS: orNone(c.SettleReserveBPS), ReserveFor: orNone(c.SettleReserveFor.Milliseconds()),
 		MinPayout: c.SettleMinPayout, DisputeFee: c.SettleDisputeFee,

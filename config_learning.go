@@ -37,12 +37,6 @@ func (c *LearningConfig) labels(lateness time.Duration) learning.Config {
 }
 
 func (c *LearningConfig) learner() learning.LearnerConfig {
-	orNone := func(v float64) float64 {
-		if v == 0 {
-			return -1
-		}
-		return v
-	}
 	return learning.LearnerConfig{
 		Models: c.LearnModels, Alpha: c.LearnRate, L1: orNone(c.LearnL1), L2: orNone(c.LearnL2), WarmUp: c.LearnWarmUp, Keep: c.LearnKeep,
 		Every: c.CandidateEvery, EveryMS: c.CandidateInterval.Milliseconds(), WindowMS: c.ValidationWindow.Milliseconds(),

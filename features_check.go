@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"container/heap"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -53,9 +52,7 @@ func (c *FeaturesCheckCmd) Run(ctx context.Context, cfg *Config) error {
 		return &exitError{code: 2, err: err}
 	}
 	if c.JSON {
-		out := json.NewEncoder(os.Stdout)
-		out.SetIndent("", "  ")
-		if err := out.Encode(report); err != nil {
+		if err := writeJSON(os.Stdout, report); err != nil {
 			return &exitError{code: 2, err: err}
 		}
 	} else {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -54,9 +53,7 @@ func (c *LedgerVerifyCmd) Run(ctx context.Context, cfg *Config) error {
 		return &exitError{code: 2, err: err}
 	}
 	if c.JSON {
-		out := json.NewEncoder(os.Stdout)
-		out.SetIndent("", "  ")
-		if err := out.Encode(report); err != nil {
+		if err := writeJSON(os.Stdout, report); err != nil {
 			return &exitError{code: 2, err: err}
 		}
 	} else {

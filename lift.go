@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -45,9 +44,7 @@ func (c *LiftCmd) Run(ctx context.Context, cfg *Config) error {
 func writeLift(w io.Writer, format string, rows []LiftRow) error {
 	switch format {
 	case "json":
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(rows)
+		return writeJSON(w, rows)
 	case "csv":
 		return writeLiftCSV(w, rows)
 	}

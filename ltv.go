@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -57,9 +56,7 @@ func (c *LTVFitCmd) Run(ctx context.Context, cfg *Config) error {
 		return err
 	}
 	if c.Format == "json" {
-		encoder := json.NewEncoder(os.Stdout)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(fit)
+		err = writeJSON(os.Stdout, fit)
 	} else {
 		err = fit.print(os.Stdout)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -123,7 +124,7 @@ func (c *ModelListCmd) write(w io.Writer, registry *modelRegistry, now time.Time
 			said = ": " + said
 		}
 		if _, err := fmt.Fprintf(w, "  %s: champion %s, shadow %s, previous %s; %s at %s%s\n", name,
-			orNone(rollout.Champion), orNone(rollout.Shadow), orNone(rollout.Previous), rollout.Action, at, said); err != nil {
+			cmp.Or(rollout.Champion, "none"), cmp.Or(rollout.Shadow, "none"), cmp.Or(rollout.Previous, "none"), rollout.Action, at, said); err != nil {
 			return err
 		}
 	}
@@ -182,11 +183,11 @@ func showArtefact(w io.Writer, a *scoring.Artefact, m *event.Model, role string)
 	t := a.Training
 	line("version", "%s", a.Version)
 	if m != nil {
-		line("published", "%s UTC, %s", day(m.PublishedAt), orElse(role, "answers nothing"))
+		line("published", "%s UTC, %s", day(m.PublishedAt), cmp.Or(role, "answers nothing"))
 	}
-	line("kind", "%s, by %s", a.Kind, orElse(t.Trainer, "an unknown trainer"))
+	line("kind", "%s, by %s", a.Kind, cmp.Or(t.Trainer, "an unknown trainer"))
 	line("features", "%d of %s version %d, hash %.12s…", len(a.Features.Names), a.Features.Set, a.Features.Version, a.Features.Hash)
-	line("label", "%s, embargo %s, horizon %s", orElse(t.Label, absent), length(t.EmbargoMS), length(t.HorizonMS))
+	line("label", "%s, embargo %s, horizon %s", cmp.Or(t.Label, absent), length(t.EmbargoMS), length(t.HorizonMS))
 	line("trained on", "%d rows, %d positives, scoring times %s to %s", t.Rows, t.Positives, day(t.From), day(t.To))
 	if t.Updates > 0 {
 		line("updates", "%d examples learned from one by one", t.Updates)
@@ -234,11 +235,4 @@ func showWeights(w io.Writer, a *scoring.Artefact) error {
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", t.Render())
 	return err
-}
-
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

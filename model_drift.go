@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -134,9 +133,7 @@ func (c *ModelDriftCmd) Run(ctx context.Context, cfg *Config) error {
 		return err
 	}
 	if c.JSON {
-		out := json.NewEncoder(os.Stdout)
-		out.SetIndent("", "  ")
-		err = out.Encode(report)
+		err = writeJSON(os.Stdout, report)
 	} else {
 		err = report.print(os.Stdout, c.All)
 	}
@@ -376,7 +373,7 @@ func (r *driftReport) print(w io.Writer, all bool) error {
 		if s.Alarm {
 			verdict = "SKEW"
 		}
-		t.AppendRow(table.Row{s.what, s.Rows, fmt.Sprintf("%.3f %%", 100*s.Share), fmt.Sprintf("%.3f – %.3f %%", 100*s.Low, 100*s.High), orElse(s.Worst, absent), apart, verdict})
+		t.AppendRow(table.Row{s.what, s.Rows, fmt.Sprintf("%.3f %%", 100*s.Share), fmt.Sprintf("%.3f – %.3f %%", 100*s.Low, 100*s.High), cmp.Or(s.Worst, absent), apart, verdict})
 	}
 	section("Skew between training and serving", t)
 	t = newTable("scores of", "role", "version", "n", "said", "observed", "95 % interval", "log loss", "")

@@ -77,12 +77,8 @@ func (c *ModelImportCmd) Run() error {
 		a.Golden = append(a.Golden, rows[i*len(rows)/min(keptGolden, len(rows))])
 	}
 	a.Version = churn.Version(a, time.Now().UnixMilli())
-	file, err := scoring.Seal(a, feature.Player)
+	out, err := writeArtefact(a, c.Out)
 	if err != nil {
-		return err
-	}
-	out := orElse(c.Out, a.Version+".json")
-	if err := writePrivate(out, file); err != nil {
 		return err
 	}
 	fmt.Printf("%d rows are scored as %s does.\n\n", len(rows), m.Trainer)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -127,7 +128,7 @@ func (c *ModelPromoteCmd) promote(ctx context.Context, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("The champion of model %s is %s, instead of %s.\n", m.Name, m.Version, orNone(before))
+	fmt.Printf("The champion of model %s is %s, instead of %s.\n", m.Name, m.Version, cmp.Or(before, "none"))
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -143,7 +144,7 @@ func (c *ModelShadowCmd) Run(ctx context.Context, cfg *Config) error {
 			said = "Nothing changed."
 			return nil, nil
 		}
-		said = fmt.Sprintf("The shadow of model %s is %s.", name, orNone(version))
+		said = fmt.Sprintf("The shadow of model %s is %s.", name, cmp.Or(version, "none"))
 		rollout.Name, rollout.Shadow, rollout.Action, rollout.At, rollout.Reason = name, version, "shadow", time.Now().UnixMilli(), c.Reason
 		return []event.Message{rolloutMessage(rollout)}, nil
 	})
@@ -178,7 +179,7 @@ func (c *ModelRollbackCmd) Run(ctx context.Context, cfg *Config) error {
 		case !ok:
 			return nil, fmt.Errorf("nothing was ever rolled out of model %s", c.Name)
 		case rollout.Previous == "":
-			return nil, fmt.Errorf("model %s has no champion before %s to return to: promote another version", c.Name, orNone(rollout.Champion))
+			return nil, fmt.Errorf("model %s has no champion before %s to return to: promote another version", c.Name, cmp.Or(rollout.Champion, "none"))
 		}
 		if _, _, err := r.open(c.Name, rollout.Previous); err != nil {
 			return nil, fmt.Errorf("cannot roll back: %w", err)
@@ -198,13 +199,6 @@ func (c *ModelRollbackCmd) Run(ctx context.Context, cfg *Config) error {
 	return nil
 }
 
-func orNone(version string) string {
-	if version == "" {
-		return "none"
-	}
-	return version
-}
-
 // errOvertaken says that what a promotion was judged against is not what answers any more.
 var errOvertaken = errors.New("the champion was changed while this one was judged against the one before: look at it with droplift model list, then promote again")
 
@@ -212,7 +206,7 @@ var errOvertaken = errors.New("the champion was changed while this one was judge
 func (r *modelRegistry) promote(name, version, judgedAgainst, reason string, at time.Time) ([]event.Message, error) {
 	rollout := r.rollouts[name]
 	if rollout.Champion != judgedAgainst {
-		return nil, fmt.Errorf("%w (it was %s and is %s)", errOvertaken, orNone(judgedAgainst), orNone(rollout.Champion))
+		return nil, fmt.Errorf("%w (it was %s and is %s)", errOvertaken, cmp.Or(judgedAgainst, "none"), cmp.Or(rollout.Champion, "none"))
 	}
 	rollout.Name, rollout.Previous, rollout.Champion = name, rollout.Champion, version
 	if rollout.Shadow == version {

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -60,12 +60,8 @@ func (c *ModelTrainCmd) Run(ctx context.Context, cfg *Config) error {
 		a.Training.Label = "absent at the next drop of creator " + c.Creator
 		a.Version = churn.Version(a, time.Now().UnixMilli())
 	}
-	file, err := scoring.Seal(a, feature.Player)
+	out, err := writeArtefact(a, c.Out)
 	if err != nil {
-		return err
-	}
-	out := orElse(c.Out, a.Version+".json")
-	if err := writePrivate(out, file); err != nil {
 		return err
 	}
 	fmt.Printf("%d rows to learn from, %d to calibrate, %d to test from %s on; %d embargoed, %d without a label yet.\n\n", result.Fitted, result.Calibrated,
@@ -82,23 +78,27 @@ func (c *ModelTrainCmd) Run(ctx context.Context, cfg *Config) error {
 
 // config is the training's.
 func (c *ModelTrainCmd) config(label churn.Label, now time.Time) churn.TrainConfig {
-	orNegative := func(v float64) float64 { // a setting of 0 is none, not the package's default
-		if v == 0 {
-			return -1
-		}
-		return v
-	}
 	t := churn.TrainConfig{
 		Name: c.Name, Set: feature.Player, Names: c.Features, Label: label, TestShare: c.TestShare, CalibrationShare: c.CalibrationShare,
-		Isotonic: c.Isotonic, Bins: c.Bins, Fit: churn.FitConfig{L2: orNegative(c.L2)}, Seed: c.Seed, At: now.UnixMilli(),
+		Isotonic: c.Isotonic, Bins: c.Bins, Fit: churn.FitConfig{L2: orNone(c.L2)}, Seed: c.Seed, At: now.UnixMilli(),
 	}
 	if !c.TestFrom.IsZero() {
 		t.TestFrom = c.TestFrom.UnixMilli()
 	}
 	if c.Kind == "ftrl" {
-		t.FTRL = &churn.FTRLConfig{Alpha: c.Alpha, L1: orNegative(c.L1), L2: orNegative(c.L2)}
+		t.FTRL = &churn.FTRLConfig{Alpha: c.Alpha, L1: orNone(c.L1), L2: orNone(c.L2)}
 	}
 	return t
+}
+
+// writeArtefact seals an artefact into a file, by default one named after its version, and returns the file's name.
+func writeArtefact(a *scoring.Artefact, name string) (string, error) {
+	file, err := scoring.Seal(a, feature.Player)
+	if err != nil {
+		return "", err
+	}
+	name = cmp.Or(name, a.Version+".json")
+	return name, writePrivate(name, file)
 }
 
 // writePrivate writes a file that only its owner reads, whole or not at all.
@@ -141,9 +141,7 @@ func (c *ModelEvaluateCmd) Run(ctx context.Context, cfg *Config) error {
 		return fmt.Errorf("%w (%d rows have no label yet)", err, rows.unknown)
 	}
 	if c.JSON {
-		out := json.NewEncoder(os.Stdout)
-		out.SetIndent("", "  ")
-		return out.Encode(m)
+		return writeJSON(os.Stdout, m)
 	}
 	fmt.Printf("%s on %d rows of scoring times %s to %s; %d without a label yet, %d cannot be scored; %.2f µs a score.\n", a.Version, m.Rows,
 		utc(time.UnixMilli(j.from)), utc(time.UnixMilli(j.to)), rows.unknown, j.refused, j.us)

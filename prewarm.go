@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -69,9 +68,7 @@ func (c *PrewarmPlanCmd) Run(ctx context.Context, cfg *Config) error {
 		return err
 	}
 	if c.Format == "json" {
-		encoder := json.NewEncoder(os.Stdout)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(plan)
+		return writeJSON(os.Stdout, plan)
 	}
 	return plan.print(os.Stdout)
 }
@@ -240,9 +237,7 @@ func (c *PrewarmCheckCmd) check(ctx context.Context, w io.Writer, client *clickh
 	}
 	result := rules.Canary(namesOf(planned), probes)
 	if c.Format == "json" {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(result)
+		err = writeJSON(w, result)
 	} else {
 		t := newTable("POP", "hits", "probes")
 		for _, p := range probes {

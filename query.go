@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -215,6 +216,13 @@ func (c *MigrateCmd) Run(ctx context.Context, cfg *Config) error {
 		fmt.Println(view, "repaired")
 	}
 	return err
+}
+
+// writeJSON writes a value as people read JSON, indented.
+func writeJSON(w io.Writer, v any) error {
+	out := json.NewEncoder(w)
+	out.SetIndent("", "  ")
+	return out.Encode(v)
 }
 
 // newTable is a terminal table in our style.
