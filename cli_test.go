@@ -209,7 +209,7 @@ func TestStartFailures(t *testing.T) {
 				t.Skip("nothing is unwritable for root")
 			}
 			args := append([]string{"up", "--data-dir", t.TempDir(), "--kafka-addr", "127.0.0.1:0", "--clickhouse-addr", "127.0.0.1:0",
-				"--metrics-addr=", "--pprof-addr=", "--features-addr=", "--log-level", "error"}, test.flags...)
+				"--metrics-addr=", "--pprof-addr=", "--features-addr=", "--viewer-addr=", "--log-level", "error"}, test.flags...)
 			code, stdout, stderr := runDroplift(t, test.env, args...)
 			if code != 1 || stdout != "" {
 				t.Errorf("exit code %d, stdout %q", code, stdout)
@@ -257,7 +257,7 @@ func TestSecondProcessIsRefused(t *testing.T) {
 	needLibrary(t)
 	dir, at := t.TempDir(), freeAddr(t)
 	args := func(metrics string) []string {
-		return []string{"up", "--data-dir", dir, "--kafka-addr", "127.0.0.1:0", "--clickhouse-addr", "127.0.0.1:0", "--metrics-addr=" + metrics, "--pprof-addr=", "--features-addr=", "--log-level", "error"}
+		return []string{"up", "--data-dir", dir, "--kafka-addr", "127.0.0.1:0", "--clickhouse-addr", "127.0.0.1:0", "--metrics-addr=" + metrics, "--pprof-addr=", "--features-addr=", "--viewer-addr=", "--log-level", "error"}
 	}
 	first := startDroplift(t, nil, args(at)...)
 	eventually(t, time.Minute, func() error { return readyz(at, http.StatusOK, "ready") })
@@ -299,7 +299,7 @@ func TestReadiness(t *testing.T) {
 	metrics, kafkaAddr, clickhouseAddr := freeAddr(t), freeAddr(t), freeAddr(t)
 	kafkaDir, clickhouseDir := t.TempDir(), t.TempDir()
 	p := startDroplift(t, nil, "up", "--data-dir", t.TempDir(), "--kafka", kafkaAddr, "--clickhouse", "http://"+clickhouseAddr,
-		"--metrics-addr", metrics, "--pprof-addr=", "--features-addr=", "--log-level", "warn")
+		"--metrics-addr", metrics, "--pprof-addr=", "--features-addr=", "--viewer-addr=", "--log-level", "warn")
 	ready := func(status int, says string) {
 		t.Helper()
 		eventually(t, time.Minute, func() error { return readyz(metrics, status, says) })

@@ -79,6 +79,7 @@ type Config struct {
 	FeaturesConfig
 	FlightConfig
 	LearningConfig
+	ViewerConfig
 
 	SettleHold       time.Duration    `group:"settlement" help:"How long after a drop's end nothing of it is paid out: disputes come late." default:"168h"`
 	SettleReserveBPS int64            `name:"settle-reserve-bps" group:"settlement" help:"Share of what a participant has earned with a drop, in basis points, that is held back for --settle-reserve-for." default:"1000"`
@@ -194,7 +195,7 @@ func (c *Config) Validate() error {
 	problems = append(problems, c.SubtitleConfig.validate(c.AllowedLateness))
 	problems = append(problems, c.FeaturesConfig.validate(c.KafkaPartitions), c.FlightConfig.validate())
 	problems = append(problems, c.LatencyConfig.validate(), c.LearningConfig.validate(c.AllowedLateness))
-	problems = append(problems, c.DecideConfig.validate())
+	problems = append(problems, c.DecideConfig.validate(), c.ViewerConfig.validate())
 	if c.InventoryReservation < time.Millisecond || c.InventoryReservation > 24*time.Hour {
 		bad("inventory-reservation", "%s is not between 1ms and a day", c.InventoryReservation)
 	}

@@ -122,7 +122,7 @@ func (d *simulatedDrop) in(t testing.TB) *simulatedDrop {
 }
 
 // records answers a panel as the user of dashboards: one map of texts by column per row.
-func (d *simulatedDrop) records(p dashboards.Panel, v dashboards.Vars) []map[string]string {
+func (d *simulatedDrop) records(p dashboards.Target, v dashboards.Vars) []map[string]string {
 	d.t.Helper()
 	text, err := dashboards.Expand(p.Query, v)
 	if err != nil {
@@ -153,7 +153,7 @@ func (d *simulatedDrop) panel(title string, v dashboards.Vars) []map[string]stri
 		d.t.Fatal(err)
 	}
 	for _, board := range all {
-		for _, p := range append(board.Panels(), board.Variables()...) {
+		for _, p := range board.Targets() {
 			if p.Title == title {
 				return d.records(p, v)
 			}
@@ -189,7 +189,7 @@ func testPanels(d *simulatedDrop) {
 		v := d.vars(drop, choice)
 		v.IntervalS = interval
 		for _, board := range all {
-			for _, p := range append(board.Panels(), board.Variables()...) {
+			for _, p := range board.Targets() {
 				if p.Datasource != dashboards.ClickHouse {
 					continue
 				}

@@ -20,7 +20,7 @@ import (
 // startFeatures runs the feature store alone; stop ends it as Ctrl-C does.
 func startFeatures(t *testing.T, flags ...string) (n *node, stop func()) {
 	t.Helper()
-	cfg := parseConfig(t, append([]string{"--metrics-addr=127.0.0.1:0", "--pprof-addr=", "--features-addr=127.0.0.1:0"}, flags...)...)
+	cfg := parseConfig(t, append([]string{"--metrics-addr=127.0.0.1:0", "--pprof-addr=", "--features-addr=127.0.0.1:0", "--viewer-addr="}, flags...)...)
 	listener, err := cfg.listenFeatures()
 	if err != nil {
 		t.Fatal(err)

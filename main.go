@@ -73,6 +73,7 @@ func newArgumentParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
 			{Key: "decide", Title: "Decisions at the edge:"},
 			{Key: "sink", Title: "Sink:"},
 			{Key: "features", Title: "Feature store:"},
+			{Key: "viewer", Title: "Dashboards:"},
 			{Key: "operations", Title: "Operations:"},
 		}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),

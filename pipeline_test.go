@@ -105,7 +105,7 @@ func newPlay(t *testing.T, seed uint64) *play {
 	p := &play{t: t, dir: dir, truthFile: filepath.Join(dir, "truth.json"), kafka: freeAddr(t), http: freeAddr(t)}
 	p.args = []string{"demo", "--scenario", "tiny", "--seed", fmt.Sprint(seed), "--exit",
 		"--history-speed", "200000", "--speed", "25000", "--truth", p.truthFile,
-		"--data-dir", filepath.Join(dir, "data"), "--kafka-addr", p.kafka, "--clickhouse-addr", p.http, "--metrics-addr", "", "--pprof-addr", "", "--features-addr", ""}
+		"--data-dir", filepath.Join(dir, "data"), "--kafka-addr", p.kafka, "--clickhouse-addr", p.http, "--metrics-addr", "", "--pprof-addr", "", "--features-addr", "", "--viewer-addr", ""}
 	return p
 }
 

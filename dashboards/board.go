@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/cog/variants"
@@ -24,35 +25,70 @@ func (d Datasource) ref() common.DataSourceRef {
 	return common.DataSourceRef{Type: &plugin, Uid: &uid}
 }
 
-// grafana says what fills each parameter of a query. Arrays take "*" as all.
-var grafana = map[string]string{
+// macros says what fills each parameter of a query in Grafana. Arrays take "*" as all.
+var macros = map[string]string{
 	"drop":       "${drop:singlequote}",
 	"pops":       "[${pop:singlequote}]",
 	"currencies": "[${currency:singlequote}]",
 	"creators":   "[${creator:singlequote}]",
+	"languages":  "[${language:singlequote}]",
 	"from":       "$__fromTime_ms",
 	"to":         "$__toTime_ms",
 	"step_s":     "$__interval_s",
 }
 
-var parameter = regexp.MustCompile(`\{([a-z][a-z0-9_]*):[^{}]+\}`)
+// with are the values that a panel gives to parameters of its own, by name.
+type with map[string]string
 
-// withMacros is a named query with its parameters as Grafana's macros.
-func withMacros(name string) (sql.Query, string, error) {
+// withMacros is a named query as Grafana runs it: parameters are the panel's own values, macros, or the declared
+// defaults, in this order.
+func withMacros(name string, own with) (sql.Query, string, error) {
 	q, err := sql.Lookup(name)
 	if err != nil {
 		return q, "", err
 	}
-	var unknown error
-	text := parameter.ReplaceAllStringFunc(q.SQL, func(p string) string {
-		parameter := parameter.FindStringSubmatch(p)[1]
-		macro, ok := grafana[parameter]
-		if !ok {
-			unknown = errors.Join(unknown, fmt.Errorf("query %s: nothing in Grafana fills parameter %s", name, parameter))
+	declared := map[string]sql.Param{}
+	for _, p := range q.Params {
+		declared[p.Name] = p
+	}
+	var problems []error
+	for parameter := range own {
+		if _, ok := declared[parameter]; !ok {
+			problems = append(problems, fmt.Errorf("query %s has no parameter %s", name, parameter))
 		}
-		return macro
+	}
+	text := placeholder.ReplaceAllStringFunc(q.SQL, func(p string) string {
+		parameter := placeholder.FindStringSubmatch(p)[1]
+		if value, ok := own[parameter]; ok {
+			return literal(declared[parameter].Type, value)
+		}
+		if macro, ok := macros[parameter]; ok {
+			return macro
+		}
+		if declared[parameter].Required {
+			problems = append(problems, fmt.Errorf("query %s: nothing in Grafana fills parameter %s", name, parameter))
+		}
+		return literal(declared[parameter].Type, declared[parameter].Default)
 	})
-	return q, text, unknown
+	return q, text, errors.Join(problems...)
+}
+
+var (
+	placeholder = regexp.MustCompile(`\{([a-z][a-z0-9_]*):[^{}]+\}`)
+	plain       = regexp.MustCompile(`^(U?Int\d+|Float\d+|Array\(.*\))$`)
+)
+
+// literal writes a parameter's value into SQL. Values are those of this package and of package sql, never a user's.
+func literal(kind, value string) string {
+	if plain.MatchString(kind) {
+		return value
+	}
+	return "CAST(" + quote(value) + ", " + quote(kind) + ")"
+}
+
+// quote writes a ClickHouse string.
+func quote(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
 }
 
 // shape is how the plugin hands the answer to a panel.
@@ -74,9 +110,9 @@ type clickHouseQuery struct {
 	PluginVersion string               `json:"pluginVersion"`
 }
 
-func newClickHouseQuery(text string, s shape) clickHouseQuery {
+func newClickHouseQuery(ref, text string, s shape) clickHouseQuery {
 	format := map[shape]int{series: 0, rows: 1}[s]
-	return clickHouseQuery{RefID: "A", Datasource: ClickHouse.ref(), EditorType: "sql", QueryType: s, Format: format, RawSQL: text, PluginVersion: "4.0.0"}
+	return clickHouseQuery{RefID: ref, Datasource: ClickHouse.ref(), EditorType: "sql", QueryType: s, Format: format, RawSQL: text, PluginVersion: "4.0.0"}
 }
 
 // ImplementsDataqueryVariant, Equals, DataqueryType and Validate make it a query of the SDK.
@@ -96,49 +132,111 @@ func (q clickHouseQuery) Validate() error { return nil }
 
 // board collects panels and every problem met on the way.
 type board struct {
-	builder   *dashboard.DashboardBuilder
-	panels    []Panel
-	variables []Panel
-	problems  []error
+	builder *dashboard.DashboardBuilder
+	about   Dashboard
+	shown   uint32 // panels so far, which is the newest one's id
+	err     error
 }
+
+// newBoard begins a dashboard of our kind: read-only, UTC, refreshed every 5 s, its data sources chosen by variable,
+// linked to the others.
+func newBoard(uid, title, description string) *board {
+	return &board{builder: dashboard.NewDashboardBuilder(title).
+		Uid(uid).
+		Description(description).
+		Tags([]string{tag, "generated"}).
+		Timezone("utc").
+		Time("now-6h", "now").
+		Refresh("5s").
+		Tooltip(dashboard.DashboardCursorSyncCrosshair).
+		Readonly().
+		Link(dashboard.NewDashboardLinkBuilder("Droplift").Type(dashboard.DashboardLinkTypeDashboards).Tags([]string{tag}).
+			AsDropdown(true).KeepTime(true).IncludeVars(true)).
+		WithVariable(dashboard.NewDatasourceVariableBuilder(string(ClickHouse)).Label("ClickHouse").Type(clickHousePlugin)).
+		WithVariable(dashboard.NewDatasourceVariableBuilder(string(Prometheus)).Label("Prometheus").Type("prometheus"))}
+}
+
+// tag marks our dashboards: what links them.
+const tag = "droplift"
+
+// chooseDrop adds the choice of a drop, narrowed by its creator, and what happened to it as annotations.
+func (b *board) chooseDrop() {
+	b.choice("creator", "Creator", "dashboard_creators", true)
+	b.choice("drop", "Drop", "dashboard_drops", false)
+	b.annotation("Drop", "blue", "dashboard_annotations_drop")
+	b.annotation("Incidents", "red", "dashboard_annotations_incidents")
+	b.annotation("Decisions", "purple", "dashboard_annotations_decisions")
+}
+
+// choosePOP and the like add a choice of several among those that the drop has.
+func (b *board) choosePOP()      { b.choice("pop", "POP", "dashboard_drop_pops", true) }
+func (b *board) chooseCurrency() { b.choice("currency", "Currency", "dashboard_drop_currencies", true) }
+func (b *board) chooseLanguage() { b.choice("language", "Language", "dashboard_drop_languages", true) }
 
 // size is a panel's width (of 24) and height in Grafana's grid.
 type size struct{ width, height uint32 }
 
 func (b *board) row(title string) { b.builder.WithRow(dashboard.NewRowBuilder(title)) }
 
-// sql adds a panel that runs a named query; the query's own words are the description.
-func (b *board) sql(title string, s size, visual cog.Builder[dashboard.Panel], as shape, name string) {
-	q, text, err := withMacros(name)
-	if err != nil {
-		b.problems = append(b.problems, err)
-		return
-	}
-	b.panels = append(b.panels, Panel{Title: title, Query: text, Datasource: ClickHouse})
-	b.add(title, q.Purpose+" "+q.Units+" "+q.Maturity, s, visual, ClickHouse, newClickHouseQuery(text, as))
+// named is a named query of package sql as a panel asks it: how its answer is handed over, and the panel's own values.
+type named struct {
+	as   shape
+	name string
+	with with
 }
 
-// promQL adds a panel of one Prometheus query.
-func (b *board) promQL(title, description string, s size, visual cog.Builder[dashboard.Panel], expr, legend string) {
-	target, err := prometheus.NewDataqueryBuilder().Expr(expr).LegendFormat(legend).RefId("A").Range().Datasource(Prometheus.ref()).Build()
-	if err != nil {
-		b.problems = append(b.problems, fmt.Errorf("panel %s: %w", title, err))
-		return
+// sql adds a panel that runs named queries; the first one's own words are the description.
+func (b *board) sql(title string, s size, visual cog.Builder[dashboard.Panel], queries ...named) {
+	b.shown++
+	var description string
+	var targets []variants.Dataquery
+	for i, n := range queries {
+		q, text, err := withMacros(n.name, n.with)
+		if err != nil {
+			b.problem("panel "+title, err)
+			return
+		}
+		if i == 0 {
+			description = q.Purpose + " " + q.Units + " " + q.Maturity
+		}
+		target := Target{Panel: b.shown, Ref: refID(i), Title: title, Query: text, Datasource: ClickHouse, Name: n.name, With: n.with}
+		b.about.panels = append(b.about.panels, target)
+		targets = append(targets, newClickHouseQuery(target.Ref, text, n.as))
 	}
-	b.panels = append(b.panels, Panel{Title: title, Query: expr, Datasource: Prometheus})
-	b.add(title, description, s, visual, Prometheus, target)
+	b.add(title, description, s, visual, ClickHouse, targets)
 }
 
-func (b *board) add(title, description string, s size, visual cog.Builder[dashboard.Panel], source Datasource, target variants.Dataquery) {
+// refID is the letter of a panel's i-th query.
+func refID(i int) string { return string(rune('A' + i)) }
+
+// metric is a Prometheus query and the name of its series.
+type metric struct{ expr, legend string }
+
+// promQL adds a panel of Prometheus queries.
+func (b *board) promQL(title, description string, s size, visual cog.Builder[dashboard.Panel], metrics ...metric) {
+	b.shown++
+	var targets []variants.Dataquery
+	for i, m := range metrics {
+		target, err := prometheus.NewDataqueryBuilder().Expr(m.expr).LegendFormat(m.legend).RefId(refID(i)).Range().Datasource(Prometheus.ref()).Build()
+		if err != nil {
+			b.problem("panel "+title, err)
+			return
+		}
+		b.about.panels = append(b.about.panels, Target{Panel: b.shown, Ref: refID(i), Title: title, Query: m.expr, Datasource: Prometheus, Legend: m.legend})
+		targets = append(targets, target)
+	}
+	b.add(title, description, s, visual, Prometheus, targets)
+}
+
+func (b *board) add(title, description string, s size, visual cog.Builder[dashboard.Panel], source Datasource, targets []variants.Dataquery) {
 	p, err := visual.Build()
 	if err != nil {
-		b.problems = append(b.problems, fmt.Errorf("panel %s: %w", title, err))
+		b.problem("panel "+title, err)
 		return
 	}
-	ref := source.ref()
-	id := uint32(len(b.panels))
+	ref, id := source.ref(), b.shown
 	p.Id, p.Title, p.Description, p.Datasource = &id, &title, &description, &ref
-	p.Targets = []variants.Dataquery{target}
+	p.Targets = targets
 	p.GridPos = &dashboard.GridPos{W: s.width, H: s.height}
 	b.builder.WithPanel(done(p))
 }
@@ -151,12 +249,12 @@ func (d done) Build() (dashboard.Panel, error) { return dashboard.Panel(d), nil 
 // choice adds a variable filled by a named query. all adds "All", which the queries know as '*':
 // an own value, so that it also matches rows that name nothing and works before the choices are known.
 func (b *board) choice(name, label, query string, all bool) {
-	_, text, err := withMacros(query)
+	_, text, err := withMacros(query, nil)
 	if err != nil {
-		b.problems = append(b.problems, err)
+		b.problem("variable "+name, err)
 		return
 	}
-	b.variables = append(b.variables, Panel{Title: name, Query: text, Datasource: ClickHouse})
+	b.about.variables = append(b.about.variables, Target{Title: name, Query: text, Datasource: ClickHouse, Name: query})
 	v := dashboard.NewQueryVariableBuilder(name).Label(label).
 		Query(dashboard.StringOrMap{String: &text}).Definition(text).
 		Datasource(ClickHouse.ref()).
@@ -171,10 +269,33 @@ func (b *board) choice(name, label, query string, all bool) {
 	b.builder.WithVariable(v)
 }
 
+// annotation adds a layer of marks over time, one per row of a named query with the columns time, timeEnd (NULL for a
+// moment), title, text and tags (joined by commas).
+func (b *board) annotation(name, color, query string) {
+	_, text, err := withMacros(query, nil)
+	if err != nil {
+		b.problem("annotations "+name, err)
+		return
+	}
+	b.about.annotations = append(b.about.annotations, Target{Title: name, Query: text, Datasource: ClickHouse, Name: query})
+	source := ClickHouse.ref()
+	b.builder.Annotation(layer{Name: name, Enable: true, IconColor: color, Datasource: &source, Target: newClickHouseQuery("A", text, rows)})
+}
+
+// layer is a layer of annotations that needs no more building.
+type layer dashboard.AnnotationQuery
+
+func (l layer) Build() (dashboard.AnnotationQuery, error) { return dashboard.AnnotationQuery(l), nil }
+
+func (b *board) problem(what string, err error) {
+	b.err = errors.Join(b.err, fmt.Errorf("%s: %w", what, err))
+}
+
 func (b *board) build() (Dashboard, error) {
 	model, err := b.builder.Build()
-	if err := errors.Join(append(b.problems, err)...); err != nil {
+	if err := errors.Join(b.err, err); err != nil {
 		return Dashboard{}, fmt.Errorf("dashboards: %w", err)
 	}
-	return Dashboard{model: model, panels: b.panels, variables: b.variables}, nil
+	b.about.model = model
+	return b.about, nil
 }

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 )
@@ -35,29 +36,50 @@ const (
 	Prometheus Datasource = "prometheus"
 )
 
-// Panel is one query of a dashboard. A panel of several queries comes once per query.
-type Panel struct {
+// Target is one query of a dashboard: of a panel, a variable or a layer of annotations.
+type Target struct {
+	// Panel is the id of its panel in the dashboard and Ref the query's within it; 0 and empty outside panels.
+	Panel uint32
+	Ref   string
+	// Title is the panel's title, the variable's name or the layer's.
 	Title string
 	// Query is what the JSON holds: SQL with Grafana's macros, see Expand, or PromQL.
 	Query      string
 	Datasource Datasource
+	// Name is the named query of package sql behind the SQL, and With the values that the panel gives to its
+	// parameters; Params has all of them.
+	Name string
+	With map[string]string
+	// Legend is the template of a PromQL series' name.
+	Legend string
 }
 
 // Dashboard is one generated dashboard.
 type Dashboard struct {
-	model     dashboard.Dashboard
-	panels    []Panel
-	variables []Panel
+	model       dashboard.Dashboard
+	panels      []Target
+	variables   []Target
+	annotations []Target
 }
 
 // UID is pinned: links to the dashboard survive regeneration.
 func (d Dashboard) UID() string { return *d.model.Uid }
 
+// Title and Description say what the dashboard is for.
+func (d Dashboard) Title() string       { return *d.model.Title }
+func (d Dashboard) Description() string { return *d.model.Description }
+
 // Panels are the queries of the panels, in the order shown.
-func (d Dashboard) Panels() []Panel { return d.panels }
+func (d Dashboard) Panels() []Target { return d.panels }
 
 // Variables are the queries that fill the choices, titled by variable.
-func (d Dashboard) Variables() []Panel { return d.variables }
+func (d Dashboard) Variables() []Target { return d.variables }
+
+// Annotations are the queries of the layers of annotations.
+func (d Dashboard) Annotations() []Target { return d.annotations }
+
+// Targets are all of them.
+func (d Dashboard) Targets() []Target { return slices.Concat(d.panels, d.variables, d.annotations) }
 
 // File is the name of the JSON file.
 func (d Dashboard) File() string { return d.UID() + ".json" }
@@ -77,11 +99,17 @@ func (d Dashboard) JSON() ([]byte, error) {
 // All makes every dashboard. An error is a defect of the build: a query that is
 // missing, or a parameter that no variable fills.
 func All() ([]Dashboard, error) {
-	live, err := dropLive()
-	if err != nil {
-		return nil, err
+	var all []Dashboard
+	for _, build := range []func() (Dashboard, error){
+		dropLive,
+	} {
+		d, err := build()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, d)
 	}
-	return []Dashboard{live}, nil
+	return all, nil
 }
 
 // Write renders every dashboard into dir, which it makes if needed.

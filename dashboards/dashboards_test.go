@@ -244,10 +244,41 @@ func TestExpand(t *testing.T) {
 }
 
 func TestUnknownQueryAndParameter(t *testing.T) {
-	if _, _, err := withMacros("no_such_query"); err == nil {
-		t.Error("a query that does not exist was found")
+	for _, c := range []struct {
+		name string
+		own  with
+		want string
+	}{
+		{"no_such_query", nil, "no_such_query"},
+		{"audit_view_player_drops", nil, "parameter"},
+		{"report_velocity", with{"windowms": "1"}, "windowms"},
+	} {
+		if _, text, err := withMacros(c.name, c.own); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s became %s (%v), want an error that names %s", c.name, text, err, c.want)
+		}
 	}
-	if _, _, err := withMacros("report_velocity"); err == nil || !strings.Contains(err.Error(), "window_ms") {
-		t.Errorf("got %v, want an error that names parameter window_ms", err)
+}
+
+// A panel's own values and declared defaults stand in the text as what they are.
+func TestOwnValuesAndDefaults(t *testing.T) {
+	_, text, err := withMacros("latency_quantiles", with{"by_pop": "1", "request": "it's"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"CAST('it\\'s', 'String')", "${drop:singlequote}"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s is not in %s", want, text)
+		}
+	}
+	if strings.ContainsAny(text, "{}") && strings.Contains(text, ":UInt8}") {
+		t.Errorf("a parameter is left in %s", text)
+	}
+	target := Target{Name: "latency_quantiles", With: map[string]string{"by_pop": "1"}}
+	params, err := Vars{Values: map[string][]string{"drop": {"d'"}}}.Params(target)
+	if err != nil || params["drop"] != "d'" || params["by_pop"] != "1" || len(params) != 2 {
+		t.Errorf("got %v, %v", params, err)
+	}
+	if _, err := (Vars{}).Params(target); err == nil {
+		t.Error("no drop is no error")
 	}
 }

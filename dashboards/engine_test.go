@@ -63,7 +63,7 @@ func (s server) run(title string, v Vars) answer {
 		s.t.Fatal(err)
 	}
 	for _, d := range all {
-		for _, p := range append(d.Panels(), d.Variables()...) {
+		for _, p := range d.Targets() {
 			if p.Title != title {
 				continue
 			}

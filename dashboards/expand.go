@@ -6,6 +6,9 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/droplift/droplift/sql"
 )
 
 // allValue is what the choice "All" becomes in a query; Grafana puts it in unquoted.
@@ -41,6 +44,48 @@ func Expand(text string, v Vars) (string, error) {
 	return out, errors.Join(problems...)
 }
 
+// variable names the variable behind each parameter that one fills.
+var variable = map[string]string{"pops": "pop", "currencies": "currency", "creators": "creator", "languages": "language"}
+
+// Params are the same values beside the target's named query instead of inside its text: strings, numbers, times and
+// lists of strings by parameter. Where nothing gives a value, the query's default holds.
+func (v Vars) Params(t Target) (map[string]any, error) {
+	if v.IntervalS == 0 {
+		v.IntervalS = 60
+	}
+	q, err := sql.Lookup(t.Name)
+	if err != nil {
+		return nil, err
+	}
+	params := map[string]any{}
+	for _, p := range q.Params {
+		if own, ok := t.With[p.Name]; ok {
+			params[p.Name] = own
+			continue
+		}
+		switch p.Name {
+		case "drop":
+			if len(v.Values["drop"]) == 0 {
+				return nil, errors.New("drop: no value given")
+			}
+			params["drop"] = v.Values["drop"][0]
+		case "from":
+			params["from"] = time.UnixMilli(v.From).UTC()
+		case "to":
+			params["to"] = time.UnixMilli(v.To).UTC()
+		case "step_s":
+			params["step_s"] = v.IntervalS
+		case "pops", "currencies", "creators", "languages":
+			values := v.Values[variable[p.Name]]
+			if len(values) == 0 {
+				values = []string{"*"}
+			}
+			params[p.Name] = values
+		}
+	}
+	return params, nil
+}
+
 func (v Vars) value(variable, format, macro string) (string, error) {
 	switch macro {
 	case "":
@@ -69,7 +114,7 @@ func (v Vars) value(variable, format, macro string) (string, error) {
 	}
 	quoted := make([]string, len(values))
 	for i, s := range values {
-		quoted[i] = "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+		quoted[i] = quote(s)
 	}
 	return strings.Join(quoted, ","), nil
 }

@@ -13,53 +13,42 @@ import (
 
 // dropLive is what live ops watch while a drop runs.
 func dropLive() (Dashboard, error) {
-	b := &board{builder: dashboard.NewDashboardBuilder("Drop live").
-		Uid("droplift-drop-live").
-		Description("One drop while it runs: velocity, funnel, revenue, edge latency against both, and how fresh the numbers are.").
-		Tags([]string{"droplift", "generated"}).
-		Timezone("utc").
-		Time("now-6h", "now").
-		Refresh("10s").
-		Tooltip(dashboard.DashboardCursorSyncCrosshair).
-		Readonly().
-		WithVariable(dashboard.NewDatasourceVariableBuilder(string(ClickHouse)).Label("ClickHouse").Type(clickHousePlugin)).
-		WithVariable(dashboard.NewDatasourceVariableBuilder(string(Prometheus)).Label("Prometheus").Type("prometheus"))}
-	b.choice("creator", "Creator", "dashboard_creators", true)
-	b.choice("drop", "Drop", "dashboard_drops", false)
-	b.choice("pop", "POP", "dashboard_drop_pops", true)
-	b.choice("currency", "Currency", "dashboard_drop_currencies", true)
+	b := newBoard("droplift-drop-live", "Drop live", "One drop while it runs: velocity, funnel, revenue, edge latency against both, and how fresh the numbers are.")
+	b.chooseDrop()
+	b.choosePOP()
+	b.chooseCurrency()
 
 	b.row("Now")
-	b.sql("At a glance", size{24, 4}, glance(), rows, "dashboard_summary")
+	b.sql("At a glance", size{24, 4}, glance(), named{as: rows, name: "dashboard_summary"})
 
 	b.row("Conversion")
-	b.sql("Conversion velocity", size{16, 9}, velocityGraph(), series, "dashboard_velocity")
-	b.sql("Funnel", size{8, 9}, funnelBars(), rows, "dashboard_funnel")
-	b.sql("Time to convert", size{24, 8}, convertCurve(), rows, "dashboard_time_to_convert")
+	b.sql("Conversion velocity", size{16, 9}, velocityGraph(), named{as: series, name: "dashboard_velocity"})
+	b.sql("Funnel", size{8, 9}, funnelBars(), named{as: rows, name: "dashboard_funnel"})
+	b.sql("Time to convert", size{24, 8}, convertCurve(), named{as: rows, name: "dashboard_time_to_convert"})
 
 	b.row("Revenue")
-	b.sql("Revenue by currency", size{24, 8}, revenueBars(), series, "dashboard_revenue")
+	b.sql("Revenue by currency", size{24, 8}, revenueBars(), named{as: series, name: "dashboard_revenue"})
 
 	b.row("Edge latency against conversion and revenue")
 	b.sql("Landing latency by POP", size{8, 9}, byPOP(units.Milliseconds, "time to first byte").
-		DisplayName("${__field.labels.pop} ${__field.name}").Min(0), series, "dashboard_latency")
+		DisplayName("${__field.labels.pop} ${__field.name}").Min(0), named{as: series, name: "dashboard_latency"})
 	b.sql("Converted by landing time and POP", size{8, 9}, byPOP(units.PercentUnit, "of the players who landed then").
-		DisplayName("${__field.labels.pop}").Min(0), series, "dashboard_conversion_by_pop")
+		DisplayName("${__field.labels.pop}").Min(0), named{as: series, name: "dashboard_conversion_by_pop"})
 	b.sql("Net revenue by POP", size{8, 9}, inCurrencies(byPOP(units.Short, "major units of the currency").
-		DisplayName("${__field.labels.pop} ${__field.labels.currency}")), series, "dashboard_revenue_by_pop")
-	b.sql("POPs compared", size{24, 8}, popTable(), rows, "dashboard_pops")
+		DisplayName("${__field.labels.pop} ${__field.labels.currency}")), named{as: series, name: "dashboard_revenue_by_pop"})
+	b.sql("POPs compared", size{24, 8}, popTable(), named{as: rows, name: "dashboard_pops"})
 
 	b.row("Freshness and lag")
-	b.sql("Age of the newest record", size{12, 8}, seconds("event_age_s", "kafka_age_s", "arrival_age_s"), rows, "live_freshness")
-	b.sql("Kafka to queryable", size{12, 8}, seconds("p50_s", "p99_s"), rows, "dashboard_delay")
-	b.sql("Watermarks", size{12, 8}, seconds("behind_s"), rows, "dashboard_watermarks")
-	b.sql("Records no number counts", size{12, 8}, seconds(), rows, "dashboard_rejected")
+	b.sql("Age of the newest record", size{12, 8}, seconds("event_age_s", "kafka_age_s", "arrival_age_s"), named{as: rows, name: "live_freshness"})
+	b.sql("Kafka to queryable", size{12, 8}, seconds("p50_s", "p99_s"), named{as: rows, name: "dashboard_delay"})
+	b.sql("Watermarks", size{12, 8}, seconds("behind_s"), named{as: rows, name: "dashboard_watermarks"})
+	b.sql("Records no number counts", size{12, 8}, seconds(), named{as: rows, name: "dashboard_rejected"})
 	b.promQL("Records processed", "Input records of committed transactions by stage and outcome.", size{8, 8},
-		line(units.RecordsPerSecond, "records"), `sum by (stage, outcome) (rate(droplift_stage_records_in_total[$__rate_interval]))`, "{{stage}} {{outcome}}")
+		line(units.RecordsPerSecond, "records"), metric{`sum by (stage, outcome) (rate(droplift_stage_records_in_total[$__rate_interval]))`, "{{stage}} {{outcome}}"})
 	b.promQL("Consumer lag", "Records between the last commit and the end of the log, by stage and input.", size{8, 8},
-		line(units.Short, "records"), `sum by (stage, input) (droplift_stage_lag_records)`, "{{stage}} {{input}}")
+		line(units.Short, "records"), metric{`sum by (stage, input) (droplift_stage_lag_records)`, "{{stage}} {{input}}"})
 	b.promQL("Commit latency", "99th percentile from the first output produced to the end of the transaction, by stage.", size{8, 8},
-		line(units.Seconds, "p99"), `histogram_quantile(0.99, sum by (le, stage) (rate(droplift_stage_commit_seconds_bucket[$__rate_interval])))`, "{{stage}}")
+		line(units.Seconds, "p99"), metric{`histogram_quantile(0.99, sum by (le, stage) (rate(droplift_stage_commit_seconds_bucket[$__rate_interval])))`, "{{stage}}"})
 	return b.build()
 }
 
