@@ -265,7 +265,7 @@ func TestQueryParameters(t *testing.T) {
 	}
 	// Values are values, whatever they look like.
 	for _, hostile := range []string{"' OR 1=1 --", "a\\b\tc\nd\x00e", "{drop:String}", "é☕"} {
-		table, err := c.table(withParams(t.Context(), Params{"x": hostile}), "SELECT {x:String}")
+		table, err := c.table(withParams(t.Context(), Params{"x": hostile}), "SELECT {x:String}", 0)
 		if err != nil || table.Rows[0][0] != hostile {
 			t.Errorf("%q comes back as %v, %v", hostile, table, err)
 		}
