@@ -4,6 +4,7 @@
 //
 //	dashboards.go  what a Dashboard is, rendering and writing
 //	live.go        the dashboard "Drop live"
+//	pipeline.go    the dashboard "Pipeline"
 //	board.go       panels and their queries: from package sql to Grafana's macros
 //	expand.go      the macros' values, for whoever runs a panel's SQL without Grafana
 //
@@ -102,6 +103,7 @@ func All() ([]Dashboard, error) {
 	var all []Dashboard
 	for _, build := range []func() (Dashboard, error){
 		dropLive,
+		pipelineHealth,
 	} {
 		d, err := build()
 		if err != nil {
