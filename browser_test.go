@@ -17,8 +17,8 @@ import (
 	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 )
 
-// browser is a Chromium of its own, which notes what a good page gives no cause for.
-type browser struct {
+// chromium is a browser of its own, which notes what a good page gives no cause for.
+type chromium struct {
 	ctx context.Context
 
 	mu         sync.Mutex
@@ -26,7 +26,7 @@ type browser struct {
 }
 
 // startBrowser starts Chromium, or skips the test. A page may ask for the addresses that ours names.
-func startBrowser(t *testing.T, ours func(url string) bool) *browser {
+func startBrowser(t *testing.T, ours func(url string) bool) *chromium {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -41,7 +41,7 @@ func startBrowser(t *testing.T, ours func(url string) bool) *browser {
 	ctx, end = chromedp.NewContext(ctx)
 	t.Cleanup(end)
 
-	b := &browser{ctx: ctx}
+	b := &chromium{ctx: ctx}
 	chromedp.ListenTarget(ctx, func(ev any) {
 		switch ev := ev.(type) {
 		case *runtime.EventConsoleAPICalled:
@@ -66,14 +66,14 @@ func startBrowser(t *testing.T, ours func(url string) bool) *browser {
 	return b
 }
 
-func (b *browser) complain(format string, args ...any) {
+func (b *chromium) complain(format string, args ...any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.complaints = append(b.complaints, fmt.Sprintf(format, args...))
 }
 
 // check fails the test with every complaint since the last check.
-func (b *browser) check(t *testing.T) {
+func (b *chromium) check(t *testing.T) {
 	t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
