@@ -5,6 +5,8 @@
 //	dashboards.go  what a Dashboard is, rendering and writing
 //	live.go        the dashboard "Drop live"
 //	pipeline.go    the dashboard "Pipeline"
+//	alert.go       the alerts; signal.go the numbers of the stored data that they watch
+//	rules.go       the alerts as rules of Prometheus and Grafana, and as runbooks
 //	board.go       panels and their queries: from package sql to Grafana's macros
 //	expand.go      the macros' values, for whoever runs a panel's SQL without Grafana
 //
@@ -14,7 +16,7 @@
 // installations without an edit.
 package dashboards
 
-//go:generate go run ./gen ../deploy/grafana/dashboards
+//go:generate go run ./gen ../deploy/grafana/dashboards ../deploy
 
 import (
 	"bytes"

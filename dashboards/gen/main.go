@@ -1,7 +1,9 @@
-// Command gen writes the generated dashboards into the directory named by its argument.
+// Command gen writes the generated dashboards into the directory named by its first argument, and the alert rules below the
+// folder deploy named by its second.
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -9,11 +11,11 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: gen DIRECTORY")
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: gen DASHBOARDS DEPLOY")
 		os.Exit(2)
 	}
-	if err := dashboards.Write(os.Args[1]); err != nil {
+	if err := errors.Join(dashboards.Write(os.Args[1]), dashboards.WriteRules(os.Args[2])); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -95,6 +95,9 @@ func (sh *shard) startCheckout(s *session, n uint8) {
 	}
 	item := sh.item(s, o)
 	o.amount = item.Price * int64(o.quantity)
+	if (o.outcome == completes || o.outcome == failsFirst) && sh.checkoutDown(s) {
+		o.outcome = fails
+	}
 	if o.outcome == completes {
 		if o.item != noItem && !sh.take(s.drop, o.item) && !sh.blind(s) {
 			o.outcome, o.soldOut = failsFirst, true
@@ -121,6 +124,19 @@ func (sh *shard) startCheckout(s *session, n uint8) {
 		again := s.add(order{item: sh.choose(s), outcome: completes, second: true})
 		s.plan(done+sh.between(minute, 10*minute), opStart, again)
 	}
+}
+
+// checkoutDown says whether an outage lets a checkout fail that starts now.
+func (sh *shard) checkoutDown(s *session) bool {
+	if s.drop != sh.w.main() {
+		return false
+	}
+	for _, o := range sh.w.s.Outages {
+		if age := sh.now - sh.w.s.StartMS; age >= o.FromMS && age < o.ToMS {
+			return sh.chance(o.Share)
+		}
+	}
+	return false
 }
 
 func (sh *shard) decideFate(o *order) {

@@ -317,3 +317,46 @@ func meanVar(x []float64) (mean, variance float64) {
 	}
 	return mean, variance
 }
+
+// During an outage checkouts fail, and before and after it they do as ever; a language without subtitles leaves the others alone.
+func TestOutages(t *testing.T) {
+	s := crowd(25, 5_000, Effects{})
+	s.HistoryMS = day
+	s.Outages = []Outage{{FromMS: 2 * hour, ToMS: 4 * hour, Share: 1}}
+	s.Subtitles.CueMS = 4 * second
+	s.SubtitleOutages = []SubtitleOutage{{Language: "fr", FromMS: 20 * minute, ToMS: 30 * minute}}
+	g := generate(t, s)
+	main := g.MainDrop()
+	var d event.Decoder
+	var ev event.Event
+	started, completed := map[bool]int{}, map[bool]int{}
+	cues, missing := map[string]int{}, map[string]int{}
+	drain(t, g, func(r *Record) {
+		if d.Decode(r.Kind, r.Value, &ev) != nil || ev.DropID != main {
+			return
+		}
+		switch {
+		case r.Kind == event.KindCheckout:
+			// A checkout takes up to 30 s, so that those of the outage's first minute may have begun before it.
+			age := ev.EventTime - s.StartMS
+			in := age >= 2*hour+minute && age < 4*hour
+			switch ev.Type {
+			case event.CheckoutStarted:
+				started[in]++
+			case event.CheckoutCompleted:
+				completed[in]++
+			}
+		case r.Kind == event.KindSubtitle && ev.Subtitle.SpeechStartMS >= 20*minute && ev.Subtitle.SpeechStartMS < 30*minute:
+			cues[strings.Clone(ev.Subtitle.TargetLanguage)]++
+			if ev.Subtitle.Missing {
+				missing[strings.Clone(ev.Subtitle.TargetLanguage)]++
+			}
+		}
+	})
+	if started[true] < 50 || completed[true] != 0 || completed[false] < started[false]/4 {
+		t.Errorf("started and completed inside the outage %d, %d; outside %d, %d", started[true], completed[true], started[false], completed[false])
+	}
+	if cues["fr"] < 100 || missing["fr"] != cues["fr"] || missing["de"] > cues["de"]/4 {
+		t.Errorf("of %v cues %v are missing", cues, missing)
+	}
+}

@@ -55,6 +55,9 @@ type Scenario struct {
 	AnnounceMS int64 `json:"announce_ms" yaml:"announce_ms"`
 	// Degradations default to none.
 	Degradations []Degradation `json:"degradations" yaml:"degradations"`
+	// Outages and SubtitleOutages default to none.
+	Outages         []Outage         `json:"outages,omitempty" yaml:"outages,omitempty"`
+	SubtitleOutages []SubtitleOutage `json:"subtitle_outages,omitempty" yaml:"subtitle_outages,omitempty"`
 	// HoldoutBPS of the main drop's visitors are not offered its goods, in basis points: experiment
 	// offer-holdout of its catalogue entry. Default none.
 	HoldoutBPS uint32 `json:"holdout_bps" yaml:"holdout_bps"`
@@ -118,6 +121,20 @@ type Degradation struct {
 	FromMS int64   `json:"from_ms" yaml:"from_ms"`
 	ToMS   int64   `json:"to_ms" yaml:"to_ms"`
 	Factor float64 `json:"factor" yaml:"factor"`
+}
+
+// Outage lets a share of the main drop's checkouts fail that start during [FromMS, ToMS) of its age; their buyers do not try again.
+type Outage struct {
+	FromMS int64   `json:"from_ms" yaml:"from_ms"`
+	ToMS   int64   `json:"to_ms" yaml:"to_ms"`
+	Share  float64 `json:"share" yaml:"share"`
+}
+
+// SubtitleOutage lets every cue of the main drop's stream in a language be missing during [FromMS, ToMS) of the stream.
+type SubtitleOutage struct {
+	Language string `json:"language" yaml:"language"`
+	FromMS   int64  `json:"from_ms" yaml:"from_ms"`
+	ToMS     int64  `json:"to_ms" yaml:"to_ms"`
 }
 
 // Behaviour is what players do when no effect is at work. Rates are probabilities
@@ -320,6 +337,16 @@ func (s Scenario) validatePlaces(v *problems) {
 		v.check(names[d.POP], field+".pop", "%q is none of the POPs", d.POP)
 		v.check(d.FromMS >= 0 && d.ToMS > d.FromMS, field, "from_ms to to_ms is empty")
 		v.check(d.Factor > 0 && d.Factor <= 20, field+".factor", "is outside (0, 20]")
+	}
+	for i, o := range s.Outages {
+		field := fmt.Sprintf("outages[%d]", i)
+		v.check(o.FromMS >= 0 && o.ToMS > o.FromMS, field, "from_ms to to_ms is empty")
+		v.share(field+".share", o.Share)
+	}
+	for i, o := range s.SubtitleOutages {
+		field := fmt.Sprintf("subtitle_outages[%d]", i)
+		v.check(contains(s.Languages, o.Language), field+".language", "%q is none of the languages", o.Language)
+		v.check(o.FromMS >= 0 && o.ToMS > o.FromMS, field, "from_ms to to_ms is empty")
 	}
 }
 

@@ -344,6 +344,7 @@ func TestValidateReportsEverything(t *testing.T) {
 	s.POPs = []POP{{Name: "iad", Region: "XX", MedianMS: 1}}
 	s.Earlier = []EarlierDrop{{Creator: 99, BeforeMS: hour, DropMS: 2 * hour}}
 	s.Degradations = []Degradation{{POP: "gone", FromMS: 2, ToMS: 1}}
+	s.Outages, s.SubtitleOutages = []Outage{{FromMS: 1, ToMS: 1, Share: 2}}, []SubtitleOutage{{Language: "xx", FromMS: 1}}
 	s.Effects = Effects{CreatorUplift: -2, CTA: map[string]float64{"xx": 1}}
 	s.Faults.Duplicate = math.NaN()
 	s.Behaviour.Click = 2
@@ -356,7 +357,7 @@ func TestValidateReportsEverything(t *testing.T) {
 		t.Fatal("accepted")
 	}
 	for _, field := range []string{"players", "pops[0].region", "serve no region US", "earlier[0].creator", "earlier[0].drop_ms", "degradations[0].pop",
-		"degradations[0] from_ms", "degradations[0].factor", "effects.creator_uplift_rel", "effects.cta_logit", "faults.duplicate", "behaviour.click",
+		"degradations[0] from_ms", "degradations[0].factor", "outages[0] from_ms", "outages[0].share", "subtitle_outages[0].language", "subtitle_outages[0] from_ms", "effects.creator_uplift_rel", "effects.cta_logit", "faults.duplicate", "behaviour.click",
 		"behaviour.promise_ms", "faults.blind_till", "partners[0].weight", "partners[0].late", "regions[0].tax_bps"} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("no word of %s in: %v", field, err)

@@ -64,6 +64,9 @@ func (sh *shard) planCue(n uint32) {
 	}
 	s.lagMS = sh.lognormal(median, 0.3, 200, minute)
 	s.missing = translated && sh.chance(sub.Missing)
+	for _, o := range sh.w.s.SubtitleOutages {
+		s.missing = s.missing || s.drop == sh.w.main() && o.Language == sh.w.s.Languages[s.language] && at >= o.FromMS && at < o.ToMS
+	}
 	shown := at + s.lagMS
 	if s.missing {
 		shown = at + missingAfter
