@@ -102,6 +102,7 @@ func All() ([]Dashboard, error) {
 	var all []Dashboard
 	for _, build := range []func() (Dashboard, error){
 		dropLive,
+		localization,
 	} {
 		d, err := build()
 		if err != nil {
