@@ -103,6 +103,7 @@ func All() ([]Dashboard, error) {
 	for _, build := range []func() (Dashboard, error){
 		dropLive,
 		localization,
+		cohorts,
 	} {
 		d, err := build()
 		if err != nil {

@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 )
@@ -145,4 +146,102 @@ func valuesOf(more string) (values string) {
 		values += ", " + value
 	}
 	return values
+}
+
+// copied makes the copies that screens read, which are otherwise made by the clock.
+func (s server) copied(views ...string) {
+	s.t.Helper()
+	for _, v := range views {
+		s.exec("SYSTEM REFRESH VIEW " + v)
+		s.exec("SYSTEM WAIT VIEW " + v)
+	}
+}
+
+// TestCohorts is DOMAIN 3.1's example, a tenth of it: 100 members of one week, gross by age 150.00, 60.00 and 30.00, of which 10.00
+// bought at age 0 are refunded at age 1: per member 1.50, 2.00 and 2.30.
+func TestCohorts(t *testing.T) {
+	s := newServer(t)
+	const day, week = 86_400_000, 7 * 86_400_000
+	s.exec(fmt.Sprintf("INSERT INTO drops (drop_id, creator_id, version, starts, ends, name) VALUES ('d', 'ada', 1, fromUnixTimestamp64Milli(%d), fromUnixTimestamp64Milli(%d), '\\'Ünï 🦊')", start, start+day))
+	// The start is a Monday noon, so that the week ends at start + 6.5 d. Who comes a week later is the next cohort.
+	s.exec(fmt.Sprintf("INSERT INTO member_activity SELECT concat('p', toString(number)), 'd', 'ada', fromUnixTimestamp64Milli(%d) + toIntervalMillisecond(number) FROM numbers(100)", start))
+	s.exec(fmt.Sprintf("INSERT INTO member_activity SELECT 'late', 'd', 'ada', fromUnixTimestamp64Milli(%d)", start+week))
+	buy := func(player, kind string, at, original int64, amount int) {
+		s.exec(fmt.Sprintf(`INSERT INTO purchases (player_id, event_id, type, checkout_id, drop_id, creator_id, effective_time, original_time, amount, currency, amount_reporting, reporting_currency, version)
+			VALUES ('%s', generateUUIDv4(), '%s', '%[1]s', 'd', 'ada', fromUnixTimestamp64Milli(%[3]d), fromUnixTimestamp64Milli(%[4]d), %[5]d, 'USD', %[5]d, 'USD', 1)`, player, kind, start+at, start+original, amount))
+	}
+	buy("p1", "completed", 1000, 1000, 10_000)
+	buy("p2", "completed", week, week, 5_000) // the last moment of age 0: p2 came 2 ms after the start
+	buy("p3", "completed", week+1000, week+1000, 6_000)
+	buy("p4", "completed", 2*week+1000, 2*week+1000, 3_000)
+	buy("p1", "refunded", week+2000, 1000, -1_000)
+	for i, at := range []int64{day, day + 1, 2 * day} { // two sessions of p0 on its first day of age are one return
+		s.exec(fmt.Sprintf("INSERT INTO player_sessions (player_id, started, session_id) VALUES ('p0', fromUnixTimestamp64Milli(%d), 's%d')", start+at, i))
+	}
+	// The watermark is 10.001 s behind: age 2 of the week's cohort matures at its end and three weeks.
+	reach := func(at int64) {
+		s.exec(fmt.Sprintf("INSERT INTO player_events (event_time, ingest_time, kafka_time, player_id, synthetic) SELECT fromUnixTimestamp64Milli(%d) AS t, t, t, '', true", start+at))
+		s.copied("ltv_copying", "retention_copying", "ltv_spread_copying", "drop_roi_copying")
+	}
+	matures := int64(13*day/2 + 3*week + 10_001)
+	reach(matures - 1)
+	early := Vars{From: start, To: start + day, Values: map[string][]string{"drop": {"d"}}}
+	if got := s.run("Lifetime value by age", early).Data; len(got) != 2 {
+		t.Errorf("a moment before age 2 is mature: %v", got)
+	}
+	reach(matures)
+	for i, row := range s.run("Lifetime value by age", early).Data {
+		oldest := []float64{1.5, 2, 2.3}[i]
+		// The week of the latecomer, who paid nothing, is mature up to age 1.
+		newest, one := any(0.0), row["1 earlier"]
+		if i == 2 {
+			newest = nil
+		}
+		if row["age"] != float64(i) || row["newest"] != newest || one != oldest || row["2 earlier"] != nil {
+			t.Errorf("age %d: %v", i, row)
+		}
+	}
+	cells := s.run("Cohorts by age", early).Data
+	if len(cells) != 2 || cells[1]["cohort"] != "2026-W10" || cells[1]["members"] != 100.0 || cells[1]["age 2"] != 2.3 || cells[1]["age 3"] != nil ||
+		cells[0]["age 1"] != 0.0 || cells[0]["age 2"] != nil || cells[0]["next_mature"] != "2026-04-06 00:00:00.000" {
+		t.Errorf("triangle %v", cells)
+	}
+	byCreator := early
+	byCreator.Values = map[string][]string{"drop": {"d"}, "cohort": {"creator"}}
+	if got := s.run("Cohorts by age", byCreator).Data; len(got) != 1 || got[0]["cohort"] != "ada" || got[0]["members"] != 101.0 {
+		t.Errorf("by creator %v", got)
+	}
+	back := s.run("Retention by day of age", early).Data
+	if len(back) != 20 || back[0]["1 earlier"] != 0.01 || back[1]["1 earlier"] != 0.01 || back[2]["1 earlier"] != 0.0 {
+		t.Errorf("retention %v", back)
+	}
+	// Wilson of 1 of 100.
+	readout := s.run("Retention read-out", early).Data
+	if len(readout) != 2 || math.Abs(readout[1]["day_1_low"].(float64)-0.001767) > 1e-6 || math.Abs(readout[1]["day_1_high"].(float64)-0.054485) > 1e-5 {
+		t.Errorf("retention read-out %v", readout)
+	}
+	// 100 and 50 in their first week among 100: a mean of 1.50 with a median of 0, all from the top 1 % but a third.
+	s.want("How unevenly the value of a member's first week is spread", early,
+		"cohort=2026-W11 members=1 payers_share=0 mean=0 median=0 winsorised_mean=0 top_share=<nil> reporting_currency=USD",
+		"cohort=2026-W10 members=100 payers_share=0.02 mean=1.5 median=0 winsorised_mean=1.5 top_share=0.666667 reporting_currency=USD")
+	s.want("Return of drops", early, "drop_id=d name='Ünï 🦊 creator=ada currency=USD checkouts=4 gross=240 refunds=-10 chargebacks=0 net_revenue=230"+
+		" creator_shares=<nil> tax_and_fees=<nil> edge_cost=<nil> localization_cost=<nil> margin=230 margin_of_gross=0.958333 not_recorded=creator shares, edge cost, localization cost maturity=final")
+
+	// Two fits, of which the newer counts.
+	for i, p := range []struct {
+		fit            string
+		repeats        int
+		alive, value   float64
+		player, asOfMS string
+	}{{"old", 0, 0.1, 100, "a", "1"}, {"new", 0, 0.5, 400, "a", "2"}, {"new", 0, 0.7, 600, "b", "2"}, {"new", 9, 0.9, 1000, "c", "2"}} {
+		s.exec(fmt.Sprintf("INSERT INTO lifetimes (model, fit, player_id, currency, revision, as_of, repeats, horizon, p_alive, purchases, value) VALUES ('bgbb', '%s', '%s', 'USD', %d, fromUnixTimestamp64Milli(%s), %d, 5, %v, 2, %v)",
+			p.fit, p.player, i, p.asOfMS, p.repeats, p.alive, p.value))
+	}
+	s.want("Predicted lifetime value", early,
+		"model=bgbb creator= currency=USD repeats=0 buyers=2 alive=0.6 purchases=2 value=5 horizon=5 as_of=1970-01-01 00:00:00.002",
+		"model=bgbb creator= currency=USD repeats=7+ buyers=1 alive=0.9 purchases=2 value=10 horizon=5 as_of=1970-01-01 00:00:00.002")
+	if empty := s.all("droplift-cohorts", early); len(empty) > 0 {
+		t.Errorf("empty panels: %q", empty)
+	}
+	s.all("droplift-cohorts", Vars{From: start, To: start, Values: unknown})
 }
