@@ -32,9 +32,12 @@ var macros = map[string]string{
 	"currencies": "[${currency:singlequote}]",
 	"creators":   "[${creator:singlequote}]",
 	"languages":  "[${language:singlequote}]",
+	"cohort":     "${cohort:singlequote}",
+	"model":      "${model:singlequote}",
 	"from":       "$__fromTime_ms",
 	"to":         "$__toTime_ms",
 	"step_s":     "$__interval_s",
+	"bucket_s":   "$__interval_s",
 }
 
 // with are the values that a panel gives to parameters of its own, by name.

@@ -105,6 +105,8 @@ func All() ([]Dashboard, error) {
 	var all []Dashboard
 	for _, build := range []func() (Dashboard, error){
 		dropLive,
+		localization,
+		cohorts,
 		pipelineHealth,
 	} {
 		d, err := build()

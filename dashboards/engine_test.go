@@ -55,6 +55,18 @@ type answer struct {
 	Data []map[string]any
 }
 
+func (s server) answer(of Target, v Vars) (a answer) {
+	s.t.Helper()
+	text, err := Expand(of.Query, v)
+	if err != nil {
+		s.t.Fatalf("%s: %v", of.Title, err)
+	}
+	if err := json.Unmarshal(s.exec(text+"\nFORMAT JSON SETTINGS output_format_json_quote_64bit_integers = 0"), &a); err != nil {
+		s.t.Fatalf("%s: %v", of.Title, err)
+	}
+	return a
+}
+
 // run answers a panel or variable by title.
 func (s server) run(title string, v Vars) answer {
 	s.t.Helper()
@@ -67,15 +79,7 @@ func (s server) run(title string, v Vars) answer {
 			if p.Title != title {
 				continue
 			}
-			text, err := Expand(p.Query, v)
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			var a answer
-			if err := json.Unmarshal(s.exec(text+"\nFORMAT JSON SETTINGS output_format_json_quote_64bit_integers = 0"), &a); err != nil {
-				s.t.Fatal(err)
-			}
-			return a
+			return s.answer(p, v)
 		}
 	}
 	s.t.Fatalf("no panel %q", title)
