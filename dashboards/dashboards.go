@@ -4,6 +4,8 @@
 //
 //	dashboards.go  what a Dashboard is, rendering and writing
 //	live.go        the dashboard "Drop live"
+//	edge.go        the dashboard "Edge and revenue"
+//	visual.go      what dashboards share in looks
 //	board.go       panels and their queries: from package sql to Grafana's macros
 //	expand.go      the macros' values, for whoever runs a panel's SQL without Grafana
 //
@@ -102,6 +104,7 @@ func All() ([]Dashboard, error) {
 	var all []Dashboard
 	for _, build := range []func() (Dashboard, error){
 		dropLive,
+		edgeRevenue,
 	} {
 		d, err := build()
 		if err != nil {
