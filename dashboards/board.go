@@ -167,6 +167,7 @@ func (b *board) chooseDrop() {
 	b.choice("creator", "Creator", "dashboard_creators", true)
 	b.choice("drop", "Drop", "dashboard_drops", false)
 	b.annotation("Drop", "blue", "dashboard_annotations_drop")
+	b.annotation("Catalogue", "orange", "dashboard_annotations_catalogue")
 	b.annotation("Incidents", "red", "dashboard_annotations_incidents")
 	b.annotation("Decisions", "purple", "dashboard_annotations_decisions")
 }

@@ -7,6 +7,8 @@
 //	pipeline.go    the dashboard "Pipeline"
 //	alert.go       the alerts; signal.go the numbers of the stored data that they watch
 //	rules.go       the alerts as rules of Prometheus and Grafana, and as runbooks
+//	edge.go        the dashboard "Edge and revenue"
+//	visual.go      what dashboards share in looks
 //	board.go       panels and their queries: from package sql to Grafana's macros
 //	expand.go      the macros' values, for whoever runs a panel's SQL without Grafana
 //
@@ -105,6 +107,7 @@ func All() ([]Dashboard, error) {
 	var all []Dashboard
 	for _, build := range []func() (Dashboard, error){
 		dropLive,
+		edgeRevenue,
 		localization,
 		cohorts,
 		pipelineHealth,

@@ -45,7 +45,7 @@ func pipelineHealth() (Dashboard, error) {
 	b.promQL("Kafka to processed", "From Kafka's timestamp of a transaction's oldest record to its commit, 99th percentile by stage; at 20,000 events/s features stay under the red line at 500 ms.", size{12, 8},
 		redFrom(line(units.Seconds, "p99"), 0.5).NoValue("Nothing was committed in this range"),
 		quantile("0.99", "stage", "droplift_stage_record_age_seconds", "{{stage}}"))
-	b.sql("Watermarks", size{24, 7}, seconds("behind_s"), named{as: rows, name: "dashboard_watermarks"})
+	b.sql("Watermarks", size{24, 7}, cells(map[string][]string{units.Seconds: {"behind_s"}}), named{as: rows, name: "dashboard_watermarks"})
 
 	b.row("Throughput")
 	b.promQL("Records processed", "Input records of committed transactions by stage and outcome.", size{8, 8},
@@ -76,7 +76,7 @@ func pipelineHealth() (Dashboard, error) {
 		metric{`sum by (table) (rate(droplift_sink_batch_rows_sum[$__rate_interval])) / sum by (table) (rate(droplift_sink_batch_rows_count[$__rate_interval]))`, "{{table}}"})
 	b.promQL("Inserts per minute", "Batches inserted by table, each a part of its table.", size{12, 8},
 		line(units.CountsPerMinute, "inserts"), metric{`max by (table) (droplift_sink_inserts_per_minute)`, "{{table}}"})
-	b.sql("Tables and parts", size{24, 10}, seconds().
+	b.sql("Tables and parts", size{24, 10}, cells(nil).
 		OverrideByName("bytes", unit(units.BytesIEC)), named{as: rows, name: "status_tables"})
 
 	b.row("Restores and snapshots")
@@ -103,7 +103,7 @@ func pipelineHealth() (Dashboard, error) {
 		metric{`sum by (class) (rate(droplift_process_dead_letters_total[$__rate_interval]))`, "{{class}}"},
 		metric{`sum by (topic, class) (rate(droplift_feed_dead_letters_total[$__rate_interval]))`, "sink {{topic}} {{class}}"},
 		metric{`sum by (class) (rate(droplift_catalogue_invalid_total[$__rate_interval]))`, "catalogue {{class}}"})
-	b.sql("Records no number counts", size{24, 8}, seconds(), named{as: rows, name: "dashboard_rejected"})
+	b.sql("Records no number counts", size{24, 8}, cells(nil), named{as: rows, name: "dashboard_rejected"})
 
 	b.row("Processes")
 	b.promQL("Memory", "Resident memory and live heap by process, and the limit that the processors work for where one is set.", size{8, 8},

@@ -198,6 +198,9 @@ func TestQueries(t *testing.T) {
 			if v, ok := given[p.Name]; ok {
 				params[p.Name] = v
 			}
+			if p.Name == "drop" && p.Type != "String" { // offsets of the topic drop
+				params[p.Name] = "{0:1000}"
+			}
 		}
 		table, err := c.Query(t.Context(), q.Name, params)
 		if err != nil {
@@ -368,7 +371,7 @@ func TestStorage(t *testing.T) {
 func TestViewChecks(t *testing.T) {
 	c := open(t, embeddedtest.ClickHouse(t))
 	storeDrop(t, c)
-	whole := map[event.Kind]map[int32]int64{event.KindPlayer: {0: 1000}, event.KindCheckout: {0: 1000}, event.KindLatency: {0: 1000}}
+	whole := map[event.Kind]map[int32]int64{event.KindPlayer: {0: 1000}, event.KindCheckout: {0: 1000}, event.KindLatency: {0: 1000}, event.KindDrop: {0: 1000}}
 	check := func(what, want string) {
 		t.Helper()
 		checks, err := c.CheckViews(t.Context(), whole)
@@ -396,9 +399,10 @@ func TestViewChecks(t *testing.T) {
 	check("a player without first times, another without membership",
 		"purchases/checkout 1 1 0, member_activity/player 1 0 0, player_drops/checkout 2 0 0, player_drops/latency 1 0 0, player_drops/player 3 0 0")
 	exec(t, c, "DELETE FROM player_sessions WHERE player_id = 'p03'", "DELETE FROM first_exposures WHERE player_id = 'p01'")
-	check("a session and an exposure gone as well",
+	exec(t, c, "INSERT INTO drop_versions SELECT * REPLACE ([1] AS item_price) FROM drop_versions FINAL WHERE drop_id = 'drop-1'")
+	check("a session and an exposure gone as well, and another price",
 		"purchases/checkout 1 1 0, member_activity/player 1 0 0, player_drops/checkout 2 0 0, player_drops/latency 1 0 0, player_drops/player 3 0 0, "+
-			"player_sessions/player 1 0 0, first_exposures/player 1 0 0")
+			"player_sessions/player 1 0 0, first_exposures/player 1 0 0, drop_versions/drop 0 0 1")
 }
 
 func TestConfig(t *testing.T) {
