@@ -138,7 +138,7 @@ func lint(t *testing.T, d Dashboard, f file) {
 		}
 	}
 	// In one order on every board, so that they are where they were when one goes from one to the next.
-	order := []string{"clickhouse", "prometheus", "creator", "drop", "pop", "currency", "language"}
+	order := []string{"clickhouse", "prometheus", "creator", "drop", "pop", "currency", "language", "cohort", "model"}
 	known := slices.DeleteFunc(slices.Clone(order), func(name string) bool { return !slices.Contains(variables, name) })
 	if len(variables) < 2 || !slices.Equal(variables, known) {
 		t.Errorf("variables %v, want both data sources and others in the order %v", variables, order)
