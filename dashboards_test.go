@@ -60,11 +60,12 @@ func playTiny(p *pipeline, seed uint64) *simulatedDrop {
 
 // What a drop shows on the dashboard and in the report must be what was simulated.
 func TestSimulatedDrop(t *testing.T) {
-	d := playTiny(startPipeline(t, t.TempDir(), "--metrics-addr=127.0.0.1:0", "--idle-after=2s"), pipelineSeed(t))
+	d := playTiny(startPipeline(t, t.TempDir(), "--metrics-addr=127.0.0.1:0", "--viewer-addr=127.0.0.1:0", "--idle-after=2s"), pipelineSeed(t))
 	t.Run("panels against the books", func(t *testing.T) { testPanelsAgainstBooks(d.in(t)) })
 	t.Run("report", func(t *testing.T) { testReport(d.in(t)) })
 	t.Run("metrics", func(t *testing.T) { testMetrics(d.in(t)) })
 	t.Run("query", func(t *testing.T) { testQuery(d.in(t)) })
+	t.Run("viewer", func(t *testing.T) { testViewer(d.in(t)) })
 	d.goOn()
 	t.Run("panels of final numbers", func(t *testing.T) { testPanels(d.in(t)) })
 	t.Run("final numbers against the books", func(t *testing.T) {

@@ -273,6 +273,68 @@ func TestQueryParameters(t *testing.T) {
 			t.Errorf("%q comes back as %v, %v", hostile, table, err)
 		}
 	}
+	// Lists of them, too.
+	for _, hostile := range [][]string{{}, {""}, {"*"}, {"'], ['", `\`, `\'`, "a,b", "[", "]"}, {"🎉☕", "שלום", "\u202eabc", "a\tb\nc\rd\x00e"}, {"' OR 1=1 --", "{x:String}", "${drop}"}} {
+		table, err := c.table(withParams(t.Context(), Params{"x": hostile}), "SELECT {x:Array(String)}", 0)
+		if err != nil || !slices.Equal(table.Rows[0][0].([]string), hostile) {
+			t.Errorf("%q comes back as %v, %v", hostile, table, err)
+		}
+		var out bytes.Buffer
+		if err := c.Stream(t.Context(), &out, StreamRequest{SQL: "SELECT {x:Array(String)} = {y:Array(String)}", Format: "TSV", Params: Params{"x": hostile, "y": slices.Clone(hostile)}}); err != nil || out.String() != "1\n" {
+			t.Errorf("%q is streamed as %q, %v", hostile, out.String(), err)
+		}
+	}
+}
+
+// Whoever wants some rows gets those, and the server does not go on for the others; nor for one who has left.
+func TestQueryRows(t *testing.T) {
+	c := open(t, embeddedtest.ClickHouse(t))
+	exec(t, c, "INSERT INTO drops (drop_id, version) SELECT concat('drop-', leftPad(toString(number), 3, '0')), 1 FROM numbers(100)")
+	for limit, want := range map[int]int{10: 10, 99: 99, 100: 100, 101: 100} {
+		table, err := c.QueryRows(t.Context(), "dashboard_drops", Params{"creators": []string{"*"}}, limit)
+		if err != nil || len(table.Rows) != want || table.Truncated != (limit < 100) || table.Rows[9][0] != "drop-009" {
+			t.Fatalf("of 100 rows %d are %+v, %v", limit, table, err)
+		}
+	}
+	busy := func(want uint64) {
+		t.Helper()
+		for began := time.Now(); ; {
+			table, err := c.table(t.Context(), "SELECT count() FROM system.processes WHERE query LIKE '%marked' || '_query%' AND query NOT LIKE '%system.processes%'", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if table.Rows[0][0] == want {
+				return
+			}
+			if time.Since(began) > 20*time.Second {
+				t.Fatalf("%d queries run, want %d", table.Rows[0][0], want)
+			}
+		}
+	}
+	const endless = "SELECT number AS marked_query FROM numbers(1000000000000) WHERE sleepEachRow(0.0001) = 0 SETTINGS max_block_size = 100"
+	table, err := c.table(t.Context(), endless, 10)
+	if err != nil || len(table.Rows) != 10 || !table.Truncated {
+		t.Errorf("%v, %v", table, err)
+	}
+	busy(0)
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() {
+		_, err := c.table(ctx, endless, 0)
+		left <- err
+	}()
+	busy(1)
+	leave()
+	if err := <-left; err == nil {
+		t.Error("a query that was left has an answer")
+	}
+	busy(0)
+	if _, err := c.QueryRows(t.Context(), "dashboard_summary", nil, 1); err == nil || Code(err) != 0 {
+		t.Errorf("a missing parameter: %v, code %d", err, Code(err))
+	}
+	if _, err := c.table(t.Context(), "SELECT * FROM nowhere", 1); Code(err) != 60 {
+		t.Errorf("an unknown table: %v, code %d", err, Code(err))
+	}
 }
 
 func TestStream(t *testing.T) {

@@ -7,18 +7,18 @@
 SELECT
     starts,
     ends,
-    if(newest IS NULL, NULL, least(newest, ends + toIntervalSecond({allowed_s:Int64}))) AS newest
+    if(v.at IS NULL, NULL, least(v.at, ends + toIntervalSecond({allowed_s:Int64}))) AS newest
 FROM drops FINAL
 CROSS JOIN
 (
-    SELECT maxOrNull(at) AS newest
+    SELECT maxOrNull(pane_end) AS at
     FROM
     (
-        SELECT pane_start + toIntervalMillisecond(pane_ms) AS at
+        SELECT pane_start + toIntervalMillisecond(pane_ms) AS pane_end
         FROM velocity
         WHERE drop_id = {drop:String}
         ORDER BY drop_id DESC, pane_start DESC
         LIMIT 1
     )
-)
+) AS v
 WHERE drop_id = {drop:String}
