@@ -77,6 +77,7 @@ export function PanelFrame(props: Props) {
   const truncated = answer?.frames.some((f) => f.truncated) ?? false;
   const summary = useMemo(() => (bodies && answer && !empty ? bodies.summarize(panel, answer) : ""), [bodies, panel, answer, empty]);
 
+  const Heading = full ? "h2" : "h3";
   const copyLink = async () => {
     await copy(new URL(props.linkTo(panel.id), location.href).href);
     setDialog("");
@@ -99,9 +100,9 @@ export function PanelFrame(props: Props) {
       style={{ "--x": panel.gridPos.x + 1, "--y": panel.gridPos.y + 1, "--w": panel.gridPos.w, "--h": panel.gridPos.h }}
     >
       <header>
-        <h3 id={titleID} dir="auto">
+        <Heading id={titleID} class="title" dir="auto">
           {panel.title}
-        </h3>
+        </Heading>
         {panel.description && (
           <button ref={aboutButton} type="button" class="icon small" aria-label={`About ${panel.title}`} title={panel.description} onClick={() => setDialog("about")}>
             <Icon name="info" />
