@@ -40,13 +40,12 @@ export function Dialog({ label, onClose, anchor, wide, children }: Props) {
       onClick={(e) => e.target === ref.current && onClose()}
     >
       <div class="dialog-body">
-        <div class="dialog-head">
-          <h2>{label}</h2>
-          <button type="button" class="icon" aria-label="Close" onClick={onClose}>
-            <Icon name="close" />
-          </button>
-        </div>
+        <h2 dir="auto">{label}</h2>
         {children}
+        {/* Last, so that the focus begins at the content. */}
+        <button type="button" class="icon close" aria-label="Close" onClick={onClose}>
+          <Icon name="close" />
+        </button>
       </div>
     </dialog>
   );

@@ -34,6 +34,7 @@ export function Status({ scheduler, interval }: { scheduler: Scheduler; interval
   const state = freshness(now, { updated, retryAt, watch: scheduler.watch() }, interval);
   const [before, setBefore] = useState(state);
   useEffect(() => {
+    document.documentElement.dataset["state"] = state;
     if (state === before) return;
     setBefore(state);
     if (before !== "loading" && before !== "waiting" && spoken[state]) announce(spoken[state]);

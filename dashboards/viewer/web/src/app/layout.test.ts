@@ -31,6 +31,7 @@ test("arrows go to the nearest panel in their direction", () => {
   expect(neighbour(boxes, 1, "ArrowDown")).toBe(2);
   expect(neighbour(boxes, 2, "ArrowLeft")).toBe(0);
   expect(neighbour(boxes, 0, "ArrowDown")).toBe(3);
+  expect(neighbour([box(0, 0, 150, 46), box(0, 54, 100, 100), box(0, 108, 150, 150)], 0, "ArrowDown")).toBe(1);
   expect(neighbour(boxes, 3, "ArrowUp")).toBe(0);
   expect(neighbour(boxes, 0, "ArrowLeft")).toBe(-1);
   expect(neighbour(boxes, 9, "ArrowUp")).toBe(-1);
