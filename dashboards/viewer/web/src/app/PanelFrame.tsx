@@ -6,6 +6,7 @@ import type { Panel } from "../model";
 import type { Hover } from "../panels";
 import { announce } from "./announce";
 import { Dialog, Icon } from "./Dialog";
+import { Guard } from "./Guard";
 import { problemOf, useJob, useShown, useSize } from "./hooks";
 import type { Scheduler } from "./refresh";
 
@@ -119,11 +120,15 @@ export function PanelFrame(props: Props) {
       </header>
       <div class="panel-body">
         <div ref={body.ref} class={`picture${dimmed ? " dimmed" : ""}`}>
-          {answer && !empty && bodies && body.width > 0 && (asTable ? (
-            <DataTable bodies={bodies} panel={panel} answer={answer} />
-          ) : (
-            <bodies.PanelBody panel={panel} answer={answer} annotations={props.annotations} theme={theme} width={body.width} height={body.height} onZoom={props.onZoom} hover={props.hover} />
-          ))}
+          {answer && !empty && bodies && body.width > 0 && (
+            <Guard drawn={answer} fallback={(message) => <ProblemNote problem={{ class: "internal", message }} over={false} />}>
+              {asTable ? (
+                <DataTable bodies={bodies} panel={panel} answer={answer} />
+              ) : (
+                <bodies.PanelBody panel={panel} answer={answer} annotations={props.annotations} theme={theme} width={body.width} height={body.height} onZoom={props.onZoom} hover={props.hover} />
+              )}
+            </Guard>
+          )}
           {answer && empty && !loaded.problem && <Empty panel={panel} answer={answer} />}
           {!answer && !loaded.problem && <div class="skeleton" />}
         </div>
