@@ -21,13 +21,20 @@ const alerts = [
   { name: "ConsumerLag", state: "inactive", severity: "page", owner: "platform", summary: "", nextStep: "", runbook: "", dashboard: "", labels: {}, since: null, value: null },
 ];
 
+// Each type of panel gets columns that it can draw; their names are those that the panel's own settings mention.
 function answer(panel) {
-  const times = Array.from({ length: 120 }, (_, i) => start + i * 60_000);
-  const column = (name, type, list) => ({ name, type, values: list });
-  const frames = (panel.targets ?? []).map((t) => ({
-    ref: t.refId,
-    columns: [column("time", "time", times), column("value", "number", times.map((_, i) => 100 + 80 * Math.sin(i / 9) + Math.random() * 9))],
-  }));
+  const named = (panel.fieldConfig?.overrides ?? []).filter((o) => o.matcher.id === "byName").map((o) => o.matcher.options);
+  const wave = (n, k) => Array.from({ length: n }, (_, i) => Math.round(100 + 80 * Math.sin(i / (9 + k)) + 30 * k + 9 * Math.random()));
+  const x = panel.options?.xField;
+  const columns = (n, first) => [first, ...(named.length ? named.filter((m) => m !== first.name) : ["value"]).slice(0, 6).map((name, k) => ({ name, type: "number", values: wave(n, k) }))];
+  const shapes = {
+    stat: () => columns(1, { name: "players", type: "number", values: [48211] }),
+    table: () => columns(5, { name: "pop", type: "string", values: values.pop }),
+    barchart: () => columns(5, { name: x ?? "step", type: "string", values: ["landed", "saw the offer", "clicked", "began checkout", "completed"] }),
+    trend: () => columns(60, { name: x ?? "x", type: "number", values: Array.from({ length: 60 }, (_, i) => i) }),
+  };
+  const series = () => columns(120, { name: "time", type: "time", values: Array.from({ length: 120 }, (_, i) => start + i * 60_000) });
+  const frames = (panel.targets ?? []).map((t) => ({ ref: t.refId, columns: (shapes[panel.type] ?? series)() }));
   return { range: { from: start - 1_800_000, to: start + 7_200_000, step: 60 }, frames };
 }
 

@@ -58,7 +58,10 @@ export function App() {
   const annotations = useAnnotations(scheduler, uid, question);
 
   const [unknownDrop, setUnknownDrop] = useState<Problem | null>(null);
-  useEffect(() => setUnknownDrop(null), [uid, asked]);
+  const drop = place.vars["drop"]?.[0] ?? "";
+  const announced = useJob(scheduler, unknownDrop && `${uid}/${drop}`, (signal) => fetchOptions(uid, "drop", question ?? new URLSearchParams(), drop, 200, signal), { every: drops });
+  const known = announced.data?.options.some((o) => o.value === drop) ?? false;
+  useEffect(() => setUnknownDrop(null), [uid, asked, known]);
   useEffect(() => answered.set(null), [uid, asked]);
   const onAnswer = useCallback((shown: Range) => {
     const was = answered.get();
@@ -84,6 +87,8 @@ export function App() {
     announce(kiosk ? "Wall mode. Press k or Escape to leave." : "Wall mode left.");
   };
   useAwake(place.kiosk);
+  useFullscreenLeft(() => go({ kiosk: false }));
+  useFocusKept(place.panel);
   const update = () => {
     scheduler.refresh();
     announce("Refreshing.");
@@ -164,6 +169,9 @@ export function App() {
             <Icon name="chevron" />
           </label>
         </div>
+        <p class="where">
+          <strong>{dashboard?.title}</strong> <span dir="auto">{place.vars["drop"]?.join(", ")}</span> <span class="muted">{rangeLabel(range.from, range.to)}, UTC</span>
+        </p>
         <div class="state">
           <Status scheduler={scheduler} interval={interval} />
           <button type="button" class="icon" aria-label="Refresh now" title="Refresh now (r)" onClick={update}>
@@ -290,6 +298,25 @@ function useReload(version: string | undefined): void {
     if (first.current && version && first.current !== version) location.reload();
     first.current ??= version;
   }, [version]);
+}
+
+/** useFullscreenLeft hears of the browser's own way out, which is no key press of the page. */
+function useFullscreenLeft(left: () => void): void {
+  useEffect(() => {
+    const changed = () => document.fullscreenElement || left();
+    document.addEventListener("fullscreenchange", changed);
+    return () => document.removeEventListener("fullscreenchange", changed);
+  });
+}
+
+/** useFocusKept keeps the focus on a panel that takes the screen or gives it back: it is drawn anew. */
+function useFocusKept(panel: number | null): void {
+  const before = useRef(panel);
+  useEffect(() => {
+    const id = panel ?? before.current;
+    if (before.current !== panel) document.querySelector<HTMLElement>(`article[data-panel="${id}"]`)?.focus();
+    before.current = panel;
+  }, [panel]);
 }
 
 /** useAwake keeps a wall's screen on, where the browser can. */

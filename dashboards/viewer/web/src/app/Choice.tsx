@@ -25,8 +25,8 @@ export function Choice(props: Props) {
   const text = chosen(variable, values);
   return (
     <>
-      <button ref={button} type="button" class="control" aria-haspopup="dialog" aria-label={`${label}: ${text}`} onClick={() => onOpen(true)}>
-        <span class="caption">{label}</span>
+      <button ref={button} type="button" class="control" aria-haspopup="dialog" onClick={() => onOpen(true)}>
+        <span class="caption">{label}</span>{" "}
         <span class="value" dir="auto">
           {text}
         </span>

@@ -40,13 +40,12 @@ export function Dialog({ label, onClose, anchor, wide, children }: Props) {
       onClick={(e) => e.target === ref.current && onClose()}
     >
       <div class="dialog-body">
-        <header>
-          <h2>{label}</h2>
-          <button type="button" class="icon" aria-label="Close" onClick={onClose}>
-            <Icon name="close" />
-          </button>
-        </header>
+        <h2 dir="auto">{label}</h2>
         {children}
+        {/* Last, so that the focus begins at the content. */}
+        <button type="button" class="icon close" aria-label="Close" onClick={onClose}>
+          <Icon name="close" />
+        </button>
       </div>
     </dialog>
   );
@@ -57,7 +56,7 @@ const paths = {
   bell: "M6 16v-5a6 6 0 0 1 12 0v5l2 2H4zM10 21h4",
   chevron: "M7 10l5 5 5-5",
   clock: "M12 7v5l3 2M12 3a9 9 0 1 0 0 18a9 9 0 0 0 0-18z",
-  dots: "M12 5v.01M12 12v.01M12 19v.01",
+  dots: "M12 5.5m-.6 0a.6.6 0 1 0 1.2 0a.6.6 0 1 0-1.2 0M12 12m-.6 0a.6.6 0 1 0 1.2 0a.6.6 0 1 0-1.2 0M12 18.5m-.6 0a.6.6 0 1 0 1.2 0a.6.6 0 1 0-1.2 0",
   info: "M12 11v6M12 7v.01M12 3a9 9 0 1 0 0 18a9 9 0 0 0 0-18z",
   refresh: "M20 11a8 8 0 1 0-2 6M20 5v6h-6",
   share: "M12 15V4M8 8l4-4 4 4M5 13v7h14v-7",

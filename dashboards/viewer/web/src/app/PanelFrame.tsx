@@ -6,6 +6,7 @@ import type { Panel } from "../model";
 import type { Hover } from "../panels";
 import { announce } from "./announce";
 import { Dialog, Icon } from "./Dialog";
+import { Guard } from "./Guard";
 import { problemOf, useJob, useShown, useSize } from "./hooks";
 import type { Scheduler } from "./refresh";
 
@@ -77,6 +78,7 @@ export function PanelFrame(props: Props) {
   const truncated = answer?.frames.some((f) => f.truncated) ?? false;
   const summary = useMemo(() => (bodies && answer && !empty ? bodies.summarize(panel, answer) : ""), [bodies, panel, answer, empty]);
 
+  const Heading = full ? "h2" : "h3";
   const copyLink = async () => {
     await copy(new URL(props.linkTo(panel.id), location.href).href);
     setDialog("");
@@ -99,9 +101,9 @@ export function PanelFrame(props: Props) {
       style={{ "--x": panel.gridPos.x + 1, "--y": panel.gridPos.y + 1, "--w": panel.gridPos.w, "--h": panel.gridPos.h }}
     >
       <header>
-        <h3 id={titleID} dir="auto">
+        <Heading id={titleID} class="title" dir="auto">
           {panel.title}
-        </h3>
+        </Heading>
         {panel.description && (
           <button ref={aboutButton} type="button" class="icon small" aria-label={`About ${panel.title}`} title={panel.description} onClick={() => setDialog("about")}>
             <Icon name="info" />
@@ -118,11 +120,15 @@ export function PanelFrame(props: Props) {
       </header>
       <div class="panel-body">
         <div ref={body.ref} class={`picture${dimmed ? " dimmed" : ""}`}>
-          {answer && !empty && bodies && body.width > 0 && (asTable ? (
-            <DataTable bodies={bodies} panel={panel} answer={answer} />
-          ) : (
-            <bodies.PanelBody panel={panel} answer={answer} annotations={props.annotations} theme={theme} width={body.width} height={body.height} onZoom={props.onZoom} hover={props.hover} />
-          ))}
+          {answer && !empty && bodies && body.width > 0 && (
+            <Guard drawn={answer} fallback={(message) => <ProblemNote problem={{ class: "internal", message }} over={false} />}>
+              {asTable ? (
+                <DataTable bodies={bodies} panel={panel} answer={answer} />
+              ) : (
+                <bodies.PanelBody panel={panel} answer={answer} annotations={props.annotations} theme={theme} width={body.width} height={body.height} onZoom={props.onZoom} hover={props.hover} />
+              )}
+            </Guard>
+          )}
           {answer && empty && !loaded.problem && <Empty panel={panel} answer={answer} />}
           {!answer && !loaded.problem && <div class="skeleton" />}
         </div>

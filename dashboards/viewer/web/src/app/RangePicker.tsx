@@ -2,7 +2,7 @@ import { useRef, useState } from "preact/hooks";
 import type { Range } from "../api";
 import { type Cell, useCell } from "./cell";
 import { Dialog, Icon } from "./Dialog";
-import { clockPresets, dropPresets, inputUTC, parseUTC, rangeLabel, spanLabel, wider } from "./range";
+import { clockPresets, dropPresets, parseUTC, rangeLabel, spanLabel, utc, wider } from "./range";
 
 interface Props {
   from: string;
@@ -25,8 +25,8 @@ export function RangePicker({ from, to, hasDrop, answered, open, onOpen, onChang
   };
   return (
     <>
-      <button ref={button} type="button" class="control" aria-haspopup="dialog" aria-label={`Time range: ${text}`} onClick={() => onOpen(true)} title={shown ? spanLabel(shown.from, shown.to) : ""}>
-        <span class="caption">Time, UTC</span>
+      <button ref={button} type="button" class="control" aria-haspopup="dialog" onClick={() => onOpen(true)} title={shown ? spanLabel(shown.from, shown.to) : ""}>
+        <span class="caption">Time, UTC</span>{" "}
         <span class="value">{text}</span>
         <Icon name="chevron" />
       </button>
@@ -61,11 +61,13 @@ function Presets({ title, presets, from, to, onTake }: { title: string; presets:
   );
 }
 
+const example = "2025-10-11 18:00";
+
 function Custom({ shown, onTake }: { shown: Range | null; onTake(range: { from: string; to: string }): void }) {
-  const [from, setFrom] = useState(shown ? inputUTC(shown.from) : "");
-  const [to, setTo] = useState(shown ? inputUTC(shown.to) : "");
+  const [from, setFrom] = useState(shown ? utc(shown.from) : "");
+  const [to, setTo] = useState(shown ? utc(shown.to) : "");
   const [a, b] = [parseUTC(from), parseUTC(to)];
-  const wrong = a === null || b === null ? "Both times are needed." : a >= b ? "The end must lie after the begin." : "";
+  const wrong = a === null || b === null ? `Both times are needed, such as ${example}.` : a >= b ? "The end must lie after the begin." : "";
   return (
     <form
       class="custom"
@@ -77,11 +79,11 @@ function Custom({ shown, onTake }: { shown: Range | null; onTake(range: { from: 
       <h3>From and to, UTC</h3>
       <label>
         From
-        <input type="datetime-local" step="1" value={from} onInput={(e) => setFrom(e.currentTarget.value)} />
+        <input placeholder={example} value={from} onInput={(e) => setFrom(e.currentTarget.value)} />
       </label>
       <label>
         To
-        <input type="datetime-local" step="1" value={to} onInput={(e) => setTo(e.currentTarget.value)} />
+        <input placeholder={example} value={to} onInput={(e) => setTo(e.currentTarget.value)} />
       </label>
       <button type="submit" class="primary" aria-disabled={wrong !== ""}>
         Show

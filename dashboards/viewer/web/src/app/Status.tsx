@@ -4,18 +4,21 @@ import { useNow } from "./hooks";
 import { ago } from "./range";
 import type { Scheduler } from "./refresh";
 
-export type Freshness = "loading" | "live" | "stale" | "paused" | "lost";
+export type Freshness = "waiting" | "loading" | "failing" | "live" | "stale" | "paused" | "lost";
 
 /** freshness judges a page: stale is what missed three refreshes, and at least 15 s. */
-export function freshness(now: number, updated: number | null, lost: boolean, interval: number): Freshness {
-  if (lost) return "lost";
+export function freshness(now: number, { updated, retryAt, watch }: { updated: number | null; retryAt: number | null; watch: "waiting" | "failing" | "fine" }, interval: number): Freshness {
+  if (retryAt !== null) return "lost";
+  if (watch !== "fine") return watch;
   if (interval === 0) return "paused";
   if (updated === null) return "loading";
   return now - updated > Math.max(15_000, 3 * interval) ? "stale" : "live";
 }
 
 const spoken: Record<Freshness, string> = {
+  waiting: "",
   loading: "",
+  failing: "The panels get no answers.",
   live: "Live again.",
   stale: "The numbers are stale.",
   paused: "Refresh is off.",
@@ -28,17 +31,20 @@ export function Status({ scheduler, interval }: { scheduler: Scheduler; interval
   const [, redraw] = useState({});
   useEffect(() => scheduler.subscribe(() => redraw({})), [scheduler]);
   const { updated, retryAt } = scheduler;
-  const state = freshness(now, updated, retryAt !== null, interval);
+  const state = freshness(now, { updated, retryAt, watch: scheduler.watch() }, interval);
   const [before, setBefore] = useState(state);
   useEffect(() => {
+    document.documentElement.dataset["state"] = state;
     if (state === before) return;
     setBefore(state);
-    if (before !== "loading" && spoken[state]) announce(spoken[state]);
+    if (before !== "loading" && before !== "waiting" && spoken[state]) announce(spoken[state]);
   }, [state, before]);
 
   const age = updated === null ? "" : now - updated < 1000 ? "updated now" : `updated ${ago(now - updated)} ago`;
   const text = {
+    waiting: "waiting",
     loading: "loading",
+    failing: `no answers${age && ` · ${age}`}`,
     live: `live · ${age}`,
     stale: `stale · ${age}`,
     paused: `paused${age && ` · ${age}`}`,

@@ -75,8 +75,10 @@ export function useJob<T>(
 
   useEffect(() => handle.current?.show(visible), [visible, asks]);
   useEffect(() => {
-    if (before.current !== key) handle.current?.again();
+    if (before.current === key) return;
     before.current = key;
+    setLoaded((was) => ({ ...was, problem: null }));
+    handle.current?.again();
   }, [key]);
   return loaded;
 }

@@ -36,27 +36,22 @@ export interface Box {
   bottom: number;
 }
 
-/** neighbour is the index of the nearest box in a direction, or -1. Sideways distance counts double. */
+/** neighbour is the index of the nearest box in a direction, or -1: first the next row or column, then who lies straight ahead. */
 export function neighbour(boxes: Box[], from: number, direction: Direction): number {
   const here = boxes[from];
   if (!here) return -1;
-  const middle = (b: Box) => ({ x: (b.left + b.right) / 2, y: (b.top + b.bottom) / 2 });
-  const a = middle(here);
   let best = -1;
   let bestCost = Infinity;
   boxes.forEach((box, i) => {
-    if (i === from) return;
-    const b = middle(box);
-    const [dx, dy] = [b.x - a.x, b.y - a.y];
-    const horizontal = direction === "ArrowLeft" || direction === "ArrowRight";
-    const beyond = {
-      ArrowLeft: box.right <= here.left + 1,
-      ArrowRight: box.left >= here.right - 1,
-      ArrowUp: box.bottom <= here.top + 1,
-      ArrowDown: box.top >= here.bottom - 1,
+    const gap = {
+      ArrowLeft: here.left - box.right,
+      ArrowRight: box.left - here.right,
+      ArrowUp: here.top - box.bottom,
+      ArrowDown: box.top - here.bottom,
     }[direction];
-    if (!beyond) return;
-    const cost = horizontal ? Math.abs(dx) + 2 * Math.abs(dy) : Math.abs(dy) + 2 * Math.abs(dx);
+    if (i === from || gap < -1) return;
+    const sideways = direction === "ArrowLeft" || direction === "ArrowRight" ? box.top + box.bottom - here.top - here.bottom : box.left + box.right - here.left - here.right;
+    const cost = 8 * gap + Math.abs(sideways);
     if (cost < bestCost) [best, bestCost] = [i, cost];
   });
   return best;

@@ -69,15 +69,12 @@ export function spanLabel(from: number, to: number): string {
   return a.slice(0, 10) === b.slice(0, 10) ? `${a} – ${b.slice(11)} UTC` : `${a} – ${b} UTC`;
 }
 
-/** parseUTC reads what <input type="datetime-local"> gives, as UTC. */
+/** parseUTC reads a time as utc writes it: one way for all, where a browser's own field would follow its country. */
 export function parseUTC(text: string): number | null {
-  if (!/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?$/.test(text)) return null;
-  const ms = Date.parse(text + "Z");
+  const match = /^\s*(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}(?::\d{2})?)\s*Z?\s*$/.exec(text);
+  const ms = match ? Date.parse(`${match[1]}T${match[2]}Z`) : NaN;
   return Number.isNaN(ms) ? null : ms;
 }
-
-/** inputUTC is the value of such an input. */
-export const inputUTC = (ms: number): string => new Date(ms).toISOString().slice(0, 19);
 
 /** zoomed is a range that the pointer chose: whole seconds and at least 10 s, below which a step has no points. */
 export function zoomed(from: number, to: number): { from: string; to: string } {

@@ -107,6 +107,13 @@ export class Scheduler {
     this.pump();
   }
 
+  /** waiting: nothing is watched; failing: nothing of it answers, but the server does. */
+  watch(): "waiting" | "failing" | "fine" {
+    const watched = [...this.entries].filter((e) => e.job.watched && e.visible);
+    if (watched.length === 0) return "waiting";
+    return watched.every((e) => e.failures > 0) ? "failing" : "fine";
+  }
+
   private every(e: Entry): number {
     return e.job.every ?? (this.interval || Infinity);
   }

@@ -23,7 +23,7 @@ export function useShortcuts(actions: Record<string, () => void>, onEnter: (pane
       if (target.matches("input, textarea, select, [contenteditable]")) return;
       if (e.key.startsWith("Arrow")) {
         // A table or a picture inside a panel keeps its own arrow keys.
-        if (target !== document.body && !target.matches("article.panel")) return;
+        if (!target.matches("article.panel, #main")) return;
         if (step(e.key as Direction)) e.preventDefault();
         return;
       }
@@ -42,7 +42,12 @@ export function useShortcuts(actions: Record<string, () => void>, onEnter: (pane
 function step(direction: Direction): boolean {
   const panels = [...document.querySelectorAll<HTMLElement>("article.panel")];
   const at = panels.indexOf(document.activeElement as HTMLElement);
-  if (at < 0) return false;
+  if (at < 0) {
+    // The skip link leads to the panels as a whole.
+    if (document.activeElement?.id !== "main") return false;
+    panels[0]?.focus();
+    return true;
+  }
   const next = neighbour(
     panels.map((p) => p.getBoundingClientRect()),
     at,
