@@ -10,16 +10,7 @@ export interface Dashboard {
   templating?: { list: Variable[] };
   annotations?: { list: AnnotationLayer[] };
   links?: Link[];
-  panels?: (Panel | Row)[];
-}
-
-export interface Row {
-  type: "row";
-  id?: number;
-  title?: string;
-  collapsed?: boolean;
-  gridPos?: GridPos;
-  panels?: Panel[];
+  panels: Panel[];
 }
 
 export interface GridPos {
@@ -33,6 +24,8 @@ export interface Variable {
   type: string;
   name: string;
   label?: string;
+  /** The query that fills the choices; it names the variables that narrow them. */
+  definition?: string;
   multi?: boolean;
   includeAll?: boolean;
   allValue?: string;
@@ -57,13 +50,16 @@ export interface Target {
   legendFormat?: string;
 }
 
+/** A panel, or a heading of the type "row" with the panels below it while it is collapsed. */
 export interface Panel {
+  id: number;
   type: string;
-  id?: number;
-  title?: string;
+  title: string;
   description?: string;
+  gridPos: GridPos;
   targets?: Target[];
-  gridPos?: GridPos;
+  collapsed?: boolean;
+  panels?: Panel[];
   options?: Options;
   fieldConfig?: { defaults?: FieldConfig; overrides?: Override[] };
   links?: Link[];

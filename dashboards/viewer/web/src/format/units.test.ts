@@ -1,9 +1,9 @@
 import { formattedValueToString, getValueFormat } from "@grafana/data";
 import { describe, expect, test } from "vitest";
-import { formatOf, joined, knownUnits } from "../src/format/units";
+import { formatOf, joined, knownUnits } from "./units";
 
 const sizes = [0, 1e-10, 4.2e-7, 1e-5, 0.00123, 0.02, 0.0225, 0.5, 0.999, 1, 1.005, 1.5, 2, 9.99, 12.34, 59, 60, 61.5, 99.95, 100, 100.5, 365, 999, 999.9, 1000, 1023, 1024, 1500,
-  3599, 3600, 5400, 8760, 10080, 86399, 86400, 90061, 604800, 1e6, 1048576, 1234567.89, 31536000, 4e7, 1e9, 123456789012, 1e12, 1759602605123, 1e15, 1e18];
+  3599, 3600, 5400, 8760, 10080, 86399, 86400, 90061, 604800, 1e6, 1048576, 1234567.89, 31536000, 4e7, 1e9, 123456789012, 1e12, 1759602605123, 1e15];
 const values = [...sizes, ...sizes.map((v) => -v)];
 const custom = ["", "prefix:~", "suffix:players", "players", "a:b", "si:mF", "si:B", "count:conv/min", "currency:CA$", "currency:financial:$", "currency:financial:kr:suffix", "bool:held/free",
   "time:YYYY-MM-DD HH:mm"];
