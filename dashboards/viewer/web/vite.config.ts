@@ -11,5 +11,6 @@ export default defineConfig({
     chunkSizeWarningLimit: 1000,
   },
   server: { host: "127.0.0.1", proxy: { "/api": "http://127.0.0.1:8127" } },
-  test: { environment: "node", include: ["src/**/*.test.ts", "src/**/*.test.tsx"] },
+  // @grafana/data imports CommonJS packages by name, which only a bundler resolves.
+  test: { environment: "happy-dom", include: ["src/**/*.test.ts", "src/**/*.test.tsx"], server: { deps: { inline: ["@grafana/data"] } } },
 });
