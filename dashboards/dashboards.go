@@ -4,6 +4,9 @@
 //
 //	dashboards.go  what a Dashboard is, rendering and writing
 //	live.go        the dashboard "Drop live"
+//	creators.go    the dashboard "Creators and settlement"
+//	cost.go        the dashboard "Edge cost"
+//	visual.go      what dashboards share in looks
 //	board.go       panels and their queries: from package sql to Grafana's macros
 //	expand.go      the macros' values, for whoever runs a panel's SQL without Grafana
 //
@@ -102,6 +105,8 @@ func All() ([]Dashboard, error) {
 	var all []Dashboard
 	for _, build := range []func() (Dashboard, error){
 		dropLive,
+		creators,
+		cost,
 	} {
 		d, err := build()
 		if err != nil {

@@ -116,8 +116,8 @@ func TestLint(t *testing.T) {
 				t.Errorf("variable %s: data source %+v", v.Name, v.Datasource)
 			}
 		}
-		if want := []string{"clickhouse", "prometheus", "creator", "drop", "pop", "currency"}; !slices.Equal(variables, want) {
-			t.Errorf("variables %v, want %v", variables, want)
+		if want := []string{"clickhouse", "prometheus"}; len(variables) < 2 || !slices.Equal(variables[:2], want) {
+			t.Errorf("variables %v, want %v first", variables, want)
 		}
 		ids := map[int]bool{}
 		shown := 0
