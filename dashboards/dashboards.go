@@ -8,6 +8,8 @@
 //	alert.go       the alerts; signal.go the numbers of the stored data that they watch
 //	rules.go       the alerts as rules of Prometheus and Grafana, and as runbooks
 //	edge.go        the dashboard "Edge and revenue"
+//	creators.go    the dashboard "Creators and settlement"
+//	cost.go        the dashboard "Edge cost"
 //	visual.go      what dashboards share in looks
 //	board.go       panels and their queries: from package sql to Grafana's macros
 //	expand.go      the macros' values, for whoever runs a panel's SQL without Grafana
@@ -108,7 +110,9 @@ func All() ([]Dashboard, error) {
 	for _, build := range []func() (Dashboard, error){
 		dropLive,
 		edgeRevenue,
+		creators,
 		localization,
+		cost,
 		cohorts,
 		pipelineHealth,
 	} {

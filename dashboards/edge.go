@@ -48,7 +48,7 @@ func correlation() *stat.PanelBuilder {
 		OverrideByName("low", []dashboard.DynamicConfigValue{property("displayName", "at least"), fixed("text")}).
 		OverrideByName("high", []dashboard.DynamicConfigValue{property("displayName", "at most"), coloured("orange", bound{0, "text"})}).
 		OverrideByName("r_raw", []dashboard.DynamicConfigValue{property("displayName", "r, not controlled"), fixed("gray")}).
-		OverrideByName("minutes", called("minutes", units.Short, property("decimals", 0), fixed("text")))
+		OverrideByName("minutes", measured("minutes", units.Short, property("decimals", 0), fixed("text")))
 }
 
 // bucketCurve is conversion over latency with its interval as a band.

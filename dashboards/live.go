@@ -84,27 +84,6 @@ func inCurrencies(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
 	return p
 }
 
-// big is a row of one-row numbers: the fields that fields (a regular expression) names, by the names given.
-func big(fields string) *stat.PanelBuilder {
-	return stat.NewPanelBuilder().Unit(units.Short).
-		TextMode(common.BigValueTextModeValueAndName).GraphMode(common.BigValueGraphModeNone).ColorMode(common.BigValueColorModeValue).
-		ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"}).Fields(fields))
-}
-
-// called shows a field under another name, in a unit.
-func called(name, unit string, more ...dashboard.DynamicConfigValue) []dashboard.DynamicConfigValue {
-	return append([]dashboard.DynamicConfigValue{property("displayName", name), property("unit", unit)}, more...)
-}
-
-// coloured are a field's thresholds.
-func coloured(base string, bounds ...bound) dashboard.DynamicConfigValue {
-	steps := []map[string]any{{"color": base, "value": nil}}
-	for _, b := range bounds {
-		steps = append(steps, map[string]any{"color": b.color, "value": b.from})
-	}
-	return property("thresholds", map[string]any{"mode": "absolute", "steps": steps})
-}
-
 // numbersAre is a field that says whether what stands beside it can still change.
 func numbersAre() []dashboard.DynamicConfigValue {
 	return append(words(map[string]word{"provisional": {color: "orange"}, "final": {color: "green"}})[:1], property("displayName", "numbers are"))
@@ -112,9 +91,9 @@ func numbersAre() []dashboard.DynamicConfigValue {
 
 func paceNow() *stat.PanelBuilder {
 	return big("/^(per_minute|of_plan|plan)$/").NoValue("no plan").
-		OverrideByName("per_minute", called("now", units.CountsPerMinute, property("decimals", 1))).
-		OverrideByName("plan", called("plan", units.CountsPerMinute, property("decimals", 1), fixed("text"))).
-		OverrideByName("of_plan", called("of plan", units.PercentUnit, property("decimals", 0),
+		OverrideByName("per_minute", measured("now", units.CountsPerMinute, property("decimals", 1))).
+		OverrideByName("plan", measured("plan", units.CountsPerMinute, property("decimals", 1), fixed("text"))).
+		OverrideByName("of_plan", measured("of plan", units.PercentUnit, property("decimals", 0),
 			coloured("red", bound{0.5, "orange"}, bound{0.8, "green"})))
 }
 
@@ -128,9 +107,9 @@ func revenueSoFar() *stat.PanelBuilder {
 
 func lostToLatency() *stat.PanelBuilder {
 	return big("/^(lost|low|high|currency)$/").NoValue("not enough data yet").Decimals(0).
-		OverrideByName("lost", called("lost, observational", units.Short)).
-		OverrideByName("low", called("at least", units.Short, coloured("text", bound{0.000001, "red"}))).
-		OverrideByName("high", called("at most", units.Short, fixed("text"))).
+		OverrideByName("lost", measured("lost, observational", units.Short)).
+		OverrideByName("low", measured("at least", units.Short, coloured("text", bound{0.000001, "red"}))).
+		OverrideByName("high", measured("at most", units.Short, fixed("text"))).
 		OverrideByName("currency", []dashboard.DynamicConfigValue{property("displayName", "in"), fixed("text")})
 }
 
@@ -138,22 +117,22 @@ func sellsOut() *stat.PanelBuilder {
 	soon := coloured("red", bound{15, "orange"}, bound{60, "green"})
 	return big("/^(state|minutes|low|high)$/").NoValue("–").Decimals(0).
 		OverrideByName("state", []dashboard.DynamicConfigValue{property("displayName", "item"), fixed("text")}).
-		OverrideByName("minutes", called("in", units.Minutes, soon)).
-		OverrideByName("low", called("earliest", units.Minutes, fixed("text"))).
-		OverrideByName("high", called("latest", units.Minutes, fixed("text")))
+		OverrideByName("minutes", measured("in", units.Minutes, soon)).
+		OverrideByName("low", measured("earliest", units.Minutes, fixed("text"))).
+		OverrideByName("high", measured("latest", units.Minutes, fixed("text")))
 }
 
 func ageOfNumbers() *stat.PanelBuilder {
 	return big("/^(age_s|behind_s|maturity)$/").Decimals(0).
-		OverrideByName("age_s", called("newest pane", units.Seconds, coloured("green", bound{60, "orange"}, bound{300, "red"}))).
-		OverrideByName("behind_s", called("slowest watermark", units.Seconds, coloured("green", bound{60, "orange"}, bound{300, "red"}))).
+		OverrideByName("age_s", measured("newest pane", units.Seconds, coloured("green", bound{60, "orange"}, bound{300, "red"}))).
+		OverrideByName("behind_s", measured("slowest watermark", units.Seconds, coloured("green", bound{60, "orange"}, bound{300, "red"}))).
 		OverrideByName("maturity", numbersAre())
 }
 
 func glance() *stat.PanelBuilder {
 	return big("/^(ordered_rate|landed|converted|gap_share|maturity)$/").
-		OverrideByName("ordered_rate", called("landed to completed, in order", units.PercentUnit, property("decimals", 1))).
-		OverrideByName("gap_share", called("left out of the funnel", units.PercentUnit, property("decimals", 1), coloured("green", bound{0.02, "red"}))).
+		OverrideByName("ordered_rate", measured("landed to completed, in order", units.PercentUnit, property("decimals", 1))).
+		OverrideByName("gap_share", measured("left out of the funnel", units.PercentUnit, property("decimals", 1), coloured("green", bound{0.02, "red"}))).
 		OverrideByName("maturity", numbersAre())
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/grafana/grafana-foundation-sdk/go/common"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/grafana/grafana-foundation-sdk/go/stat"
 	"github.com/grafana/grafana-foundation-sdk/go/statetimeline"
 	"github.com/grafana/grafana-foundation-sdk/go/table"
 	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
@@ -104,4 +105,30 @@ func states(of map[string]word) *statetimeline.PanelBuilder {
 	}
 	return statetimeline.NewPanelBuilder().Unit(units.Short).MergeValues(true).ShowValue(common.VisibilityModeAuto).FillOpacity(80).
 		Mappings([]dashboard.ValueMapping{{ValueMap: &dashboard.ValueMap{Type: dashboard.MappingTypeValueToText, Options: options}}})
+}
+
+// big is a row of one-row numbers: the fields that fields (a regular expression) names, by the names given.
+func big(fields string) *stat.PanelBuilder {
+	return stat.NewPanelBuilder().Unit(units.Short).
+		TextMode(common.BigValueTextModeValueAndName).GraphMode(common.BigValueGraphModeNone).ColorMode(common.BigValueColorModeValue).
+		ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"}).Fields(fields))
+}
+
+// called is a column under another name.
+func called(name string, more ...dashboard.DynamicConfigValue) []dashboard.DynamicConfigValue {
+	return append([]dashboard.DynamicConfigValue{property("displayName", name)}, more...)
+}
+
+// measured shows a field under another name, in a unit.
+func measured(name, unit string, more ...dashboard.DynamicConfigValue) []dashboard.DynamicConfigValue {
+	return append([]dashboard.DynamicConfigValue{property("displayName", name), property("unit", unit)}, more...)
+}
+
+// coloured are a field's thresholds.
+func coloured(base string, bounds ...bound) dashboard.DynamicConfigValue {
+	steps := []map[string]any{{"color": base, "value": nil}}
+	for _, b := range bounds {
+		steps = append(steps, map[string]any{"color": b.color, "value": b.from})
+	}
+	return property("thresholds", map[string]any{"mode": "absolute", "steps": steps})
 }
