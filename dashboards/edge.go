@@ -55,7 +55,7 @@ func correlation() *stat.PanelBuilder {
 func bucketCurve() *trend.PanelBuilder {
 	hidden := []dashboard.DynamicConfigValue{property("custom.hideFrom", map[string]any{"viz": true, "legend": true, "tooltip": false})}
 	return trend.NewPanelBuilder().XField("mean_ms").Unit(units.PercentUnit).AxisLabel("converted").Min(0).LineWidth(2).
-		ShowPoints(common.VisibilityModeAlways).
+		ShowPoints(common.VisibilityModeAlways).NoValue("no visitor whose landing request was measured").
 		OverrideByName("mean_ms", append(unit(units.Milliseconds), property("custom.axisLabel", "landing latency, mean of the bucket"))).
 		OverrideByName("high", band("low")).
 		OverrideByName("low", []dashboard.DynamicConfigValue{property("custom.lineWidth", 0), property("custom.showPoints", "never")}).
@@ -88,7 +88,7 @@ func latencyHeat() *heatmap.PanelBuilder {
 		RowsFrame(heatmap.NewRowsHeatmapOptionsBuilder().Layout(common.HeatmapCellLayoutLe).Value("requests")).
 		Color(heatmap.NewHeatmapColorOptionsBuilder().Mode(heatmap.HeatmapColorModeScheme).Scheme("Viridis").Scale(heatmap.HeatmapColorScaleExponential).
 			Exponent(0.5).Steps(64)).
-		CellGap(0).ShowLegend()
+		CellGap(0).ShowLegend().NoValue("no landing request in the range")
 }
 
 func edgeTable() *table.PanelBuilder {

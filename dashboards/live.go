@@ -123,9 +123,9 @@ func sellsOut() *stat.PanelBuilder {
 }
 
 func ageOfNumbers() *stat.PanelBuilder {
-	return big("/^(age_s|behind_s|maturity)$/").Decimals(0).
-		OverrideByName("age_s", measured("newest pane", units.Seconds, coloured("green", bound{60, "orange"}, bound{300, "red"}))).
-		OverrideByName("behind_s", measured("slowest watermark", units.Seconds, coloured("green", bound{60, "orange"}, bound{300, "red"}))).
+	return big("/^(age_s|slowest_s|maturity)$/").Decimals(0).
+		OverrideByName("age_s", measured("old", units.Seconds, coloured("green", bound{60, "orange"}, bound{300, "red"}))).
+		OverrideByName("slowest_s", measured("slowest partition", units.Seconds, fixed("text"))).
 		OverrideByName("maturity", numbersAre())
 }
 

@@ -5,7 +5,7 @@
 -- param drop String: drop id.
 WITH first.1 AS sku, first.2 AS at, first.3 AS early, first.4 AS late, first.5 AS as_of_ms
 SELECT
-    sku AS next_sku,
+    if(at = 0, '', sku) AS next_sku,
     if(at = 0, NULL, (at - as_of_ms) / 60000) AS minutes,
     if(at = 0, NULL, greatest(early - as_of_ms, 0) / 60000) AS low,
     if(at = 0 OR late = 0, NULL, (late - as_of_ms) / 60000) AS high,
