@@ -71,6 +71,7 @@ func TestSimulatedDrop(t *testing.T) {
 	t.Run("final numbers against the books", func(t *testing.T) {
 		d := d.in(t)
 		testPanelsAgainstBooks(d)
+		testMoneyAgainstBooks(d)
 		testTimeToConvert(d)
 	})
 }
@@ -364,6 +365,63 @@ func testPanelsAgainstBooks(d *simulatedDrop) {
 		line := fmt.Sprintf("droplift_catalogue_invalid_total{class=%q} %d\n", class, n)
 		if metrics := d.metrics(); !strings.Contains(metrics, line) {
 			d.t.Errorf("%q is not among the metrics", line)
+		}
+	}
+}
+
+// testMoneyAgainstBooks compares what creators earn, and what is said of every drop's money. The ledger books late events, too.
+func testMoneyAgainstBooks(d *simulatedDrop) {
+	equal := func(what string, got, want float64) {
+		d.t.Helper()
+		if math.Abs(got-want) > 1e-9*max(1, math.Abs(want)) {
+			d.t.Errorf("%s: %v on the dashboard, %v in the books", what, got, want)
+		}
+	}
+	net := map[string]map[string]float64{} // by creator and currency
+	for _, line := range strings.Split(d.tsv("SELECT drop_id, creator_id FROM drops FINAL"), "\n") {
+		drop, creator, _ := strings.Cut(line, "\t")
+		if net[creator] == nil {
+			net[creator] = map[string]float64{}
+		}
+		books := d.books.Drops[drop]
+		completed := uint64(0)
+		for currency, m := range books.Valid.Money {
+			net[creator][currency] += float64(m.Gross - m.Refunds - m.Chargebacks)
+			completed += m.Completed
+		}
+		v := d.vars(drop, nil)
+		if state := d.panel("Reconciliation", v)[0]; state["state"] != "balanced" {
+			d.t.Errorf("drop %s: reconciliation %v", drop, state)
+		}
+		sales, refunds, chargebacks := map[string]float64{}, map[string]float64{}, map[string]float64{}
+		for _, record := range d.panel("Refunds and chargebacks", v) {
+			currency := record["currency"]
+			sales[currency] += minor(d.t, currency, record["sales"])
+			refunds[currency] -= minor(d.t, currency, record["refunds"])
+			chargebacks[currency] -= minor(d.t, currency, record["chargebacks"])
+		}
+		for currency, m := range books.Valid.Money {
+			equal(drop+": sales in "+currency, sales[currency], float64(m.Gross))
+			equal(drop+": refunds in "+currency, refunds[currency], float64(m.Refunds))
+			equal(drop+": chargebacks in "+currency, chargebacks[currency], float64(m.Chargebacks))
+		}
+		// The simulation lies in the past, so that none of its sales says how fast the ledger is.
+		settled := d.panel("Settlement objective", v)[0]
+		equal(drop+": sales settled", cellNumber(d.t, settled["measured"])+cellNumber(d.t, settled["recorded"]), float64(completed))
+
+		conversions := 0.
+		for _, record := range d.panel("POPs by cost", v) {
+			conversions += cellNumber(d.t, record["conversions"])
+		}
+		equal(drop+": conversions that edge cost is divided by", conversions, float64(books.Accepted.Conversions))
+	}
+	for creator, want := range net {
+		got := d.panel("Creators", d.vars(d.drop, map[string][]string{"creator": {creator}}))
+		for _, record := range got {
+			equal("net of "+creator+" in "+record["currency"], minor(d.t, record["currency"], record["net"]), want[record["currency"]])
+		}
+		if len(got) != len(want) {
+			d.t.Errorf("creator %s: %v, the books have %v", creator, got, want)
 		}
 	}
 }

@@ -182,7 +182,7 @@ func TestQueries(t *testing.T) {
 		"cohort": "drop", "max_age": 1, "max_day": 2, "watermark_ms": monday + 5*week,
 		"creator": "creator-1", "currency": "USD", "before": start.Add(24 * time.Hour),
 		"at_ms": (start.UnixMilli() + day), "partition": 0,
-		"first": "{0:0}", "last": "{0:9}", "released": "{0:1000}", "player": "{0:1000}", "checkout": "{0:1000}", "latency": "{0:1000}",
+		"first": "{0:0}", "last": "{0:9}", "released": "{0:1000}", "player": "{0:1000}", "checkout": "{0:1000}", "latency": "{0:1000}", "ledger": "{0:1000}",
 	}
 	queries, err := sql.Queries()
 	if err != nil || len(queries) == 0 {

@@ -67,21 +67,27 @@ ARRAY JOIN
 COMMENT 'Fills money_posted. Grain: as in money_posted. Units: as in money_posted. Maturity: as in money_posted.';
 
 -- What became of every event about money of one drop. The ledger books money back under the drop of its sale, whatever the event
--- names, so those are matched over all drops; there are few. Rows are grouped by key, which needs no FINAL, and while they are many
--- they carry numbers only: texts would cost several times as much.
+-- names, so those are matched over all drops; there are few. Rows are grouped by key, which needs no FINAL, and carry numbers only:
+-- texts would cost several times as much.
 CREATE VIEW IF NOT EXISTS drop_money AS
+WITH exceptions AS
+(
+    SELECT sipHash64(toString(e.source), e.checkout_id, toString(e.type), e.seq) AS key, argMax(e.outcome IN ('parked', 'unknown_split'), (e.partition, e.height, e.number)) AS waits
+    FROM ledger_exceptions AS e
+    WHERE e.type != 'settled' AND e.outcome NOT IN ('key_conflict', 'finer_than_psp')
+    GROUP BY key
+)
 SELECT
     key,
-    ['completed', 'refunded', 'chargeback'][kind] AS type,
-    reinterpretAsString(code) AS currency,
-    multiIf(
-        posted_at > 0 AND arrived_at > 0, 'posted',
-        posted_at > 0, 'stray',
-        dead, 'dead_lettered',
-        outcome IN ('parked', 'unknown_split'), 'parked',
-        outcome != '', 'refused',
-        'unaccounted') AS state,
-    outcome,
+    CAST(kind, 'Enum8(\'completed\' = 1, \'refunded\' = 2, \'chargeback\' = 3)') AS type,
+    code,
+    CAST(multiIf(
+        posted_at > 0 AND arrived_at > 0, 1,
+        posted_at > 0, 2,
+        dead, 3,
+        key IN (SELECT key FROM exceptions WHERE waits), 4,
+        key IN (SELECT key FROM exceptions WHERE NOT waits), 5,
+        6), 'Enum8(\'posted\' = 1, \'stray\' = 2, \'dead_lettered\' = 3, \'parked\' = 4, \'refused\' = 5, \'unaccounted\' = 6)') AS state,
     if(kind = 1, 1, -1) * fact AS fact_amount,
     if(kind = 1, 1, -1) * posted AS posted_amount,
     fromUnixTimestamp64Milli(greatest(arrived_at, posted_at), 'UTC') AS newest
@@ -90,34 +96,28 @@ FROM
     SELECT
         m.key AS key,
         any(m.kind) AS kind,
-        argMax(m.code, (m.origin, m.version)) AS code,
+        any(m.code) AS code,
         argMaxIf(m.amount, m.version, m.origin = 1) AS fact,
         maxIf(m.amount, m.origin = 2) AS posted,
         maxIf(m.known_at, m.origin = 1) AS arrived_at,
         maxIf(m.known_at, m.origin = 2) AS posted_at,
         max(m.dead) AS dead,
-        argMax(m.mine, m.origin) AS mine
+        maxIf(m.mine, m.origin = 1) AS named,
+        maxIf(m.mine, m.origin = 2) AS booked
     FROM
     (
-        SELECT toUInt8(1) AS origin, key, transform(type, ['completed', 'refunded'], [1, 2], 3) AS kind, reinterpretAsUInt32(currency) AS code, amount, version,
+        SELECT toUInt8(1) AS origin, key, toInt8(transform(type, ['completed', 'refunded'], [1, 2], 3)) AS kind, reinterpretAsUInt32(currency) AS code, amount, version,
             toUnixTimestamp64Milli(kafka_time) AS known_at, drop_id = {drop:String} AS mine,
             (kafka_partition, kafka_offset) IN (SELECT partition, offset FROM dead_letters WHERE topic = 'checkout') AS dead
         FROM money_facts
         WHERE type = 'completed' AND drop_id = {drop:String} OR type IN ('refunded', 'chargeback')
         UNION ALL
-        SELECT toUInt8(2), key, transform(type, ['completed', 'refunded'], [1, 2], 3), reinterpretAsUInt32(currency), amount, toUInt64(0),
+        SELECT toUInt8(2), key, toInt8(transform(type, ['completed', 'refunded'], [1, 2], 3)), reinterpretAsUInt32(currency), amount, toUInt64(0),
             toUnixTimestamp64Milli(posted_at), drop_id = {drop:String}, toUInt8(0)
         FROM money_posted
         WHERE type = 'completed' AND drop_id = {drop:String} OR type IN ('refunded', 'chargeback')
     ) AS m
     GROUP BY m.key
-) AS k
-LEFT JOIN
-(
-    SELECT sipHash64(toString(source), checkout_id, toString(type), seq) AS key, argMax(toString(e.outcome), (partition, height, number)) AS outcome
-    FROM ledger_exceptions AS e
-    WHERE type != 'settled' AND e.outcome NOT IN ('key_conflict', 'finer_than_psp')
-    GROUP BY key
-) AS x USING (key)
-WHERE mine
-COMMENT 'What became of every checkout event about money of one drop, as ledger_reconciliation has it for all. Grain: idempotency key; parameter drop. Units: minor units of currency, sales positive, refunds and chargebacks negative. Maturity: as of now; parked may be posted later, unaccounted and stray of the last seconds are in flight (newest says).';
+)
+WHERE if(posted_at > 0, booked, named)
+COMMENT 'What became of every checkout event about money of one drop, as ledger_reconciliation has it for all. Grain: idempotency key; parameter drop. Units: minor units of the currency whose letters reinterpretAsString(code) gives, sales positive, refunds and chargebacks negative. Maturity: as of now; parked may be posted later, unaccounted and stray of the last seconds are in flight (newest says).';

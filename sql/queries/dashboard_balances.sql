@@ -26,7 +26,7 @@ WITH
         SELECT a.participant AS participant, a.currency AS currency, a.earned AS earned, a.returned AS returned, a.paid AS paid,
             multiIf(a.earned - a.returned <= 0, 0, d.drop_id = '' OR as_of < d.ends + toIntervalHour({hold_h:Int64}), a.earned - a.returned, 0) AS held,
             if(held = 0 AND a.earned > a.returned AND as_of < d.ends + toIntervalHour({reserve_h:Int64}), intDiv((a.earned - a.returned) * {reserve_bps:Int64}, 10000), 0) AS reserved
-        FROM (SELECT *, earned - returned AS net FROM accrued WHERE participant IN (SELECT participant FROM accrued WHERE drop_id = {drop:String})) AS a
+        FROM (SELECT * FROM accrued WHERE participant IN (SELECT arrayJoin(arrayFlatten(split_participant)) FROM drops FINAL WHERE drop_id = {drop:String})) AS a
         LEFT JOIN (SELECT toString(drop_id) AS drop_id, ends FROM drops FINAL) AS d ON d.drop_id = a.drop_id
     ),
     instructions AS

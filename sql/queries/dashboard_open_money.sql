@@ -11,11 +11,17 @@ SELECT
 FROM (SELECT 1 AS k FROM drops FINAL WHERE drop_id = {drop:String}) AS d
 LEFT JOIN
 (
-    SELECT 1 AS k, state, outcome AS reason, type, toString(currency) AS currency, count() AS events,
-        sum(if(state = 'stray', posted_amount, fact_amount)) AS amount, min(newest) AS oldest
-    FROM drop_money(drop = {drop:String})
-    WHERE state != 'posted' OR fact_amount != posted_amount
-    GROUP BY state, outcome, type, currency
+    SELECT 1 AS k, toString(m.state) AS state, e.outcome AS reason, toString(m.type) AS type, reinterpretAsString(m.code) AS currency, count() AS events,
+        sum(if(m.state = 'stray', m.posted_amount, m.fact_amount)) AS amount, min(m.newest) AS oldest
+    FROM (SELECT * FROM drop_money(drop = {drop:String}) WHERE state != 'posted' OR fact_amount != posted_amount) AS m
+    LEFT JOIN
+    (
+        SELECT sipHash64(toString(source), checkout_id, toString(type), seq) AS key, argMax(toString(x.outcome), (partition, height, number)) AS outcome
+        FROM ledger_exceptions AS x
+        WHERE x.outcome NOT IN ('key_conflict', 'finer_than_psp')
+        GROUP BY key
+    ) AS e ON e.key = m.key
+    GROUP BY state, reason, type, currency
     ORDER BY abs(amount) DESC, state, type, currency
     LIMIT 50
 ) AS o USING (k)

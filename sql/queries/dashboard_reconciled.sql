@@ -16,7 +16,6 @@ SELECT
 FROM
 (
     SELECT
-        toString(currency) AS currency,
         sumIf(fact_amount - posted_amount, NOT young AND state NOT IN ('parked', 'refused', 'dead_lettered')) AS gap,
         countIf(state IN ('unaccounted', 'stray') AND NOT young OR state = 'posted' AND fact_amount != posted_amount) AS wrong,
         countIf(young) AS fresh,
@@ -28,6 +27,6 @@ FROM
         SELECT *, state IN ('unaccounted', 'stray') AND newest > now64(3, 'UTC') - toIntervalSecond({grace_s:UInt32}) AS young
         FROM drop_money(drop = {drop:String})
     )
-    GROUP BY currency
+    GROUP BY code
 ) AS m
 HAVING currencies > 0

@@ -19,7 +19,7 @@ SELECT
 FROM
 (
     SELECT
-        toString(currency) AS currency,
+        reinterpretAsString(code) AS currency,
         sum(fact_amount) AS facts,
         sum(posted_amount) AS posted,
         sumIf(fact_amount, state = 'parked') AS parked,
@@ -33,7 +33,7 @@ FROM
         SELECT *, state IN ('unaccounted', 'stray') AND newest > now64(3, 'UTC') - toIntervalSecond({grace_s:UInt32}) AS fresh
         FROM drop_money(drop = {drop:String})
     )
-    GROUP BY currency
+    GROUP BY code
 ) AS m
 LEFT JOIN (SELECT toString(p.currency) AS currency, sum(arraySum(p.amounts)) AS total FROM money_posted AS p FINAL WHERE p.drop_id = {drop:String} GROUP BY currency) AS l
     ON l.currency = m.currency
