@@ -104,6 +104,7 @@ func All() ([]Dashboard, error) {
 		dropLive,
 		localization,
 		cohorts,
+		models,
 	} {
 		d, err := build()
 		if err != nil {
