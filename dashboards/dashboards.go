@@ -3,7 +3,8 @@
 // live under deploy/grafana/dashboards; nobody edits them by hand.
 //
 //	dashboards.go  what a Dashboard is, rendering and writing
-//	live.go        the dashboard "Drop live"
+//	live.go        the dashboard "Drop live"; localization.go, cohorts.go and models.go theirs
+//	visual.go      what panels of several dashboards look like
 //	board.go       panels and their queries: from package sql to Grafana's macros
 //	expand.go      the macros' values, for whoever runs a panel's SQL without Grafana
 //

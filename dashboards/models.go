@@ -14,7 +14,7 @@ import (
 // What panels say that are empty: how to get what is missing.
 const (
 	noModel    = "No model is published: droplift model train makes a version, droplift model promote lets it answer."
-	noScores   = "No score in this range: edges score players with the promoted version, see droplift edge serve."
+	noScores   = "No score in this range: droplift features serve scores players with the promoted version."
 	noLabels   = "No score in this range has its label yet: whether a player churned is known days after the score."
 	noShadow   = "No score in this range has a shadow beside it: droplift model shadow sets one."
 	noFeatures = "No features are stored: the churn stage publishes them as players act."
