@@ -34,7 +34,7 @@ func models() (Dashboard, error) {
 	b.sql("Freshness of features", size{12, 8}, freshness(), named{as: rows, name: "dashboard_feature_freshness"})
 	b.sql("Missing values", size{12, 8}, missingBars(), named{as: rows, name: "dashboard_feature_completeness"})
 	b.sql("Drift against training", size{12, 9}, driftTable(), named{as: rows, name: "dashboard_model_drift"})
-	b.sql("Skew between store and edge", size{12, 9}, skewTable(), named{as: rows, name: "model_skew", with: with{"event": "1", "sample": "300"}})
+	b.sql("Skew between store and edge", size{12, 9}, skewTable(), named{as: rows, name: "model_skew", with: with{"event": "1", "sample": "100"}})
 
 	b.row("Champion against shadow")
 	b.sql("Scores", size{12, 8}, scoreBars(), named{as: series, name: "dashboard_model_scores"})

@@ -1,9 +1,9 @@
 -- topic: features
 -- purpose: How complete the newest features of players are: those that may have no value.
 -- grain: One row per feature that may be missing.
--- units: missing is the share of players without a value, of about 20,000: the first by pseudonym, which is a hash. A player without a request in the window has no latency, one with a single session no gap: a jump says more than the level.
+-- units: missing is the share of players without a value, of those in the first 20,000 revisions by pseudonym, which is a hash. A player without a request in the window has no latency, one with a single session no gap: a jump says more than the level.
 -- maturity: As of now.
--- param revisions UInt64 = 50000: rows that are looked at.
+-- param revisions UInt64 = 20000: rows that are looked at.
 SELECT feature, avg(absent) AS missing, count() AS players
 FROM
 (
