@@ -11,6 +11,8 @@
 //	creators.go    the dashboard "Creators and settlement"
 //	cost.go        the dashboard "Edge cost"
 //	visual.go      what dashboards share in looks
+//	live.go        the dashboard "Drop live"; localization.go, cohorts.go and models.go theirs
+//	visual.go      what panels of several dashboards look like
 //	board.go       panels and their queries: from package sql to Grafana's macros
 //	expand.go      the macros' values, for whoever runs a panel's SQL without Grafana
 //
@@ -114,6 +116,7 @@ func All() ([]Dashboard, error) {
 		localization,
 		cost,
 		cohorts,
+		models,
 		pipelineHealth,
 	} {
 		d, err := build()

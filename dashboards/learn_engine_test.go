@@ -245,3 +245,69 @@ func TestCohorts(t *testing.T) {
 	}
 	s.all("droplift-cohorts", Vars{From: start, To: start, Values: unknown})
 }
+
+// TestModels has ten scores of one version beside a shadow, half of whose players churned.
+func TestModels(t *testing.T) {
+	s := newServer(t)
+	s.drop("d", "ada")
+	whole := Vars{From: start, To: start + 3_600_000, IntervalS: 600, Values: map[string][]string{"drop": {"d"}, "model": {"it's"}}}
+	s.exec(fmt.Sprintf(`INSERT INTO rollouts (name, champion, shadow, action, at, kafka_offset) VALUES
+		('it\'s', 'v1', '', 'promote', fromUnixTimestamp64Milli(%d), 1), ('it\'s', 'v1', 'v2', 'shadow', fromUnixTimestamp64Milli(%d), 2),
+		('other', 'x', '', 'promote', fromUnixTimestamp64Milli(%[2]d), 3), ('it\'s', 'v2', '', 'promote', fromUnixTimestamp64Milli(%[3]d), 4)`, start-1000, start+60_000, start+4_000_000))
+	// Bins of training: up to 1 and above, half of the rows each, none missing; nine of ten scores are above.
+	const artefact = `{"training":{"rows":100},"reference":[{"name":"gap","edges":[1],"shares":[0.5,0.5],"missing":0}],"metrics":{"auc":0.75,"slope":1.1},"features":{"names":["gap"]}}`
+	s.exec("INSERT INTO models (name, version, kind, feature_hash, artefact, published_at) VALUES ('it\\'s', 'v1', 'logistic', 'h', '" + artefact + "', '2026-03-01 00:00:00')")
+	s.exec("INSERT INTO feature_sets (hash, name, version, names, nullable) VALUES ('h', 'player', 1, ['gap'], [true])")
+	for range 2 { // every score comes twice
+		s.exec(fmt.Sprintf(`INSERT INTO score_events (id, type, event_time, ingest_time, player_id, model, model_version, feature_hash, feature_revision, feature_as_of, vector, p, shadow_version, shadow_p, champion_us, shadow_us)
+			SELECT toUUID(concat('00000000-0000-0000-0000-00000000000', toString(number))), 'answered', fromUnixTimestamp64Milli(%d) + toIntervalSecond(number) AS at, at, concat('p', toString(number)), 'it\'s', 'v1', 'h', 1, at - toIntervalSecond(5),
+			[if(number = 0, 0.5, 2.)], number / 10, 'v2', number / 10 + 0.05, 2, 4 FROM numbers(10)`, start))
+		s.exec(fmt.Sprintf(`INSERT INTO examples (model, model_version, player_id, scored_at, churned, p, shadow_version, shadow_p)
+			SELECT 'it\'s', 'v1', concat('p', toString(number)), fromUnixTimestamp64Milli(%d) + toIntervalSecond(number), number >= 5, number / 10, 'v2', number / 10 + 0.05 FROM numbers(10)`, start))
+	}
+	s.exec(fmt.Sprintf(`INSERT INTO features (player_id, revision, as_of, watermark, gap_mean_s, latency_mean_ms_1h, kafka_partition) SELECT concat('p', toString(number %% 10)), 1 + intDiv(number, 10) AS r, fromUnixTimestamp64Milli(%d) + toIntervalSecond(number %% 10) - toIntervalSecond(5),
+		fromUnixTimestamp64Milli(%[1]d), if(r = 2 AND number < 14, 7, NULL), 3, 2 FROM numbers(20)`, start))
+	s.velocity(pane{drop: "d", pop: "fra", start: start + 60_000, width: 10_000, revision: 1, maturity: "final"})
+
+	s.want("Who answers", whole, "time=2026-03-02 12:00:00.000 champion=v1 shadow=", "time=2026-03-02 12:01:00.000 champion=v1 shadow=v2")
+	s.want("Scores", whole, "time=2026-03-02 12:00:00 answered=v1 scores=10")
+	s.want("Probabilities", whole, "time=2026-03-02 12:00:00 voice=champion v1 p10=0.1 p50=0.5 p90=0.9", "time=2026-03-02 12:00:00 voice=shadow v2 p10=0.15 p50=0.55 p90=0.95")
+	// Said 0.45 and 0.5 on average where 5 of 10 churned, whose Wilson interval is 0.236593 to 0.763407.
+	s.want("Calibration over time", whole,
+		"time=2026-03-02 12:00:00 voice=champion v1 ratio=1.111111 low=0.525762 high=1.69646",
+		"time=2026-03-02 12:00:00 voice=shadow v2 ratio=1 low=0.473186 high=1.526814")
+	for _, row := range s.run("Reliability", whole).Data {
+		said := row["said"].(float64)
+		came, role := row["champion"], math.Mod(math.Round(said*100), 10)
+		if role == 5 {
+			came = row["shadow"]
+		}
+		churned := 0.0
+		if said >= 0.5 {
+			churned = 1
+		}
+		if came != churned || row["perfect"] != said {
+			t.Errorf("reliability %v", row)
+		}
+	}
+	// One of ten below the edge against half: with half a row more in each bin (9.5/11 − 50.5/101)·ln(…) + (1.5/11 − 50.5/101)·ln(…).
+	want := (9.5/11-.5)*math.Log(9.5/11/.5) + (1.5/11-.5)*math.Log(1.5/11/.5)
+	drift := s.run("Drift against training", whole).Data
+	if len(drift) != 1 || math.Abs(drift[0]["psi"].(float64)-want) > 1e-9 || drift[0]["scores"] != 10.0 || drift[0]["missing"] != 0.0 || drift[0]["feature"] != "gap" {
+		t.Errorf("drift %v, want a PSI of %v", drift, want)
+	}
+	// The watermark of velocity is 90 s on, that of the features at the start.
+	s.want("Freshness of features", whole, "partition=2 newest=2026-03-02 12:00:04.000 watermark=2026-03-02 12:00:00.000 behind_s=90 revisions=20")
+	missing := map[any]any{}
+	for _, row := range s.run("Missing values", whole).Data {
+		missing[row["feature"]] = row["missing"]
+	}
+	if len(missing) != 10 || missing["gap_mean_s"] != 0.6 || missing["latency_mean_ms_1h"] != 0.0 || missing["gap_var_s2"] != 1.0 {
+		t.Errorf("missing values %v", missing)
+	}
+	if empty := s.all("droplift-models", whole); len(empty) > 0 {
+		t.Errorf("empty panels: %q", empty)
+	}
+	s.all("droplift-models", Vars{From: start, To: start, Values: map[string][]string{"drop": {"d"}}})
+	s.all("droplift-models", Vars{From: start, To: start, Values: unknown})
+}
