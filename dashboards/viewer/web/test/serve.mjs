@@ -1,5 +1,5 @@
 // Serves the built page with made-up answers, to look at the shell without an engine: npm run build && npm run fixtures.
-// The drops away, error, empty, slow and unknown show what the page makes of trouble; FIRST=1 has no drop yet.
+// The drops away, error, empty, slow and unknown show what the page makes of trouble; FIRST=1 has no drop yet, AWAY=1 no choices.
 import { createReadStream, existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join } from "node:path";
@@ -26,7 +26,7 @@ function answer(panel) {
   const named = (panel.fieldConfig?.overrides ?? []).filter((o) => o.matcher.id === "byName").map((o) => o.matcher.options);
   const wave = (n, k) => Array.from({ length: n }, (_, i) => Math.round(100 + 80 * Math.sin(i / (9 + k)) + 30 * k + 9 * Math.random()));
   const x = panel.options?.xField;
-  const columns = (n, first) => [first, ...(named.length ? named.filter((m) => m !== first.name) : ["value"]).slice(0, 6).map((name, k) => ({ name, type: "number", values: wave(n, k) }))];
+  const columns = (n, first) => [first, ...["value", ...named.filter((m) => m !== first.name)].slice(0, 6).map((name, k) => ({ name, type: "number", values: wave(n, k) }))];
   const shapes = {
     stat: () => columns(1, { name: "players", type: "number", values: [48211] }),
     table: () => columns(5, { name: "pop", type: "string", values: values.pop }),
@@ -49,6 +49,7 @@ async function api(path, q) {
   if (!board) return problem(404, "unknown", `There is no dashboard ${uid}.`, "Choose one of the list.");
   if (!kind) return board;
   if (kind === "variables") {
+    if (process.env.AWAY) return problem(503, "away", "ClickHouse does not answer at 127.0.0.1:8123.", "See `droplift status`.");
     if (process.env.FIRST && name === "drop") return { options: [], more: false };
     const found = (values[name] ?? []).filter((v) => v.includes(q.get("q") ?? ""));
     const limit = Number(q.get("limit") ?? 200);

@@ -52,7 +52,7 @@ export function App() {
   const own = dashboard ? defaultRange(hasDrop(dashboard), dashboard.time) : { from: "", to: "" };
   const range = { from: place.from || own.from, to: place.to || own.to };
   const wanted = dashboard ? query(dashboard, place.vars, range) : null;
-  const waiting = useDrop(scheduler, uid, dashboard !== null && hasDrop(dashboard), wanted, place, go);
+  const { waiting, problem: dropProblem } = useDrop(scheduler, uid, dashboard !== null && hasDrop(dashboard), wanted, place, go);
   const asked = waiting === "" ? (wanted?.toString() ?? null) : null;
   const question = useMemo(() => (asked === null ? null : new URLSearchParams(asked)), [asked]);
   const annotations = useAnnotations(scheduler, uid, question);
@@ -108,7 +108,7 @@ export function App() {
   );
 
   const opener = (name: string) => ({ open: open === name, onOpen: (is: boolean) => setOpen(is ? name : "") });
-  const trouble = entries.problem ?? loaded.problem;
+  const trouble = dashboard ? dropProblem : (entries.problem ?? loaded.problem);
 
   return (
     <div class={`page${place.kiosk ? " kiosk" : ""}`} onClick={(e) => followInside(e, go)}>
@@ -200,9 +200,9 @@ export function App() {
 
       <main id="main" tabIndex={-1} class={place.panel !== null ? "one" : ""}>
         <h1 class="hidden">{dashboard?.title ?? "Droplift"}</h1>
-        {trouble && !dashboard && <PageNote title={trouble.message} text={trouble.fix ?? ""} />}
-        {waiting === "first" && <PageNote title="Waiting for the first drop" text="No drop has been announced yet. This page opens it as soon as there is one; `droplift simulate` sends one to look at." />}
-        {waiting === "narrow" && <PageNote title="No drop of this creator" text="The chosen creators have no drop. Choose others, or All." />}
+        {trouble && <PageNote title={trouble.message} text={trouble.fix ?? ""} />}
+        {!trouble && waiting === "first" && <PageNote title="Waiting for the first drop" text="No drop has been announced yet. This page opens it as soon as there is one; `droplift simulate` sends one to look at." />}
+        {!trouble && waiting === "narrow" && <PageNote title="No drop of this creator" text="The chosen creators have no drop. Choose others, or All." />}
         {unknownDrop && (
           <PageNote title={unknownDrop.message} text={unknownDrop.fix ?? "Choose another drop."}>
             <button type="button" class="primary" onClick={() => setOpen("drop")}>
@@ -351,15 +351,15 @@ function useAnnotations(scheduler: Scheduler, uid: string, question: URLSearchPa
  * useDrop chooses the newest drop of the chosen creators where the address names none. It says what the page waits for:
  * "first" for the first drop of all, "narrow" for a creator with a drop, "asking" for the answer, "" for nothing.
  */
-function useDrop(scheduler: Scheduler, uid: string, needed: boolean, wanted: URLSearchParams | null, place: Place, go: Go): "" | "asking" | "first" | "narrow" {
+function useDrop(scheduler: Scheduler, uid: string, needed: boolean, wanted: URLSearchParams | null, place: Place, go: Go): { waiting: "" | "asking" | "first" | "narrow"; problem: Problem | null } {
   const missing = needed && !place.vars["drop"]?.length;
   const key = missing && wanted ? `${uid}?${wanted}` : null;
-  const { data, key: answered } = useJob(scheduler, key, (signal) => fetchOptions(uid, "drop", wanted ?? new URLSearchParams(), "", 1, signal), { every: drops });
+  const { data, key: answered, problem } = useJob(scheduler, key, (signal) => fetchOptions(uid, "drop", wanted ?? new URLSearchParams(), "", 1, signal), { every: drops });
   const newest = key !== null && answered === key ? data?.options[0]?.value : undefined;
   useEffect(() => {
     if (newest !== undefined) go({ vars: { ...place.vars, drop: [newest] } }, true);
   }, [newest]);
-  if (!missing) return "";
-  if (answered !== key || newest !== undefined) return "asking";
-  return place.vars["creator"]?.length ? "narrow" : "first";
+  if (!missing) return { waiting: "", problem: null };
+  if (answered !== key || newest !== undefined) return { waiting: "asking", problem };
+  return { waiting: place.vars["creator"]?.length ? "narrow" : "first", problem };
 }

@@ -31,10 +31,8 @@ interface Entry {
   running: AbortController | null;
 }
 
-const longestWait = 60_000;
-
-/** backoff is how long to wait after so many failures in a row: base, doubled each time, at most a minute. */
-export const backoff = (failures: number, base: number): number => Math.min(longestWait, base * 2 ** Math.min(failures - 1, 16));
+/** backoff is how long to wait after so many failures in a row: base, doubled each time, at most longest. */
+export const backoff = (failures: number, base: number, longest: number): number => Math.min(longest, base * 2 ** Math.min(failures - 1, 16));
 
 export class Scheduler {
   /** When a watched job last succeeded, in the clock's ms; null: never. */
@@ -176,7 +174,7 @@ export class Scheduler {
     if (outcome === "away") {
       this.awayFailures++;
       // Many pages lose the same server at once; they must not come back at once.
-      this.retryAt = now + backoff(this.awayFailures, 1000) * (0.75 + Math.random() / 2);
+      this.retryAt = now + backoff(this.awayFailures, 1000, 15_000) * (0.75 + Math.random() / 2);
       e.due = now;
       return;
     }
@@ -184,7 +182,7 @@ export class Scheduler {
     this.retryAt = null;
     if (outcome === "failed") {
       e.failures++;
-      e.due = now + backoff(e.failures, 5000);
+      e.due = now + backoff(e.failures, 5000, 60_000);
       return;
     }
     e.failures = 0;
