@@ -221,7 +221,8 @@ export function nearest(xs: (number | null)[], x: number): number {
 export function timeAxis(from: number, to: number, width: number, theme: Theme): Option["xAxis"] {
   const ticks = timeTicks(from, to, Math.max(2, Math.floor(width / 70)));
   return {
-    type: "time", min: from, max: to, axisLine: { lineStyle: { color: theme.grid } }, axisTick: { show: false, customValues: ticks.values },
+    // Bars at the ends must not stretch the axis: marks and the pointer rely on its range.
+    type: "time", min: from, max: to, containShape: false, axisLine: { lineStyle: { color: theme.grid } }, axisTick: { show: false, customValues: ticks.values },
     axisLabel: { color: theme.muted, fontSize: 11, margin: 11, customValues: ticks.values, formatter: (v: number) => ticks.label(v), hideOverlap: true }, splitLine: { show: true, lineStyle: { color: theme.grid, opacity: 0.6 } },
   } as Option["xAxis"];
 }
@@ -307,7 +308,7 @@ function draw(context: Context): Drawing {
       xAxis: time
         ? timeAxis(from, to, plot.width, theme)
         : ({
-            type: "value", min: from, max: to, interval: xTicks?.step, name: xLabel, nameLocation: "middle", nameGap: 24, nameTextStyle: { color: theme.muted, fontSize: 11 }, axisLine: { lineStyle: { color: theme.grid } }, axisTick: { show: false, customValues: xTicks?.values },
+            type: "value", min: from, max: to, containShape: false, interval: xTicks?.step, name: xLabel, nameLocation: "middle", nameGap: 24, nameTextStyle: { color: theme.muted, fontSize: 11 }, axisLine: { lineStyle: { color: theme.grid } }, axisTick: { show: false, customValues: xTicks?.values },
             axisLabel: { color: theme.muted, fontSize: 11, hideOverlap: true, customValues: xTicks?.values, formatter: (v: number) => tickText(xField!, v) }, splitLine: { lineStyle: { color: theme.grid, opacity: 0.6 } },
           } as Option["xAxis"]),
       yAxis: built.options.length ? built.options : [{ type: "value", show: false }],
