@@ -72,18 +72,13 @@ const labelList = (labels: Record<string, string>) => {
   return parts.length ? `{${parts.join(", ")}}` : "";
 };
 
-/** The name of a field that no configuration names: its own, and what tells it from the others. */
-function ownTitle(field: Raw, frame: Frame, frames: Frame[], labelNames: Set<string>): string {
-  if (field.type === "time" && Object.keys(field.labels).length === 0) return field.name || "Time";
-  const parts: string[] = [];
-  const framesDiffer = frames.some((f) => f.name !== frames[0]!.name);
-  const unnamed = field.name === "Value" || field.name === "";
-  if (framesDiffer && frame.name) parts.push(frame.name);
-  if (!unnamed) parts.push(field.name);
+/** The name of a field that no configuration names: the query's legend, or its own and what tells it from the others. */
+function ownTitle(field: Raw, frame: Frame, labelNames: Set<string>): string {
+  if (field.type === "time") return field.name || "Time";
+  if (frame.name) return frame.name;
   const values = Object.values(field.labels);
-  if (values.length > 0) parts.push(labelNames.size === 1 ? values[0]! : labelList(field.labels));
-  else if (unnamed && !framesDiffer && frame.name) parts.push(frame.name);
-  return parts.filter(Boolean).join(" ") || field.name || "Value";
+  const labels = values.length === 0 ? "" : labelNames.size === 1 ? values[0]! : labelList(field.labels);
+  return [field.name === "Value" && labels ? "" : field.name, labels].filter(Boolean).join(" ") || "Value";
 }
 
 /** Whether an override is for this field. */
@@ -211,12 +206,11 @@ export function dataOf(panel: Panel, answer: PanelAnswer): Data[] {
     const long = panel.targets?.find((t) => t.refId === frame.ref)?.queryType === "timeseries";
     return { frame, raw: long ? longToWide(raw) : raw };
   });
-  const all = frames.map((f) => f.frame);
   const labelNames = new Set(frames.flatMap((f) => f.raw.flatMap((r) => Object.keys(r.labels))));
   let index = 0;
   const data = frames.map(({ frame, raw }) => {
     const fields = raw.map((r): Field => {
-      const name = ownTitle(r, frame, all, labelNames);
+      const name = ownTitle(r, frame, labelNames);
       const lookup = (path: string) => {
         if (path === "__field.name") return r.name;
         if (path === "__field.displayName") return name;

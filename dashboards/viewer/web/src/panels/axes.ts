@@ -60,7 +60,7 @@ export function buildAxes(axes: Axis[], length: number, theme: Theme, across = f
       soft.low = -soft.high;
     }
     const log = custom.scaleDistribution?.type === "log";
-    const t = niceTicks(soft.low, soft.high, Math.max(2, Math.floor(length / (across ? 80 : 34))), config.unit, { min: config.min ?? undefined, max: config.max ?? undefined });
+    const t = niceTicks(soft.low, soft.high, Math.max(2, Math.floor(length / (across ? 56 : 34))), config.unit, { min: config.min ?? undefined, max: config.max ?? undefined });
     ranges.push({ min: t.min, max: t.max });
     const texts = t.values.map((v) => tickText(axis.field, v));
     const width = axis.hidden ? 0 : Math.max(...texts.map((x) => widthOf(x)), 10) + 10;

@@ -1,7 +1,7 @@
 // Bars by category.
 import type { BarSeriesOption } from "echarts/types/dist/shared";
 import { isNumeric, isShown, type Data, type Field, type Value } from "../format/field";
-import { colorOf, withAlpha } from "../format/theme";
+import { colorOf, inkOn, withAlpha } from "../format/theme";
 import { axesOf, buildAxes, keyOf } from "./axes";
 import type { Context, Drawing, Kind, Option } from "./chart";
 import type { LegendItem } from "./legend";
@@ -79,6 +79,9 @@ function draw(context: Context): Drawing {
 
   const perSlot = stacking === "none" ? Math.max(fields.length, 1) : 1;
   const barWidth = Math.max(1, Math.min(90, (slot * (perSlot > 1 ? (options.groupWidth ?? 0.7) : Math.min(options.barWidth ?? 0.97, 0.86))) / perSlot));
+  const perUnit = built.ranges.map((r) => (across ? plot.width : plot.height) / (r.max - r.min));
+  // A label inside a stack needs room in its own part of the bar.
+  const inside = (f: Field, i: number, axis: number) => (across ? widthOf(f.display(f.values[i] ?? null).text) + 6 : 14) <= Math.abs(value(f, i) ?? 0) * perUnit[axis]!;
   const fits = (f: Field) => (across ? barWidth >= 11 : Math.max(...category.values.map((_, i) => widthOf(f.display(f.values[i] ?? null).text))) <= barWidth + 12);
   const series = fields.map((f): BarSeriesOption => {
     const axis = axes.findIndex((a) => a.key === keyOf(f));
@@ -89,10 +92,10 @@ function draw(context: Context): Drawing {
       ...(across ? { xAxisIndex: axis } : { yAxisIndex: axis }),
       data: category.values.map((_, i) => {
         const color = barColor(context, frame, f, i);
-        return { value: value(f, i) ?? "-", itemStyle: { color: withAlpha(color, (c.fillOpacity ?? 80) / 100), borderColor: color, borderWidth: c.lineWidth ?? 1 } };
+        return { value: value(f, i) ?? "-", ...(labels && stacking !== "none" && !inside(f, i, axis) ? { label: { show: false } } : {}), itemStyle: { color: withAlpha(color, (c.fillOpacity ?? 80) / 100), borderColor: color, borderWidth: c.lineWidth ?? 1 } };
       }),
       label: {
-        show: labels, position: stacking === "none" ? (across ? "right" : "top") : "inside", distance: 4, color: theme.text, fontSize: 11,
+        show: labels, position: stacking === "none" ? (across ? "right" : "top") : "inside", distance: 4, color: stacking === "none" ? theme.text : inkOn(barColor(context, frame, f, 0)), fontSize: 11,
         formatter: (p: { dataIndex: number }) => f.display(f.values[p.dataIndex] ?? null).text,
       },
       labelLayout: { hideOverlap: true },

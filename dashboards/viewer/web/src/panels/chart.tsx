@@ -138,19 +138,19 @@ function Surface({ drawing, context, width, height, label, hover, onZoom }: Surf
   return (
     <div class="viz-chart" style={{ width: `${width}px`, height: `${height}px` }}>
       <div class="viz-canvas" ref={canvas} />
-      <Pointer drawing={drawing} context={context} width={width} hover={hover} onZoom={onZoom} />
+      <Pointer drawing={drawing} context={context} width={width} height={height} hover={hover} onZoom={onZoom} />
     </div>
   );
 }
 
-type PointerProps = Omit<SurfaceProps, "label" | "height">;
+type PointerProps = Omit<SurfaceProps, "label">;
 
 interface Spot {
   x: number;
   y: number;
 }
 
-function Pointer({ drawing, context, width, hover, onZoom }: PointerProps) {
+function Pointer({ drawing, context, width, height, hover, onZoom }: PointerProps) {
   const { plot, span } = drawing;
   const [spot, setSpot] = useState<Spot | null>(null);
   const [elsewhere, setElsewhere] = useState<number | null>(null);
@@ -205,11 +205,11 @@ function Pointer({ drawing, context, width, hover, onZoom }: PointerProps) {
           onPointerEnter={() => setMark(a)} onPointerLeave={() => setMark(null)} onFocus={() => setMark(a)} onBlur={() => setMark(null)}
         />
       ))}
-      {tip && <TipBox tip={tip} x={plot.left + spot!.x} y={plot.top + spot!.y} width={width} />}
+      {tip && <TipBox tip={tip} x={plot.left + spot!.x} y={plot.top + spot!.y} width={width} height={height} />}
       {mark && (
         <TipBox
           tip={{ head: `${mark.layer} · ${isoTime(mark.time)}${mark.timeEnd ? " to " + isoTime(mark.timeEnd) : ""} UTC`, rows: [{ name: mark.title, value: "", strong: true }, ...(mark.text ? [{ name: mark.text, value: "" }] : [])] }}
-          x={plot.left + placeOf(mark.time)} y={plot.top + plot.height / 3} width={width}
+          x={plot.left + placeOf(mark.time)} y={plot.top + plot.height / 3} width={width} height={height}
         />
       )}
     </div>
@@ -217,10 +217,11 @@ function Pointer({ drawing, context, width, hover, onZoom }: PointerProps) {
 }
 
 /** The tooltip beside a place, on the side that has more room. */
-export function TipBox({ tip, x, y, width }: { tip: Tip; x: number; y: number; width: number }) {
+export function TipBox({ tip, x, y, width, height }: { tip: Tip; x: number; y: number; width: number; height: number }) {
   const side = x < width / 2 ? { left: `${x + 12}px` } : { right: `${width - x + 12}px` };
+  const tall = 22 + tip.rows.length * 17;
   return (
-    <div class="viz-tip" style={{ top: `${Math.max(y - 10, 0)}px`, ...side }}>
+    <div class="viz-tip" style={{ top: `${Math.max(Math.min(y - 10, height - tall), 0)}px`, ...side }}>
       <div class="viz-tip-head">{tip.head}</div>
       {tip.rows.map((r, i) => (
         <div key={i} class="viz-tip-row">

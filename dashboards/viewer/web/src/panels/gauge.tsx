@@ -44,7 +44,7 @@ function arc(radius: number, from: number, to: number): string {
 
 export function Gauges({ panel, singles, theme, width, height }: Props) {
   const { showThresholdMarkers = true, showThresholdLabels = false, orientation } = panel.options ?? {};
-  const columns = columnsFor(singles.length, width * 1.8, height, orientation);
+  const columns = columnsFor(singles.length, width, height, orientation, 1.3);
   const rows = Math.ceil(singles.length / columns);
   const cell = { width: width / columns, height: height / rows };
   const named = singles.length > 1;

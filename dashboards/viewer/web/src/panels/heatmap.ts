@@ -26,10 +26,10 @@ export interface Cells {
 const lowNames = /^(y_?min|bucket_(low|min|from|start)|low|lower|from|ge)$/i;
 const highNames = /^(y_?max|bucket_(high|max|to|end)|high|upper|to|le)$/i;
 
-/** The shortest step between moments. */
-function stepOf(times: number[], whole: number): number {
+/** The shortest step between moments; with one moment only, the step given. */
+function stepOf(times: number[], alone: number): number {
   const sorted = [...new Set(times)].sort((a, b) => a - b);
-  return sorted.reduce((least, t, i) => (i > 0 ? Math.min(least, t - sorted[i - 1]!) : least), Infinity) || whole;
+  return sorted.length < 2 ? alone : sorted.reduce((least, t, i) => (i > 0 ? Math.min(least, t - sorted[i - 1]!) : least), Infinity);
 }
 
 /** The number that a bucket's name gives, of "100", "le=100" or "100-250". */
@@ -43,8 +43,7 @@ export function cellsOf(data: Data[], stepMs: number): Cells | undefined {
     const low = numbers.find((f) => lowNames.test(f.name));
     const high = numbers.find((f) => highNames.test(f.name) && f !== low);
     const times = time.values.map(Number);
-    const step = Math.min(stepOf(times, stepMs), Infinity);
-    const width = Number.isFinite(step) ? step : stepMs;
+    const width = stepOf(times, stepMs);
     const count = numbers.find((f) => f !== low && f !== high);
     if (low && high && count) {
       const cells = times.map((from, i) => ({ from, to: from + width, low: Number(low.values[i]), high: Number(high.values[i]), count: Number(count.values[i] ?? 0) }));
@@ -92,7 +91,7 @@ function draw(context: Context): Drawing {
   const { found, cells, low, high } = shown(context);
   const y = panel.options?.yAxis ?? {};
   const rows = found?.rows;
-  const plotHeight = Math.max(height - 32, 10);
+  const plotHeight = Math.max(height - 34, 10);
   const format = formatOf(y.unit);
   const say = (v: number) => trimmed(format(v, y.decimals ?? undefined));
   const bounds = (found?.cells ?? []).flatMap((c) => [c.low, c.high]);

@@ -27,6 +27,8 @@ async function drawing(element: HTMLElement, width: number, height: number): Pro
   const copy = element.cloneNode(true) as HTMLElement;
   for (const canvas of copy.querySelectorAll("canvas")) canvas.remove();
   copy.setAttribute("xmlns", "http://www.w3.org/1999/xhtml");
+  // What the copy would inherit from the page.
+  copy.style.fontFamily = getComputedStyle(element).fontFamily;
   const style = document.createElement("style");
   style.textContent = styles();
   copy.prepend(style);

@@ -41,7 +41,7 @@ function joinedRows(data: Data[]): Rows {
   return { columns: widest.fields.map(column), rows: frames.flatMap((d) => Array.from({ length: d.length }, (_, i) => widest.fields.map((_, c) => (d.fields[c] ? cell(d.fields[c], i) : null)))) };
 }
 
-const column = (f: Field) => ({ name: f.title, ...(f.config.unit ? { unit: f.config.unit } : {}) });
+const column = (f: Field) => ({ name: f.title, ...(f.type === "number" && f.config.unit ? { unit: f.config.unit } : {}) });
 
 /** The formatted data behind a panel. */
 export function toRows(panel: Panel, answer: PanelAnswer): Rows {

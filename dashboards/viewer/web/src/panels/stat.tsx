@@ -11,14 +11,14 @@ interface Props {
   height: number;
 }
 
-/** The number of columns whose cells come nearest to the shape of a line of text. */
-export function columnsFor(count: number, width: number, height: number, orientation: Options["orientation"]): number {
+/** The number of columns that leaves most room for a shape of this aspect (width by height) in each cell. */
+export function columnsFor(count: number, width: number, height: number, orientation: Options["orientation"], aspect: number): number {
   if (orientation === "vertical") return count;
   if (orientation === "horizontal") return 1;
   let best = { columns: 1, size: 0 };
   for (let columns = 1; columns <= count; columns++) {
     const cell = { width: width / columns, height: height / Math.ceil(count / columns) };
-    const size = Math.min(cell.width / 2.6, cell.height);
+    const size = Math.min(cell.width / aspect, cell.height);
     if (size > best.size) best = { columns, size };
   }
   return best.columns;
@@ -26,7 +26,7 @@ export function columnsFor(count: number, width: number, height: number, orienta
 
 export function Stats({ panel, singles, theme, width, height }: Props) {
   const { textMode = "auto", colorMode = "value", graphMode = "area", justifyMode = "auto", orientation, text = {} } = panel.options ?? {};
-  const columns = columnsFor(singles.length, width, height, orientation);
+  const columns = columnsFor(singles.length, width, height, orientation, 2.6);
   const rows = Math.ceil(singles.length / columns);
   const cell = { width: (width - (columns - 1) * 6) / columns - 16, height: (height - (rows - 1) * 6) / rows - 8 };
   const named = textMode === "name" || textMode === "value_and_name" || (textMode === "auto" && singles.length > 1);
@@ -45,7 +45,7 @@ export function Stats({ panel, singles, theme, width, height }: Props) {
           <div key={i} class={justifyMode === "center" || (justifyMode === "auto" && singles.length === 1) ? "viz-stat center" : "viz-stat"}
             style={filled ? { background: colorMode === "background" ? `linear-gradient(120deg, ${color}, ${mix(color, "#000000", 0.12)})` : color, color: ink } : undefined}>
             {graphMode === "area" && s.trail.length > 1 && <Sparkline values={s.trail} color={ink ?? color} width={cell.width + 16} height={Math.round(cell.height * 0.42)} />}
-            {named && <div class="viz-stat-name" dir="auto" title={s.title} style={{ fontSize: `${nameSize}px`, ...(ink ? { color: ink } : {}) }}>{s.title}</div>}
+            {named && <div class={cell.height > 64 ? "viz-stat-name two" : "viz-stat-name"} dir="auto" title={s.title} style={{ fontSize: `${nameSize}px`, ...(ink ? { color: ink } : {}) }}>{s.title}</div>}
             {valued && (
               <div class="viz-stat-value" dir="auto" title={s.shown.text} style={{ fontSize: `${valueSize}px`, ...(colorMode === "value" ? { color } : {}) }}>
                 {s.shown.parts.prefix}{s.shown.parts.text || (s.shown.parts.suffix ? "" : "–")}<small>{s.shown.parts.suffix}</small>
@@ -69,7 +69,7 @@ function Sparkline({ values, color, width, height }: { values: (number | null)[]
   return (
     <svg width={width} height={height} aria-hidden="true">
       <path d={`M${first},${height}L${places.join("L")}L${last},${height}Z`} fill={color} opacity={0.16} />
-      <path d={`M${places.join("L")}`} fill="none" stroke={color} stroke-width="1.5" opacity={0.8} />
+      <path d={`M${places.join("L")}`} fill="none" stroke={color} stroke-width="1.5" opacity={0.55} />
     </svg>
   );
 }

@@ -68,7 +68,7 @@ function draw(context: Context): Drawing {
   const colors = colorsOf(context, timeline);
   const stretches = timeline.stretches.filter((s) => !hidden.has(s.shown.text));
   const left = Math.min(rows.reduce((w, f) => Math.max(w, widthOf(f.title)), 10) + 12, width * 0.35);
-  const plot = { left, top: 6, width: Math.max(width - left - 14, 10), height: Math.max(height - 30, 10) };
+  const plot = { left, top: 6, width: Math.max(width - left - 14, 10), height: Math.max(height - 32, 10) };
   const slot = plot.height / Math.max(rows.length, 1);
   const tall = slot * (panel.options?.rowHeight ?? 0.9);
   const showValue = panel.options?.showValue ?? "auto";

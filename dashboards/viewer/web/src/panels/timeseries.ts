@@ -221,8 +221,9 @@ export function nearest(xs: (number | null)[], x: number): number {
 export function timeAxis(from: number, to: number, width: number, theme: Theme): Option["xAxis"] {
   const ticks = timeTicks(from, to, Math.max(2, Math.floor(width / 70)));
   return {
-    type: "time", min: from, max: to, axisLine: { lineStyle: { color: theme.grid } }, axisTick: { show: false, customValues: ticks.values },
-    axisLabel: { color: theme.muted, fontSize: 11, margin: 9, customValues: ticks.values, formatter: (v: number) => ticks.label(v), hideOverlap: true }, splitLine: { show: true, lineStyle: { color: theme.grid, opacity: 0.6 } },
+    // Bars at the ends must not stretch the axis: marks and the pointer rely on its range.
+    type: "time", min: from, max: to, containShape: false, axisLine: { lineStyle: { color: theme.grid } }, axisTick: { show: false, customValues: ticks.values },
+    axisLabel: { color: theme.muted, fontSize: 11, margin: 11, customValues: ticks.values, formatter: (v: number) => ticks.label(v), hideOverlap: true }, splitLine: { show: true, lineStyle: { color: theme.grid, opacity: 0.6 } },
   } as Option["xAxis"];
 }
 
@@ -243,7 +244,7 @@ function draw(context: Context): Drawing {
   const axes: Axis[] = axesOf(fields);
   const xField = time ? undefined : context.data.map((d) => xOf(d, panel.options?.xField, false)).find(Boolean);
   const xLabel = xField?.config.custom.axisLabel;
-  const bottom = 24 + (xLabel ? 16 : 0);
+  const bottom = 26 + (xLabel ? 16 : 0);
   const built = buildAxes(axes, height - 10 - bottom, theme);
   const plot = { left: Math.max(built.left, 8), top: 10, width: 0, height: Math.max(height - 10 - bottom, 10) };
   plot.width = Math.max(width - plot.left - Math.max(built.right, 14), 10);
@@ -273,7 +274,7 @@ function draw(context: Context): Drawing {
       const stack = stacks.get(s);
       parts.push({
         type: "bar", id: `${s.field.index}`, name: s.title, yAxisIndex: axis, silent: true, stack: stack && `${axis} ${c.stacking?.group}`, barGap: "-100%", barWidth, z: 2,
-        data: stack ? s.x.map((x, i) => [x, s.y[i] === null ? null : stack.top[i]! - stack.base[i]!]) : data, itemStyle: { color: withAlpha(s.color, (c.fillOpacity ?? 0) / 100), borderColor: s.color, borderWidth: c.lineWidth ?? 1 },
+        data: (stack ? s.x.map((x, i) => [x, s.y[i] === null ? null : stack.top[i]! - stack.base[i]!]) : data).filter(([, y]) => y !== 0), itemStyle: { color: withAlpha(s.color, (c.fillOpacity ?? 0) / 100), borderColor: s.color, borderWidth: c.lineWidth ?? 1 },
       } as AnySeries);
     } else parts.push(lineSeries(s, data, axis, plot.width, below ?? (stacks.has(s) ? s : undefined)));
     return parts;
@@ -307,8 +308,8 @@ function draw(context: Context): Drawing {
       xAxis: time
         ? timeAxis(from, to, plot.width, theme)
         : ({
-            type: "value", min: from, max: to, interval: xTicks?.step, name: xLabel, nameLocation: "middle", nameGap: 24, nameTextStyle: { color: theme.muted, fontSize: 11 }, axisLine: { lineStyle: { color: theme.grid } }, axisTick: { show: false },
-            axisLabel: { color: theme.muted, fontSize: 11, hideOverlap: true, formatter: (v: number) => tickText(xField!, v) }, splitLine: { lineStyle: { color: theme.grid, opacity: 0.6 } },
+            type: "value", min: from, max: to, containShape: false, interval: xTicks?.step, name: xLabel, nameLocation: "middle", nameGap: 24, nameTextStyle: { color: theme.muted, fontSize: 11 }, axisLine: { lineStyle: { color: theme.grid } }, axisTick: { show: false, customValues: xTicks?.values },
+            axisLabel: { color: theme.muted, fontSize: 11, hideOverlap: true, customValues: xTicks?.values, formatter: (v: number) => tickText(xField!, v) }, splitLine: { lineStyle: { color: theme.grid, opacity: 0.6 } },
           } as Option["xAxis"]),
       yAxis: built.options.length ? built.options : [{ type: "value", show: false }],
       series: [...(time ? [annotationSeries(context)] : []), ...marks, ...drawn],
