@@ -13,6 +13,7 @@ import (
 type DashboardsCmd struct {
 	Serve DashboardsServeCmd `cmd:"" help:"Show the dashboards in a browser."`
 	List  DashboardsListCmd  `cmd:"" help:"List the dashboards."`
+	Push  DashboardsPushCmd  `cmd:"" help:"Write the dashboards into a Grafana that runs already."`
 }
 
 // DashboardsServeCmd runs the viewer.
@@ -45,7 +46,7 @@ func (c *DashboardsServeCmd) Run(ctx context.Context, cfg *Config) error {
 	}
 	n.viewer = listener
 	n.log.Info("serving", "dashboards", n.viewerAt())
-	return n.run(ctx, n.serveViewer)
+	return n.run(ctx, n.serveViewer, n.signals)
 }
 
 // DashboardsListCmd prints what dashboards there are.

@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"dashboards":            {"sql"},
 	"dashboards/*":          {"sql", "dashboards"},
 	"dashboards/metrics":    {},
+	"dashboards/viewer":     {"sql", "dashboards", "dashboards/metrics"},
 	"deploy/embedded":       {},
 	"deploy/embedded/*":     {"deploy/embedded"},
 	"deploy/edge":           {"models/*"},

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/droplift/droplift/dashboards"
+	"github.com/droplift/droplift/dashboards/metrics"
 	"github.com/droplift/droplift/dashboards/viewer"
 	"github.com/droplift/droplift/sinks/clickhouse"
 )
@@ -51,7 +52,11 @@ func (n *node) serveViewer(ctx context.Context) error {
 	waiting := errors.New("waits for ClickHouse")
 	n.ops.check("viewer", func() error { return waiting })
 	source := &viewerSource{}
-	handler, err := n.newViewer(source)
+	answers, sample, err := n.answerMetrics()
+	if err != nil {
+		return errors.Join(err, n.viewer.Close())
+	}
+	handler, err := n.newViewer(source, answers)
 	if err != nil {
 		return errors.Join(err, n.viewer.Close())
 	}
@@ -61,6 +66,7 @@ func (n *node) serveViewer(ctx context.Context) error {
 		MaxHeaderBytes: 256 << 10, // a link holds every value that was chosen
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return sample(ctx) })
 	group.Go(func() error {
 		if err := server.Serve(n.viewer); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("viewer: %w", err)
@@ -91,7 +97,7 @@ func (n *node) serveViewer(ctx context.Context) error {
 	return group.Wait()
 }
 
-func (n *node) newViewer(source viewer.Source) (*viewer.Handler, error) {
+func (n *node) newViewer(source viewer.Source, answers metrics.Metrics) (*viewer.Handler, error) {
 	all, err := dashboards.All()
 	if err != nil {
 		return nil, err
@@ -101,7 +107,7 @@ func (n *node) newViewer(source viewer.Source) (*viewer.Handler, error) {
 		return nil, err
 	}
 	return viewer.New(viewer.Config{
-		Dashboards: all, Source: source, Token: token, Timeout: n.cfg.ViewerTimeout, AllowedLateness: n.cfg.AllowedLateness,
+		Dashboards: all, Source: source, Metrics: answers, Scrape: scrapeEvery, Alerts: dashboards.Alerts(), Token: token, Timeout: n.cfg.ViewerTimeout, AllowedLateness: n.cfg.AllowedLateness,
 		// The other cores are the sink's and the processors'.
 		Queries: max(2, runtime.GOMAXPROCS(0)/2),
 		Version: version, Demo: n.demo, Registerer: n.ops.registry, Logger: n.log,

@@ -67,7 +67,7 @@ func (c *cache) put(key string, value any, size int, expires time.Time) {
 func shared[T any](ctx context.Context, h *Handler, key string, ask func(context.Context) (T, int, error)) (T, error) {
 	var none T
 	if value, ok := h.cache.get(key, h.cfg.Now()); ok {
-		h.metrics.cache.WithLabelValues("hit").Inc()
+		h.counters.cache.WithLabelValues("hit").Inc()
 		return value.(T), nil
 	}
 	asked := false
@@ -88,7 +88,7 @@ func shared[T any](ctx context.Context, h *Handler, key string, ask func(context
 		if asked {
 			outcome = "miss"
 		}
-		h.metrics.cache.WithLabelValues(outcome).Inc()
+		h.counters.cache.WithLabelValues(outcome).Inc()
 		if result.Err != nil {
 			return none, result.Err
 		}
@@ -114,6 +114,6 @@ func take[T any](h *Handler, ask func(context.Context) (T, int, error)) (value T
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err() // whatever the source says of a query that was cut short
 	}
-	h.metrics.asked(time.Since(began), err)
+	h.counters.asked(time.Since(began), err)
 	return value, size, err
 }

@@ -44,7 +44,7 @@ func (h *Handler) guard(next http.Handler) http.Handler {
 			return
 		}
 		if p := h.refusal(r, api, cookie); p != nil {
-			h.metrics.requests.WithLabelValues("refused", strconv.Itoa(http.StatusUnauthorized)).Inc()
+			h.counters.requests.WithLabelValues("refused", strconv.Itoa(http.StatusUnauthorized)).Inc()
 			w.Header().Set("Cache-Control", "no-store")
 			writeProblem(w, p)
 			return
@@ -86,7 +86,7 @@ func (h *Handler) enter(w http.ResponseWriter, r *http.Request, cookie string) {
 	w.Header().Set("Cache-Control", "no-store")
 	query := r.URL.Query()
 	if !same(query.Get("token"), h.cfg.Token) {
-		h.metrics.requests.WithLabelValues("refused", strconv.Itoa(http.StatusUnauthorized)).Inc()
+		h.counters.requests.WithLabelValues("refused", strconv.Itoa(http.StatusUnauthorized)).Inc()
 		http.Error(w, "The token is wrong.", http.StatusUnauthorized)
 		return
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/droplift/droplift/dashboards"
+	"github.com/droplift/droplift/dashboards/metrics"
 )
 
 // legendLabel is {{label}} in a legend.
@@ -54,7 +55,7 @@ func (h *Handler) serveMetrics(w http.ResponseWriter, r *http.Request, targets [
 		}
 		return h.writeCSV(w, r, target, text, false)
 	}
-	all := make([][]Series, len(targets))
+	all := make([][]metrics.Series, len(targets))
 	group, ctx := errgroup.WithContext(r.Context())
 	for i, t := range targets {
 		group.Go(func() (err error) {
@@ -78,14 +79,14 @@ func (h *Handler) serveMetrics(w http.ResponseWriter, r *http.Request, targets [
 // maxSeries bounds the lines of one query: nobody can read more.
 const maxSeries = 200
 
-func (h *Handler) series(ctx context.Context, t dashboards.Target, span timeRange) ([]Series, error) {
+func (h *Handler) series(ctx context.Context, t dashboards.Target, span timeRange) ([]metrics.Series, error) {
 	step := time.Duration(span.Step) * time.Second
 	expr, err := h.promQL(t.Query, span)
 	if err != nil {
 		return nil, err
 	}
 	key := fmt.Sprintf("promql\x00%d\x00%d\x00%d\x00%s", span.From, span.To, span.Step, expr)
-	return shared(ctx, h, key, func(ctx context.Context) ([]Series, int, error) {
+	return shared(ctx, h, key, func(ctx context.Context) ([]metrics.Series, int, error) {
 		series, err := h.cfg.Metrics.QueryRange(ctx, expr, time.UnixMilli(span.From).UTC(), time.UnixMilli(span.To).UTC(), step)
 		if err != nil {
 			return nil, 0, err
@@ -141,7 +142,7 @@ func legend(template string, labels map[string]string) string {
 }
 
 // appendSeries writes a series as a time column and a value column.
-func appendSeries(out []byte, name string, s Series) []byte {
+func appendSeries(out []byte, name string, s metrics.Series) []byte {
 	out = append(out, `[{"name":"time","type":"time","values":[`...)
 	for i, at := range s.Times {
 		if i > 0 {
@@ -167,7 +168,7 @@ func appendSeries(out []byte, name string, s Series) []byte {
 	return append(out, "]}]"...)
 }
 
-func seriesCSV(t dashboards.Target, series []Series) ([]byte, error) {
+func seriesCSV(t dashboards.Target, series []metrics.Series) ([]byte, error) {
 	return writeRows([]string{"time", "series", "value"}, func(write func([]string) error) error {
 		for _, s := range series {
 			name := defuse(legend(t.Legend, s.Labels))
@@ -204,7 +205,7 @@ func (h *Handler) serveAlerts(w http.ResponseWriter, r *http.Request) error {
 	if h.cfg.Metrics == nil {
 		return noMetrics()
 	}
-	states, err := shared(r.Context(), h, "alerts", func(ctx context.Context) ([]AlertState, int, error) {
+	states, err := shared(r.Context(), h, "alerts", func(ctx context.Context) ([]metrics.AlertState, int, error) {
 		states, err := h.cfg.Metrics.Alerts(ctx)
 		return states, 512 * len(states), err
 	})
@@ -214,19 +215,19 @@ func (h *Handler) serveAlerts(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, h.alerts(states))
 }
 
-func (h *Handler) alerts(states []AlertState) []alert {
+func (h *Handler) alerts(states []metrics.AlertState) []alert {
 	all := []alert{}
-	rules := map[string]AlertRule{}
+	rules := map[string]dashboards.Alert{}
 	for _, rule := range h.cfg.Alerts {
 		rules[rule.Name] = rule
-		if !slices.ContainsFunc(states, func(s AlertState) bool { return s.Name == rule.Name }) {
-			states = append(states[:len(states):len(states)], AlertState{Name: rule.Name, State: "inactive"})
+		if !slices.ContainsFunc(states, func(s metrics.AlertState) bool { return s.Name == rule.Name }) {
+			states = append(states[:len(states):len(states)], metrics.AlertState{Name: rule.Name, State: metrics.Inactive})
 		}
 	}
 	for _, s := range states {
 		rule := rules[s.Name] // none for one that a Prometheus of somebody else's has
 		a := alert{
-			Name: s.Name, State: s.State, Severity: rule.Severity, Owner: rule.Owner, Summary: summary(rule.Summary, s), NextStep: rule.NextStep,
+			Name: s.Name, State: string(s.State), Severity: string(rule.Severity), Owner: rule.Owner, Summary: summary(rule.Summary, s), NextStep: rule.NextStep,
 			Runbook: rule.Runbook, Dashboard: rule.Dashboard, Labels: map[string]string{},
 		}
 		maps.Copy(a.Labels, s.Labels)
@@ -234,7 +235,7 @@ func (h *Handler) alerts(states []AlertState) []alert {
 			ms := s.Since.UnixMilli()
 			a.Since = &ms
 		}
-		if s.State != "inactive" && !math.IsNaN(s.Value) && !math.IsInf(s.Value, 0) {
+		if s.State != metrics.Inactive && !math.IsNaN(s.Value) && !math.IsInf(s.Value, 0) {
 			a.Value = &s.Value
 		}
 		all = append(all, a)
@@ -246,7 +247,7 @@ func (h *Handler) alerts(states []AlertState) []alert {
 var templated = regexp.MustCompile(`\{\{\s*\$(?:labels\.(\w+)|value)[^{}]*\}\}`)
 
 // summary fills the templates of an alert's summary. An inactive one is about any label there may be.
-func summary(text string, s AlertState) string {
+func summary(text string, s metrics.AlertState) string {
 	return templated.ReplaceAllStringFunc(text, func(m string) string {
 		label := templated.FindStringSubmatch(m)[1]
 		value, known := s.Labels[label]
@@ -255,7 +256,7 @@ func summary(text string, s AlertState) string {
 			return value
 		case label != "":
 			return "any " + label
-		case s.State == "inactive":
+		case s.State == metrics.Inactive:
 			return "…"
 		}
 		return strconv.FormatFloat(s.Value, 'g', 3, 64)

@@ -13,7 +13,7 @@
 //	problem.go     what can go wrong, as the page shows it
 //	guard.go       who may ask: loopback, tokens, headers
 //	page.go        the built page
-//	metrics.go     Prometheus metrics of all that
+//	counters.go    Prometheus metrics of all that
 //
 // One answer of the database serves all viewers that refresh at about the same
 // time: ranges relative to an anchor are rounded, equal queries under way are joined,
@@ -39,6 +39,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/droplift/droplift/dashboards"
+	"github.com/droplift/droplift/dashboards/metrics"
 )
 
 // Source answers named queries of package sql. Errors that are, or wrap, a *Problem are shown as such.
@@ -57,44 +58,18 @@ type Table struct {
 	Truncated bool
 }
 
-// Metrics answers PromQL.
-type Metrics interface {
-	QueryRange(ctx context.Context, expr string, from, to time.Time, step time.Duration) ([]Series, error)
-	// Alerts are those pending or firing.
-	Alerts(ctx context.Context) ([]AlertState, error)
-}
-
-// Series is one answer of PromQL: values at Unix ms.
-type Series struct {
-	Labels map[string]string
-	Times  []int64
-	Values []float64
-}
-
-// AlertState is an alert that is pending or firing.
-type AlertState struct {
-	Name, State string
-	Labels      map[string]string
-	Since       time.Time
-	Value       float64
-}
-
-// AlertRule is what is known of an alert whether it fires or not. Summary may name {{ $labels.x }} and {{ $value }}.
-type AlertRule struct {
-	Name, Severity, Owner, Summary, NextStep, Runbook, Dashboard string
-}
-
 // Config is what a Handler needs. Zero values mean the documented defaults.
 type Config struct {
 	Dashboards []dashboards.Dashboard
 	Source     Source
 	// Metrics is nil where nothing answers PromQL; panels then say so.
-	Metrics Metrics
+	Metrics metrics.Metrics
 	// MetricsRange is how much of the newest wall-clock time PromQL shows when the page's range is event time; default 1 h.
 	MetricsRange time.Duration
 	// Scrape is the distance between two samples of Metrics, default 15 s.
 	Scrape time.Duration
-	Alerts []AlertRule
+	// Alerts say what is known of the rules behind Metrics' alerts. Summaries may name {{ $labels.x }} and {{ $value }}.
+	Alerts []dashboards.Alert
 	// Token lets in whoever shows it, from anywhere. Without one, only requests to a loopback name are answered.
 	Token string
 	// Timeout bounds one query, and waiting for its turn; default 5 s.
@@ -165,15 +140,15 @@ func byDefault[T comparable](value *T, or T) {
 
 // Handler answers HTTP requests. It is safe for concurrent use.
 type Handler struct {
-	cfg     Config
-	boards  map[string]*board
-	entries []entry
-	page    *page
-	metrics *metrics
-	cache   *cache
-	flights singleflight.Group
-	slots   *semaphore.Weighted
-	handler http.Handler
+	cfg      Config
+	boards   map[string]*board
+	entries  []entry
+	page     *page
+	counters *counters
+	cache    *cache
+	flights  singleflight.Group
+	slots    *semaphore.Weighted
+	handler  http.Handler
 
 	// alive ends at Close, and with it the queries under way.
 	alive context.Context
@@ -218,7 +193,7 @@ func New(cfg Config) (*Handler, error) {
 	if h.page, err = newPage(cfg.Page); err != nil {
 		return nil, err
 	}
-	if h.metrics, err = newMetrics(cfg.Registerer); err != nil {
+	if h.counters, err = newCounters(cfg.Registerer); err != nil {
 		return nil, err
 	}
 	if h.cache, err = newCache(cfg.CacheBytes); err != nil {

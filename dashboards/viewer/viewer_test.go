@@ -25,6 +25,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/droplift/droplift/dashboards"
+	"github.com/droplift/droplift/dashboards/metrics"
 )
 
 const (
@@ -294,7 +295,7 @@ func TestProblems(t *testing.T) {
 			if got := w.Header().Get("Content-Disposition"); got != "" {
 				t.Errorf("a problem is offered as a file: %s", got)
 			}
-			if n := counted(t, f.metrics.requests.WithLabelValues(routeOf(tt.path), fmt.Sprint(tt.status))); n != 1 {
+			if n := counted(t, f.counters.requests.WithLabelValues(routeOf(tt.path), fmt.Sprint(tt.status))); n != 1 {
 				t.Errorf("counted %v times", n)
 			}
 		})
@@ -373,7 +374,7 @@ func TestOneAnswerForAll(t *testing.T) {
 		if n := len(f.source.of("dashboard_velocity")); n != 2 {
 			t.Errorf("%d queries after a refresh, want 2", n)
 		}
-		if hits := counted(t, f.metrics.cache.WithLabelValues("hit")); hits < 5 {
+		if hits := counted(t, f.counters.cache.WithLabelValues("hit")); hits < 5 {
 			t.Errorf("%v hits", hits)
 		}
 		// An error is nobody's answer but that of those who waited for it.
@@ -615,17 +616,17 @@ type fakeMetrics struct {
 	asked    []string
 	from, to time.Time
 	step     time.Duration
-	states   []AlertState
+	states   []metrics.AlertState
 }
 
-func (m *fakeMetrics) QueryRange(_ context.Context, expr string, from, to time.Time, step time.Duration) ([]Series, error) {
+func (m *fakeMetrics) QueryRange(_ context.Context, expr string, from, to time.Time, step time.Duration) ([]metrics.Series, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.asked, m.from, m.to, m.step = append(m.asked, expr), from, to, step
-	return []Series{{Labels: map[string]string{"stage": `=a"b`, "outcome": "ok"}, Times: []int64{1000, 2000}, Values: []float64{1.5, math.NaN()}}}, nil
+	return []metrics.Series{{Labels: map[string]string{"stage": `=a"b`, "outcome": "ok"}, Times: []int64{1000, 2000}, Values: []float64{1.5, math.NaN()}}}, nil
 }
 
-func (m *fakeMetrics) Alerts(context.Context) ([]AlertState, error) { return m.states, nil }
+func (m *fakeMetrics) Alerts(context.Context) ([]metrics.AlertState, error) { return m.states, nil }
 
 func TestMetricsPanels(t *testing.T) {
 	metrics := &fakeMetrics{}
@@ -673,14 +674,14 @@ func TestMetricsPanels(t *testing.T) {
 
 func TestAlerts(t *testing.T) {
 	since := time.UnixMilli(nowMS - 1000)
-	metrics := &fakeMetrics{states: []AlertState{
+	answers := &fakeMetrics{states: []metrics.AlertState{
 		{Name: "Lag", State: "pending", Labels: map[string]string{"stage": "sink"}, Since: since, Value: math.NaN()},
 		{Name: "Velocity", State: "firing", Labels: map[string]string{"drop": "<d>"}, Since: since, Value: 0.25},
 		{Name: "Else", State: "firing", Since: since},
 	}}
 	f := newFixture(t, func(cfg *Config) {
-		cfg.Metrics = metrics
-		cfg.Alerts = []AlertRule{
+		cfg.Metrics = answers
+		cfg.Alerts = []dashboards.Alert{
 			{Name: "Cost", Severity: "ticket", Summary: "{{ $labels.drop }} spends {{ $value | humanize }}"},
 			{Name: "Lag", Severity: "ticket", Owner: "data", Summary: "{{ $labels.stage }} lags"},
 			{Name: "Velocity", Severity: "page", Summary: "{{$labels.drop}} at {{ $value }}", NextStep: "look", Runbook: "r", Dashboard: liveUID},
