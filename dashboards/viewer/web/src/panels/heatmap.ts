@@ -65,11 +65,11 @@ function colors({ panel, theme }: Context): string[] {
   return scaleStops(theme, c.scheme || "Oranges", c.reverse);
 }
 
-/** Counts that have a cell: none of them is zero unless the panel's filter says otherwise. */
+/** Counts that have a cell: as in Grafana, the filter hides those up to le, which is just above zero, and from ge on. */
 function shown({ panel, data, range }: Context) {
   const found = cellsOf(data, range.step * 1000);
-  const { ge = 1e-9, le = Infinity } = panel.options?.filterValues ?? {};
-  const cells = found?.cells.filter((c) => c.count >= ge && c.count <= le) ?? [];
+  const { le = 1e-9, ge = Infinity } = panel.options?.filterValues ?? {};
+  const cells = found?.cells.filter((c) => c.count > le && c.count < ge) ?? [];
   const low = panel.options?.color?.min ?? cells.reduce((a, c) => Math.min(a, c.count), Infinity);
   const high = panel.options?.color?.max ?? cells.reduce((a, c) => Math.max(a, c.count), -Infinity);
   return { found, cells, low, high };
@@ -94,6 +94,8 @@ function draw(context: Context): Drawing {
   const plotHeight = Math.max(height - 34, 10);
   const format = formatOf(y.unit);
   const say = (v: number) => trimmed(format(v, y.decimals ?? undefined));
+  // A row named by its bound alone is shown with the unit.
+  const rowLabel = (name: string) => (y.unit && Number.isFinite(Number(name)) && name !== "" ? say(Number(name)) : name);
   const bounds = (found?.cells ?? []).flatMap((c) => [c.low, c.high]);
   // Buckets that grow by a factor are read on a logarithmic scale.
   const widths = (found?.cells ?? []).map((c) => c.high - c.low);
@@ -106,7 +108,7 @@ function draw(context: Context): Drawing {
   const every = Math.max(1, Math.ceil((rows?.length ?? 0) / Math.max(plotHeight / 16, 1)));
   const marks = rows ? rows.map((_, i) => i + 0.5).filter((_, i) => i % every === 0) : log ? [...new Set(bounds.map(place))].sort((a, b) => a - b) : ticks!.values;
   const apart = marks.filter((m, i) => i === 0 || rows || !log || ((m - least) / (most - least)) * plotHeight > 0);
-  const label = (v: number) => (rows ? (rows[Math.floor(v)] ?? "") : say(log ? Number((10 ** v).toPrecision(6)) : v));
+  const label = (v: number) => (rows ? rowLabel(rows[Math.floor(v)] ?? "") : say(log ? Number((10 ** v).toPrecision(6)) : v));
   const left = Math.min(apart.reduce((w, m) => Math.max(w, widthOf(label(m))), 10) + 12, width * 0.35) + (y.axisLabel ? 16 : 0);
   const plot = { left, top: 8, width: Math.max(width - left - 14, 10), height: plotHeight };
   const stops = colors(context);
@@ -147,7 +149,7 @@ function draw(context: Context): Drawing {
       if (!c || !found) return undefined;
       return {
         head: `${isoTime(c.from)} to ${isoTime(c.to)} UTC`,
-        rows: [{ name: rows ? rows[c.low]! : `${say(c.low)} to ${say(c.high)}`, value: countText(context, found.count, c.count), color: c.count > 0 ? colorFor(c.count) : undefined }],
+        rows: [{ name: rows ? rowLabel(rows[c.low]!) : `${say(c.low)} to ${say(c.high)}`, value: countText(context, found.count, c.count), color: c.count > 0 ? colorFor(c.count) : undefined }],
       };
     },
   };

@@ -25,6 +25,9 @@ export { summarize, toRows, type Rows } from "./rows";
 const kinds: Record<string, Kind> = { timeseries, trend: timeseries, barchart, heatmap, histogram, xychart, "state-timeline": timeline };
 const singles: Record<string, typeof Stats> = { stat: Stats, gauge: Gauges, bargauge: BarGauges };
 
+/** The panel types that PanelBody draws. */
+export const drawn = [...Object.keys(kinds), ...Object.keys(singles), "table", "text"];
+
 /** Draws a panel of any type that we generate, in the width and height given. */
 export function PanelBody(props: PanelProps) {
   const { root, theme } = useTheme(props.theme);

@@ -10,7 +10,7 @@ import { alongScale, colorOf, inkOn } from "../format/theme";
 import { createHover, summarize, toRows } from "./index";
 import { TipBox, type Context } from "./chart";
 import { along, Gauges } from "./gauge";
-import { cellsOf } from "./heatmap";
+import { cellsOf, heatmap } from "./heatmap";
 import { histogramOf } from "./histogram";
 import { Legend, legendSize, toggled } from "./legend";
 import { singlesOf } from "./single";
@@ -238,6 +238,17 @@ describe("shapes of answers", () => {
     expect(bounds.cells[0]).toEqual({ from: start, to: start + 600_000, low: 0, high: 5, count: 0 });
     const series = titled("Retention");
     expect(cellsOf(dataOf(series.panel, series.answer), 60_000)!.rows).toEqual(["n 5", "n 10", "n 25", "n 50", "n 100", "n 250", "n 500", "n 1000"]);
+  });
+  test("heat maps hide what their filter names and name rows with the unit", () => {
+    const f = titled("Retention");
+    const labels: Column = { name: "le", type: "string", values: ["5", "10"] };
+    const panel: Panel = { ...f.panel, fieldConfig: { defaults: { displayName: "${__field.labels.le}" } }, options: { filterValues: { le: 1, ge: 9 }, yAxis: { unit: "ms" } } };
+    const drawn = (values: number[]) => {
+      const d = heatmap.draw(context({ panel, answer: answerOf({ name: "time", type: "time", values: [start, start] }, labels, { name: "n", type: "number", values }) }));
+      return { cells: (d.option.series as { data: unknown[] }[])[0]!.data, tip: d.tip!(0, d.plot.height - 1)!.rows[0]!.name };
+    };
+    expect(drawn([1, 2])).toMatchObject({ cells: [[start, 1]], tip: "5 ms" });
+    expect(drawn([2, 9]).cells).toEqual([[start, 0]]);
   });
   test("histograms count every value once, and take buckets as they are", () => {
     const f = titled("Time to convert");

@@ -21,7 +21,7 @@ export interface Timeline {
   stretches: Stretch[];
 }
 
-/** A state lasts until the next value; the last one, to the end of the range. Absent values are gaps. */
+/** A state lasts until the next value; the last one, to the end of the range. Absent values are gaps unless spanNulls joins them. */
 export function timelineOf({ data, panel, range }: Pick<Context, "data" | "panel" | "range">): Timeline {
   const merge = panel.options?.mergeValues ?? true;
   const rows: Field[] = [];
@@ -32,10 +32,11 @@ export function timelineOf({ data, panel, range }: Pick<Context, "data" | "panel
     const order = time.values.map((_, i) => i).sort((a, b) => Number(time.values[a]) - Number(time.values[b]));
     for (const field of frame.fields.filter((f) => f !== time && isShown(f))) {
       const row = rows.push(field) - 1;
-      order.forEach((at, i) => {
+      const own = field.config.custom.spanNulls === true ? order.filter((at) => field.values[at] !== null) : order;
+      own.forEach((at, i) => {
         const value = field.values[at] ?? null;
         const from = Number(time.values[at]);
-        const next = order[i + 1];
+        const next = own[i + 1];
         const to = next === undefined ? Math.max(range.to, from) : Number(time.values[next]);
         const before = stretches.at(-1);
         if (value === null) return;
