@@ -3,13 +3,14 @@
 BIN      := bin/droplift
 EDGE     := bin/edge
 CACHE    := .cache
+WEB      := dashboards/viewer/web
 PYTHON   := $(CACHE)/python/bin/python
 FEAST    := $(CACHE)/feast/bin/python
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 ARGS     :=
 CRASH_POINTS := 2000
 
-.PHONY: build wasm demo test chaos bench lint generate chdb kafka python feast clean
+.PHONY: build wasm demo test chaos bench lint generate web page chdb kafka python feast clean
 
 build: ## Build bin/droplift
 	@go build -ldflags '-X main.version=$(VERSION)' -o $(BIN) .
@@ -25,7 +26,8 @@ demo: build chdb ## Play a drop from end to end on this machine (ARGS=--exit end
 
 # The packages run with the race detector; the root tests drive whole processes and real data sets, which it would
 # make several times slower.
-test: lint chdb kafka python feast ## Every test
+test: lint chdb kafka python feast web ## Every test
+	@if [ -d $(WEB)/node_modules ]; then npm --prefix $(WEB) run check && npm --prefix $(WEB) test; fi
 	DROPLIFT_PYTHON="$$(ls $(abspath $(PYTHON)) 2>/dev/null)" go test -race -timeout 40m $$(go list ./... | grep -v '/droplift$$')
 	DROPLIFT_PYTHON="$$(ls $(abspath $(PYTHON)) 2>/dev/null)" DROPLIFT_FEAST="$$(ls $(abspath $(FEAST)) 2>/dev/null)" go test -timeout 40m .
 
@@ -39,8 +41,16 @@ lint: ## Formatting, vet
 	@unformatted=$$(gofmt -l . ); test -z "$$unformatted" || { echo "not gofmt'ed: $$unformatted"; exit 1; }
 	@go vet ./...
 
-generate: ## Rewrite generated files: codec, schemas, dashboards
+generate: page ## Rewrite generated files: codec, schemas, dashboards, alerts, the viewer's page
 	go generate ./...
+
+page: web ## Build the viewer's page, which the binary embeds
+	npm --prefix $(WEB) run build
+
+web: $(WEB)/node_modules/.package-lock.json ## What the viewer's page is built and tested with
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package.json $(WEB)/package-lock.json
+	@if command -v npm >/dev/null; then npm --prefix $(WEB) ci --no-audit --no-fund --loglevel=error && touch $@; \
+	else echo "npm is absent: the viewer's page is not built or tested"; fi
 
 chdb: ## Fetch the pinned ClickHouse library (npm, checksum verified, cached)
 	@deploy/embedded/fetch-chdb.sh

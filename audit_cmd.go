@@ -30,7 +30,7 @@ func (c *AuditCmd) Help() string {
 		"  gone       rows of records that are not in Kafka any more, which cannot be compared\n" +
 		"  in flight  rows of the batch that the sink has planned and not released\n\n" +
 		"In drops and in tables of partials (velocity, inventory, attribution, ...) rows replace each other: there the newest row of each key is compared. What the materialized " +
-		"views made (purchases, member_activity, player_drops, player_sessions, first_exposures) is compared with a recomputation from their base tables.\n\n" +
+		"views made (purchases, member_activity, player_drops, player_sessions, first_exposures, drop_versions) is compared with a recomputation from their base tables.\n\n" +
 		"The exit code is 0 when nothing was found, 1 with findings, 2 when the audit could not be made.\n\n" +
 		"Example:\n\n  droplift audit --topic checkout --json"
 }

@@ -140,7 +140,7 @@ func TestAudit(t *testing.T) {
 	if refused == 0 || excused != int64(refused) {
 		t.Errorf("%d records are excused, %d are dead-lettered for not decoding", excused, refused)
 	}
-	if len(report.Views) != 8 {
+	if len(report.Views) != 10 {
 		t.Errorf("views: %+v", report.Views)
 	}
 	if small := p.audit(func(c *auditConfig) { c.Window = 500 }); fmt.Sprint(small) != fmt.Sprint(report) {
@@ -179,6 +179,7 @@ func TestAudit(t *testing.T) {
 				"(SELECT drop_id, pane_start, pop, partition FROM velocity WHERE kafka_partition = 1 AND kafka_offset = %d)", newest),
 			"TRUNCATE TABLE drops",
 			"DELETE FROM purchases WHERE kafka_partition = "+fmt.Sprint(money),
+			"TRUNCATE TABLE money_posted",
 		)
 		report := p.audit()
 		check := func(topic string, partition int32, verdict string, first, last int64) {
@@ -203,10 +204,10 @@ func TestAudit(t *testing.T) {
 				disagree = append(disagree, v.View+" from "+v.Source)
 			}
 		}
-		if fmt.Sprint(disagree) != "[purchases from checkout]" {
+		if fmt.Sprint(disagree) != "[purchases from checkout money_posted from ledger]" {
 			t.Errorf("views that disagree: %v", disagree)
 		}
-		if len(report.findings()) != 7 {
+		if len(report.findings()) != 8 {
 			t.Errorf("findings:\n%s", strings.Join(report.findings(), "\n"))
 		}
 		if quick := p.audit(func(c *auditConfig) { c.Quick, c.Kinds = true, []event.Kind{event.KindFeatures} }); quick.of(t, "features", 2).verdict() != "doubled" {

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
+	"github.com/pkg/browser"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
 
 	"github.com/droplift/droplift/ingest/kafka"
 	"github.com/droplift/droplift/ingest/simulate"
@@ -19,11 +22,12 @@ import (
 type DemoCmd struct {
 	Simulation `embed:""`
 	Exit       bool `help:"End after the report instead of serving until Ctrl-C."`
+	Browser    bool `help:"Open the dashboards in a browser, where there is a screen." default:"true" negatable:""`
 }
 
 // Help is shown by --help.
 func (c *DemoCmd) Help() string {
-	return "Starts the pipeline, backfills four weeks of history, plays one 48 h drop at --speed, prints its report and keeps " +
+	return "Starts the pipeline, shows its dashboards in a browser (--no-browser prints their address only), backfills four weeks of history, plays one 48 h drop at --speed, prints its report and keeps " +
 		"serving. Interrupted and started again with the same --data-dir, --scenario and --seed, it goes on where it was.\n\n" +
 		"Example: droplift demo --speed 2000 --exit"
 }
@@ -50,11 +54,28 @@ func (c *DemoCmd) Run(ctx context.Context, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("ClickHouse  %s (user %s reads)\nKafka       %s\nMetrics     %s/metrics\nFeatures    %s\nDashboards  deploy/grafana/dashboards (import into Grafana)\nData        %s\n\n",
+	n.demo = true
+	if n.viewer != nil {
+		fmt.Printf("Dashboards  %s\n", n.liveAt(generator.MainDrop()))
+	}
+	fmt.Printf("ClickHouse  %s (user %s reads)\nKafka       %s\nMetrics     %s/metrics\nFeatures    %s\nData        %s\n\n",
 		n.servers.ClickhouseURL, cfg.ClickhouseReadonlyUser, strings.Join(n.servers.Brokers, ","), n.ops.MetricsAt, n.featuresAt(), cfg.DataDir)
 
+	if c.Browser && n.viewer != nil && hasScreen() {
+		if err := browser.OpenURL(n.liveAt(generator.MainDrop())); err != nil {
+			log.Warn("no browser opens; open the dashboards' address yourself", "error", err)
+		}
+	}
 	show := func(ctx context.Context) error { return c.play(ctx, n, generator) }
 	return n.run(ctx, append(n.roles(), show)...)
+}
+
+// hasScreen says whether somebody sits at a screen on which a browser can open.
+func hasScreen() bool {
+	if !interactive() || !term.IsTerminal(int(os.Stdout.Fd())) || os.Getenv("SSH_CONNECTION") != "" {
+		return false
+	}
+	return runtime.GOOS != "linux" || os.Getenv("DISPLAY") != "" || os.Getenv("WAYLAND_DISPLAY") != ""
 }
 
 // play is the demo's own role: history, drop, report.

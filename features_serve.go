@@ -37,7 +37,7 @@ func (c *FeaturesServeCmd) Run(ctx context.Context, cfg *Config) error {
 	}
 	n, err := connectNode(cfg, "features")
 	if err != nil {
-		return errors.Join(err, closeFeatures(listener))
+		return errors.Join(err, closeListener(listener))
 	}
 	n.features = listener
 	n.log.Info("serving", "features", n.featuresAt())
@@ -56,7 +56,8 @@ func (c *Config) listenFeatures() (net.Listener, error) {
 	return listener, nil
 }
 
-func closeFeatures(listener net.Listener) error {
+// closeListener closes what may not be there.
+func closeListener(listener net.Listener) error {
 	if listener == nil {
 		return nil
 	}

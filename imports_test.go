@@ -39,6 +39,7 @@ var mayImport = map[string][]string{
 	"sql":                   {},
 	"dashboards":            {"sql"},
 	"dashboards/*":          {"sql", "dashboards"},
+	"dashboards/metrics":    {},
 	"deploy/embedded":       {},
 	"deploy/embedded/*":     {"deploy/embedded"},
 	"deploy/edge":           {"models/*"},
@@ -56,6 +57,7 @@ var onlyUsers = map[string][]string{
 	"github.com/ClickHouse/clickhouse-go":       {"sinks/clickhouse"},
 	"github.com/ebitengine/purego":              {"deploy/embedded"},
 	"github.com/grafana/grafana-foundation-sdk": {"dashboards"},
+	"github.com/prometheus/prometheus":          {"dashboards/metrics"},
 	"gonum.org/v1/plot":                         {"dashboards/report"},
 	"github.com/apache/arrow/go":                {"ingest/replay", "sinks/features", "sinks/features/*"},
 }

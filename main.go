@@ -44,6 +44,7 @@ type CLI struct {
 	Lift       LiftCmd       `cmd:"" help:"Print what a drop changed, by grade of evidence."`
 	LTV        LTVCmd        `cmd:"" name:"ltv" help:"Predict lifetime values."`
 	Model      ModelCmd      `cmd:"" help:"Train, publish, promote and watch models."`
+	Dashboards DashboardsCmd `cmd:"" help:"Serve or list the dashboards."`
 	Status     StatusCmd     `cmd:"" help:"Show how the running processes do, and why they are behind."`
 	Settings   SettingsCmd   `cmd:"" name:"config" help:"Check or show the configuration."`
 }

@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"image/png"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -20,12 +17,8 @@ import (
 	"github.com/apache/arrow/go/v17/parquet/file"
 	"github.com/apache/arrow/go/v17/parquet/pqarrow"
 	"github.com/chromedp/cdproto/emulation"
-	cdplog "github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/sinks/clickhouse"
 )
@@ -175,47 +168,8 @@ func testPageBooks(t *testing.T, s *simulatedDrop, page string) {
 
 // testPageInBrowser opens the page in Chromium, light and dark, on a desk and on a phone.
 func testPageInBrowser(t *testing.T, page string) {
-	browser, err := exec.LookPath("chromium")
-	if err != nil {
-		embeddedtest.Missing(t, "chromium", err.Error())
-	}
-	options := append([]chromedp.ExecAllocatorOption{chromedp.ExecPath(browser), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun},
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.Flag("hide-scrollbars", true))
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	ctx, end := chromedp.NewExecAllocator(ctx, options...)
-	defer end()
-	ctx, end = chromedp.NewContext(ctx)
-	defer end()
-
-	var mu sync.Mutex
-	var complaints []string
-	complain := func(format string, args ...any) {
-		mu.Lock()
-		defer mu.Unlock()
-		complaints = append(complaints, fmt.Sprintf(format, args...))
-	}
-	chromedp.ListenTarget(ctx, func(ev any) {
-		switch ev := ev.(type) {
-		case *runtime.EventConsoleAPICalled:
-			complain("console: %s %v", ev.Type, ev.Args)
-		case *runtime.EventExceptionThrown:
-			complain("exception: %s", ev.ExceptionDetails.Text)
-		case *cdplog.EventEntryAdded:
-			complain("log: %s %s", ev.Entry.Level, ev.Entry.Text)
-		case *network.EventRequestWillBeSent:
-			if url := ev.Request.URL; url != "file://"+page && !strings.HasPrefix(url, "data:") {
-				complain("it asks for %s", url)
-			}
-		}
-	})
-	if err := chromedp.Run(ctx, network.Enable(), cdplog.Enable(), runtime.Enable()); err != nil {
-		t.Fatal(err)
-	}
-	shots := t.TempDir()
-	if dir := os.Getenv("DROPLIFT_SCREENSHOTS"); dir != "" {
-		shots = dir
-	}
+	chromium := startBrowser(t, func(url string) bool { return url == "file://"+page || strings.HasPrefix(url, "data:") })
+	shots := screenshots(t)
 	for _, theme := range []string{"light", "dark"} {
 		for _, screen := range []struct {
 			name          string
@@ -225,7 +179,7 @@ func testPageInBrowser(t *testing.T, page string) {
 				var plots []plotBox
 				var overflow, broken int
 				var whole []byte
-				err := chromedp.Run(ctx,
+				err := chromedp.Run(chromium.ctx,
 					emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}),
 					chromedp.EmulateViewport(screen.width, screen.height),
 					chromedp.Navigate("file://"+page), chromedp.WaitReady("footer"),
@@ -257,11 +211,7 @@ func testPageInBrowser(t *testing.T, page string) {
 			})
 		}
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	for _, c := range complaints {
-		t.Error(c)
-	}
+	chromium.check(t)
 }
 
 // plotBox is one visible plot: its place on the page, its paths, the characters of their data, and how many leave its box.

@@ -74,6 +74,10 @@ type node struct {
 	kafka   kafka.Config
 	// features is where the feature store listens, nil when it does not.
 	features net.Listener
+	// viewer is where dashboards are shown, nil where they are not.
+	viewer net.Listener
+	// demo says that what is shown is simulated.
+	demo bool
 
 	// ensuring is held while topics are made sure of, ensured once they are.
 	ensuring sync.Mutex
@@ -86,6 +90,9 @@ func startNode(ctx context.Context, cfg *Config, log *slog.Logger) (*node, error
 	if cfg.FeaturesAddr != "" {
 		ops.check("features", errStarting)
 	}
+	if cfg.ViewerAddr != "" {
+		ops.check("viewer", errStarting)
+	}
 	if err := ops.serve(cfg.MetricsAddr, cfg.PprofAddr); err != nil {
 		return nil, errors.Join(err, ops.close())
 	}
@@ -93,15 +100,19 @@ func startNode(ctx context.Context, cfg *Config, log *slog.Logger) (*node, error
 	if err != nil {
 		return nil, errors.Join(err, ops.close())
 	}
+	viewer, err := cfg.listenViewer()
+	if err != nil {
+		return nil, errors.Join(err, closeListener(listener), ops.close())
+	}
 	servers, err := startServers(ctx, cfg, log)
 	if err != nil {
-		return nil, errors.Join(err, closeFeatures(listener), ops.close())
+		return nil, errors.Join(err, closeListener(listener), closeListener(viewer), ops.close())
 	}
 	n, err := newNode(cfg, log, ops, servers)
 	if err != nil {
-		return nil, errors.Join(err, closeFeatures(listener), servers.close(), ops.close())
+		return nil, errors.Join(err, closeListener(listener), closeListener(viewer), servers.close(), ops.close())
 	}
-	n.features = listener
+	n.features, n.viewer = listener, viewer
 	return n, nil
 }
 
@@ -110,6 +121,9 @@ func (n *node) roles() []role {
 	roles := []role{n.processors, n.sink, n.signals}
 	if n.features != nil {
 		roles = append(roles, n.serveFeatures)
+	}
+	if n.viewer != nil {
+		roles = append(roles, n.serveViewer)
 	}
 	if n.cfg.FlightAddress != "" {
 		roles = append(roles, n.flight)
@@ -139,7 +153,7 @@ func newNode(cfg *Config, log *slog.Logger, ops *operations, servers *servers) (
 
 // announce says where everything is.
 func (n *node) announce() {
-	n.log.Info("serving", "clickhouse", n.servers.ClickhouseURL, "kafka", n.servers.Brokers, "metrics", n.ops.MetricsAt+"/metrics", "features", n.featuresAt())
+	n.log.Info("serving", "clickhouse", n.servers.ClickhouseURL, "kafka", n.servers.Brokers, "metrics", n.ops.MetricsAt+"/metrics", "features", n.featuresAt(), "dashboards", n.viewerAt())
 }
 
 // errDone is what a role returns to end the node in peace.

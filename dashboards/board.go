@@ -32,9 +32,12 @@ var macros = map[string]string{
 	"currencies": "[${currency:singlequote}]",
 	"creators":   "[${creator:singlequote}]",
 	"languages":  "[${language:singlequote}]",
+	"cohort":     "${cohort:singlequote}",
+	"model":      "${model:singlequote}",
 	"from":       "$__fromTime_ms",
 	"to":         "$__toTime_ms",
 	"step_s":     "$__interval_s",
+	"bucket_s":   "$__interval_s",
 }
 
 // with are the values that a panel gives to parameters of its own, by name.
@@ -164,6 +167,7 @@ func (b *board) chooseDrop() {
 	b.choice("creator", "Creator", "dashboard_creators", true)
 	b.choice("drop", "Drop", "dashboard_drops", false)
 	b.annotation("Drop", "blue", "dashboard_annotations_drop")
+	b.annotation("Catalogue", "orange", "dashboard_annotations_catalogue")
 	b.annotation("Incidents", "red", "dashboard_annotations_incidents")
 	b.annotation("Decisions", "purple", "dashboard_annotations_decisions")
 }

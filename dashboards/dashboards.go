@@ -4,8 +4,15 @@
 //
 //	dashboards.go  what a Dashboard is, rendering and writing
 //	live.go        the dashboard "Drop live"
+//	pipeline.go    the dashboard "Pipeline"
 //	alert.go       the alerts; signal.go the numbers of the stored data that they watch
 //	rules.go       the alerts as rules of Prometheus and Grafana, and as runbooks
+//	edge.go        the dashboard "Edge and revenue"
+//	creators.go    the dashboard "Creators and settlement"
+//	cost.go        the dashboard "Edge cost"
+//	visual.go      what dashboards share in looks
+//	live.go        the dashboard "Drop live"; localization.go, cohorts.go and models.go theirs
+//	visual.go      what panels of several dashboards look like
 //	board.go       panels and their queries: from package sql to Grafana's macros
 //	expand.go      the macros' values, for whoever runs a panel's SQL without Grafana
 //
@@ -104,6 +111,13 @@ func All() ([]Dashboard, error) {
 	var all []Dashboard
 	for _, build := range []func() (Dashboard, error){
 		dropLive,
+		edgeRevenue,
+		creators,
+		localization,
+		cost,
+		cohorts,
+		models,
+		pipelineHealth,
 	} {
 		d, err := build()
 		if err != nil {

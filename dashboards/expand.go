@@ -44,6 +44,9 @@ func Expand(text string, v Vars) (string, error) {
 	return out, errors.Join(problems...)
 }
 
+// single are the variables of one choice, with what stands before there is one.
+var single = map[string]string{"cohort": "week", "model": ""}
+
 // variable names the variable behind each parameter that one fills.
 var variable = map[string]string{"pops": "pop", "currencies": "currency", "creators": "creator", "languages": "language"}
 
@@ -73,8 +76,13 @@ func (v Vars) Params(t Target) (map[string]any, error) {
 			params["from"] = time.UnixMilli(v.From).UTC()
 		case "to":
 			params["to"] = time.UnixMilli(v.To).UTC()
-		case "step_s":
-			params["step_s"] = v.IntervalS
+		case "step_s", "bucket_s":
+			params[p.Name] = v.IntervalS
+		case "cohort", "model":
+			params[p.Name] = single[p.Name]
+			if values := v.Values[p.Name]; len(values) > 0 {
+				params[p.Name] = values[0]
+			}
 		case "pops", "currencies", "creators", "languages":
 			values := v.Values[variable[p.Name]]
 			if len(values) == 0 {
@@ -109,6 +117,9 @@ func (v Vars) value(variable, format, macro string) (string, error) {
 	if len(values) == 0 {
 		if variable == "drop" {
 			return "", errors.New("no value given")
+		}
+		if value, ok := single[variable]; ok {
+			return quote(value), nil
 		}
 		return allValue, nil
 	}

@@ -11,23 +11,30 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/units"
 )
 
-// dropLive is what live ops watch while a drop runs.
+// dropLive is what live ops watch while a drop runs, on the wall: how it goes in large, then why.
 func dropLive() (Dashboard, error) {
-	b := newBoard("droplift-drop-live", "Drop live", "One drop while it runs: velocity, funnel, revenue, edge latency against both, and how fresh the numbers are.")
+	b := newBoard("droplift-drop-live", "Drop live", "One drop while it runs: velocity against its plan, revenue, what latency costs, what sells out, and how old the numbers are.")
 	b.chooseDrop()
 	b.choosePOP()
 	b.chooseCurrency()
 
 	b.row("Now")
-	b.sql("At a glance", size{24, 4}, glance(), named{as: rows, name: "dashboard_summary"})
+	b.sql("Conversions now", size{6, 5}, paceNow(), named{as: rows, name: "dashboard_now"})
+	b.sql("Revenue so far", size{6, 5}, revenueSoFar(), named{as: series, name: "dashboard_revenue_total"})
+	b.sql("Lost to latency", size{6, 5}, lostToLatency(), named{as: rows, name: "dashboard_lost"})
+	b.sql("Sells out next", size{6, 5}, sellsOut(), named{as: rows, name: "dashboard_sell_out"})
+	b.sql("At a glance", size{16, 4}, glance(), named{as: rows, name: "dashboard_summary"})
+	b.sql("Age of the numbers", size{8, 4}, ageOfNumbers(), named{as: rows, name: "dashboard_age"})
+
+	b.sql("Conversion velocity", size{24, 12}, velocityGraph(), named{as: series, name: "dashboard_velocity"}, named{as: series, name: "dashboard_velocity_plan"})
 
 	b.row("Conversion")
-	b.sql("Conversion velocity", size{16, 9}, velocityGraph(), named{as: series, name: "dashboard_velocity"})
-	b.sql("Funnel", size{8, 9}, funnelBars(), named{as: rows, name: "dashboard_funnel"})
-	b.sql("Time to convert", size{24, 8}, convertCurve(), named{as: rows, name: "dashboard_time_to_convert"})
+	b.sql("Funnel", size{10, 9}, funnelBars(), named{as: rows, name: "dashboard_funnel"})
+	b.sql("Time to convert", size{14, 9}, convertCurve(), named{as: rows, name: "dashboard_time_to_convert"})
 
-	b.row("Revenue")
-	b.sql("Revenue by currency", size{24, 8}, revenueBars(), named{as: series, name: "dashboard_revenue"})
+	b.row("Revenue and inventory")
+	b.sql("Revenue by currency", size{12, 9}, revenueBars(), named{as: series, name: "dashboard_revenue"})
+	b.sql("Inventory", size{12, 9}, inventoryTable(), named{as: rows, name: "dashboard_inventory"})
 
 	b.row("Edge latency against conversion and revenue")
 	b.sql("Landing latency by POP", size{8, 9}, byPOP(units.Milliseconds, "time to first byte").
@@ -36,19 +43,8 @@ func dropLive() (Dashboard, error) {
 		DisplayName("${__field.labels.pop}").Min(0), named{as: series, name: "dashboard_conversion_by_pop"})
 	b.sql("Net revenue by POP", size{8, 9}, inCurrencies(byPOP(units.Short, "major units of the currency").
 		DisplayName("${__field.labels.pop} ${__field.labels.currency}")), named{as: series, name: "dashboard_revenue_by_pop"})
-	b.sql("POPs compared", size{24, 8}, popTable(), named{as: rows, name: "dashboard_pops"})
-
-	b.row("Freshness and lag")
-	b.sql("Age of the newest record", size{12, 8}, seconds("event_age_s", "kafka_age_s", "arrival_age_s"), named{as: rows, name: "live_freshness"})
-	b.sql("Kafka to queryable", size{12, 8}, seconds("p50_s", "p99_s"), named{as: rows, name: "dashboard_delay"})
-	b.sql("Watermarks", size{12, 8}, seconds("behind_s"), named{as: rows, name: "dashboard_watermarks"})
-	b.sql("Records no number counts", size{12, 8}, seconds(), named{as: rows, name: "dashboard_rejected"})
-	b.promQL("Records processed", "Input records of committed transactions by stage and outcome.", size{8, 8},
-		line(units.RecordsPerSecond, "records"), metric{`sum by (stage, outcome) (rate(droplift_stage_records_in_total[$__rate_interval]))`, "{{stage}} {{outcome}}"})
-	b.promQL("Consumer lag", "Records between the last commit and the end of the log, by stage and input.", size{8, 8},
-		line(units.Short, "records"), metric{`sum by (stage, input) (droplift_stage_lag_records)`, "{{stage}} {{input}}"})
-	b.promQL("Commit latency", "99th percentile from the first output produced to the end of the transaction, by stage.", size{8, 8},
-		line(units.Seconds, "p99"), metric{`histogram_quantile(0.99, sum by (le, stage) (rate(droplift_stage_commit_seconds_bucket[$__rate_interval])))`, "{{stage}}"})
+	b.sql("POPs compared", size{12, 8}, popTable(), named{as: rows, name: "dashboard_pops"})
+	b.sql("Lost to latency by POP", size{12, 8}, lossTable(), named{as: rows, name: "dashboard_latency_losses"})
 	return b.build()
 }
 
@@ -74,40 +70,78 @@ func byPOP(unit, axis string) *timeseries.PanelBuilder {
 		Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeTable).Placement(common.LegendPlacementBottom).ShowLegend(true))
 }
 
+// symbols are the units of the widest-spread currencies.
+var symbols = []struct{ code, unit string }{
+	{"USD", units.Dollars}, {"EUR", units.Euro}, {"GBP", units.Pounds}, {"JPY", units.Yen},
+}
+
 // inCurrencies gives series of the widest-spread currencies their symbol. Others
 // keep the plain number: their name holds the code.
 func inCurrencies(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
-	for _, c := range []struct{ code, unit string }{
-		{"USD", units.Dollars}, {"EUR", units.Euro}, {"GBP", units.Pounds}, {"JPY", units.Yen},
-	} {
+	for _, c := range symbols {
 		p = p.OverrideByRegexp(`/\b`+c.code+`\b/`, unit(c.unit))
 	}
 	return p
 }
 
+// numbersAre is a field that says whether what stands beside it can still change.
+func numbersAre() []dashboard.DynamicConfigValue {
+	return append(words(map[string]word{"provisional": {color: "orange"}, "final": {color: "green"}})[:1], property("displayName", "numbers are"))
+}
+
+func paceNow() *stat.PanelBuilder {
+	return big("/^(per_minute|of_plan|plan)$/").NoValue("no plan").
+		OverrideByName("per_minute", measured("now", units.CountsPerMinute, property("decimals", 1))).
+		OverrideByName("plan", measured("plan", units.CountsPerMinute, property("decimals", 1), fixed("text"))).
+		OverrideByName("of_plan", measured("of plan", units.PercentUnit, property("decimals", 0),
+			coloured("red", bound{0.5, "orange"}, bound{0.8, "green"})))
+}
+
+func revenueSoFar() *stat.PanelBuilder {
+	p := big("").NoValue("no sale yet").GraphMode(common.BigValueGraphModeArea).DisplayName("${__field.labels.currency}").Decimals(0)
+	for _, c := range symbols {
+		p = p.OverrideByRegexp(`/\b`+c.code+`\b/`, unit(c.unit))
+	}
+	return p
+}
+
+func lostToLatency() *stat.PanelBuilder {
+	return big("/^(lost|low|high|currency)$/").NoValue("not enough data yet").Decimals(0).
+		OverrideByName("lost", measured("lost, observational", units.Short)).
+		OverrideByName("low", measured("at least", units.Short, coloured("text", bound{0.000001, "red"}))).
+		OverrideByName("high", measured("at most", units.Short, fixed("text"))).
+		OverrideByName("currency", []dashboard.DynamicConfigValue{property("displayName", "in"), fixed("text")})
+}
+
+func sellsOut() *stat.PanelBuilder {
+	soon := coloured("red", bound{15, "orange"}, bound{60, "green"})
+	return big("/^(state|minutes|low|high)$/").NoValue("–").Decimals(0).
+		OverrideByName("state", []dashboard.DynamicConfigValue{property("displayName", "item"), fixed("text")}).
+		OverrideByName("minutes", measured("in", units.Minutes, soon)).
+		OverrideByName("low", measured("earliest", units.Minutes, fixed("text"))).
+		OverrideByName("high", measured("latest", units.Minutes, fixed("text")))
+}
+
+func ageOfNumbers() *stat.PanelBuilder {
+	return big("/^(age_s|slowest_s|maturity)$/").Decimals(0).
+		OverrideByName("age_s", measured("old", units.Seconds, coloured("green", bound{60, "orange"}, bound{300, "red"}))).
+		OverrideByName("slowest_s", measured("slowest partition", units.Seconds, fixed("text"))).
+		OverrideByName("maturity", numbersAre())
+}
+
 func glance() *stat.PanelBuilder {
-	share := append(unit(units.PercentUnit), property("decimals", 1))
-	gap := append(share, property("thresholds", map[string]any{"mode": "absolute", "steps": []map[string]any{
-		{"color": "green", "value": nil}, {"color": "red", "value": 0.02},
-	}}))
-	state := []dashboard.DynamicConfigValue{property("displayName", "numbers are"), property("mappings", []map[string]any{{
-		"type": "value", "options": map[string]any{
-			"provisional": map[string]any{"color": "orange", "index": 0},
-			"final":       map[string]any{"color": "green", "index": 1},
-		},
-	}})}
-	return stat.NewPanelBuilder().Unit(units.Short).
-		TextMode(common.BigValueTextModeValueAndName).GraphMode(common.BigValueGraphModeNone).
-		ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"}).Fields("/.*/")).
-		OverrideByName("ordered_rate", append(share, property("displayName", "landed to completed, in order"))).
-		OverrideByName("gap_share", append(gap, property("displayName", "left out of the funnel"))).
-		OverrideByName("open_panes", []dashboard.DynamicConfigValue{property("displayName", "provisional panes")}).
-		OverrideByName("maturity", state)
+	return big("/^(ordered_rate|landed|converted|gap_share|maturity)$/").
+		OverrideByName("ordered_rate", measured("landed to completed, in order", units.PercentUnit, property("decimals", 1))).
+		OverrideByName("gap_share", measured("left out of the funnel", units.PercentUnit, property("decimals", 1), coloured("green", bound{0.02, "red"}))).
+		OverrideByName("maturity", numbersAre())
 }
 
 func velocityGraph() *timeseries.PanelBuilder {
 	return line(units.CountsPerMinute, "conversions per minute").
-		OverrideByName("5 min", []dashboard.DynamicConfigValue{property("custom.lineWidth", 2)}).
+		OverrideByName("1 min", []dashboard.DynamicConfigValue{property("custom.fillOpacity", 0)}).
+		OverrideByName("5 min", []dashboard.DynamicConfigValue{property("custom.lineWidth", 3)}).
+		OverrideByName("plan", []dashboard.DynamicConfigValue{fixed("text"), dashed(), property("custom.fillOpacity", 0), property("custom.lineWidth", 2)}).
+		OverrideByName("previous drop", []dashboard.DynamicConfigValue{fixed("gray"), property("custom.fillOpacity", 0)}).
 		OverrideByName("provisional", provisionalBand())
 }
 
@@ -132,6 +166,8 @@ func convertCurve() *trend.PanelBuilder {
 	return trend.NewPanelBuilder().XField("minutes").Unit(units.PercentUnit).AxisLabel("converted").Min(0).LineWidth(1).
 		LineInterpolation(common.LineInterpolationStepAfter).
 		OverrideByName("minutes", append(unit(units.Minutes), property("custom.axisLabel", "since the first landing"))).
+		OverrideByName("high", band("low")).
+		OverrideByName("low", []dashboard.DynamicConfigValue{property("custom.lineWidth", 0)}).
 		OverrideByName("at_risk", append(unit(units.Short),
 			property("custom.axisPlacement", "right"), property("custom.axisLabel", "players at risk"), fixed("gray")))
 }
@@ -144,17 +180,19 @@ func revenueBars() *timeseries.PanelBuilder {
 }
 
 func popTable() *table.PanelBuilder {
-	return table.NewPanelBuilder().Unit(units.Short).
-		OverrideByName("p50_ms", unit(units.Milliseconds)).
-		OverrideByName("p95_ms", unit(units.Milliseconds)).
-		OverrideByName("converted", unit(units.PercentUnit))
+	return cells(map[string][]string{units.Milliseconds: {"p50_ms", "p95_ms"}, units.PercentUnit: {"converted"}})
 }
 
-// seconds is a table with these columns in seconds.
-func seconds(columns ...string) *table.PanelBuilder {
-	t := table.NewPanelBuilder().Unit(units.Short)
-	for _, c := range columns {
-		t = t.OverrideByName(c, unit(units.Seconds))
-	}
-	return t
+func inventoryTable() *table.PanelBuilder {
+	return cells(map[string][]string{units.DatetimeISO: {"sold_out", "sell_out", "sell_out_from", "sell_out_to"}}).
+		NoValue("nothing is limited, or nothing of it has been reserved or sold").
+		OverrideByName("sold_share", append(unit(units.PercentUnit), property("min", 0), property("max", 1),
+			property("custom.cellOptions", map[string]any{"type": "gauge", "mode": "basic"}))).
+		OverrideByName("oversold", colored(units.Short, "text", bound{1, "red"}))
+}
+
+func lossTable() *table.PanelBuilder {
+	return cells(map[string][]string{units.Milliseconds: {"budget_ms"}, units.DatetimeISO: {"as_of"}}).Decimals(1).
+		NoValue("not enough data").
+		OverrideByName("low", append(colored(units.Short, "text", bound{0.000001, "orange"}), property("decimals", 1)))
 }

@@ -19,8 +19,10 @@ type View struct {
 
 var (
 	createView = regexp.MustCompile(`(?is)^CREATE\s+MATERIALIZED\s+VIEW\s+IF\s+NOT\s+EXISTS\s+(\w+)\s+TO\s+(\w+)\s+AS\s+(.+?)(?:\s+COMMENT\s+'(?:[^']|'')*')?$`)
-	dropView   = regexp.MustCompile(`(?is)^DROP\s+VIEW\s+IF\s+EXISTS\s+(\w+)$`)
-	otherView  = regexp.MustCompile(`(?is)^(CREATE\s+(OR\s+REPLACE\s+)?MATERIALIZED\s+VIEW|DROP\s+VIEW|ALTER\s+TABLE\s+\w+\s+MODIFY\s+QUERY)\b`)
+	// A view that refreshes by itself sees no insert: there is nothing to compare with its source.
+	refreshed = regexp.MustCompile(`(?is)^CREATE\s+MATERIALIZED\s+VIEW\s+IF\s+NOT\s+EXISTS\s+\w+\s+REFRESH\s`)
+	dropView  = regexp.MustCompile(`(?is)^DROP\s+VIEW\s+IF\s+EXISTS\s+(\w+)$`)
+	otherView = regexp.MustCompile(`(?is)^(CREATE\s+(OR\s+REPLACE\s+)?MATERIALIZED\s+VIEW|DROP\s+VIEW|ALTER\s+TABLE\s+\w+\s+MODIFY\s+QUERY)\b`)
 )
 
 // Views lists the materialized views that all migrations together leave, in
@@ -46,7 +48,7 @@ func viewsOf(migrations []Migration) ([]View, error) {
 				views[match[1]] = View{Name: match[1], Target: match[2], Source: source, Select: match[3], Create: statement}
 			} else if match := dropView.FindStringSubmatch(statement); match != nil {
 				delete(views, match[1])
-			} else if otherView.MatchString(statement) {
+			} else if otherView.MatchString(statement) && !refreshed.MatchString(statement) {
 				return nil, fmt.Errorf("migration %04d_%s, statement %d: write CREATE MATERIALIZED VIEW IF NOT EXISTS … TO … AS, or DROP VIEW IF EXISTS", m.Version, m.Name, i+1)
 			}
 		}

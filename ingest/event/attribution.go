@@ -93,6 +93,13 @@ type LatencySketch struct {
 	Zero uint64 `json:"zero"`
 	// Bins are the others, sorted by Index.
 	Bins []SketchBin `json:"bins"`
+
+	// Hits, Stale, Misses and Bypassed are the weights of the requests by the edge cache's verdict, like Zero; one without
+	// a verdict is in none.
+	Hits     uint64 `json:"hits"`
+	Stale    uint64 `json:"stale"`
+	Misses   uint64 `json:"misses"`
+	Bypassed uint64 `json:"bypassed"`
 }
 
 // SketchBin is one bin of a DDSketch in the convention of DataDog's libraries: [γ^Index, γ^(Index+1)), whose

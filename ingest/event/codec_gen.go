@@ -8159,6 +8159,14 @@ named:
 		goto Zero
 	case "bins":
 		goto Bins
+	case "hits":
+		goto Hits
+	case "stale":
+		goto Stale
+	case "misses":
+		goto Misses
+	case "bypassed":
+		goto Bypassed
 	}
 	d.UnknownFields++
 	if i = d.skip(b, i, maxDepth); i < 0 {
@@ -8432,6 +8440,70 @@ Bins:
 	} else {
 	}
 	i = j
+	if len(b)-i >= 8 && string(b[i:i+8]) == `,"hits":` {
+		i += 8
+		goto Hits
+	}
+	goto next
+
+Hits:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "hits"); j < 0 {
+			return j
+		}
+		v.Hits = 0
+	} else {
+		v.Hits = u
+	}
+	i = j
+	if len(b)-i >= 9 && string(b[i:i+9]) == `,"stale":` {
+		i += 9
+		goto Stale
+	}
+	goto next
+
+Stale:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "stale"); j < 0 {
+			return j
+		}
+		v.Stale = 0
+	} else {
+		v.Stale = u
+	}
+	i = j
+	if len(b)-i >= 10 && string(b[i:i+10]) == `,"misses":` {
+		i += 10
+		goto Misses
+	}
+	goto next
+
+Misses:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "misses"); j < 0 {
+			return j
+		}
+		v.Misses = 0
+	} else {
+		v.Misses = u
+	}
+	i = j
+	if len(b)-i >= 12 && string(b[i:i+12]) == `,"bypassed":` {
+		i += 12
+		goto Bypassed
+	}
+	goto next
+
+Bypassed:
+	if u, j = d.unsigned(b, i); j < 0 {
+		if j = d.null(b, i, "bypassed"); j < 0 {
+			return j
+		}
+		v.Bypassed = 0
+	} else {
+		v.Bypassed = u
+	}
+	i = j
 	goto next
 
 }
@@ -8481,6 +8553,22 @@ func appendLatencySketch(dst []byte, v *LatencySketch) []byte {
 			dst = appendSketchBin(dst, &v.Bins[i])
 		}
 		dst = append(dst, ']')
+	}
+	if v.Hits != 0 {
+		dst = append(dst, `,"hits":`...)
+		dst = strconv.AppendUint(dst, v.Hits, 10)
+	}
+	if v.Stale != 0 {
+		dst = append(dst, `,"stale":`...)
+		dst = strconv.AppendUint(dst, v.Stale, 10)
+	}
+	if v.Misses != 0 {
+		dst = append(dst, `,"misses":`...)
+		dst = strconv.AppendUint(dst, v.Misses, 10)
+	}
+	if v.Bypassed != 0 {
+		dst = append(dst, `,"bypassed":`...)
+		dst = strconv.AppendUint(dst, v.Bypassed, 10)
 	}
 	return closeObject(dst, start)
 }

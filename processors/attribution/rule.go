@@ -137,10 +137,12 @@ func (r *Rule) count(ev *event.Event, at int64) {
 	}
 	p.samples++
 	p.rate = min(p.rate, ev.SampleRate)
+	weight := weightOf(ev.SampleRate)
+	p.cache[ev.Latency.Cache] += weight
 	if ms := ev.Latency.MS; ms > r.mapping.MinIndexableValue() {
-		p.bins.add(int32(r.mapping.Index(ms)), weightOf(ev.SampleRate))
+		p.bins.add(int32(r.mapping.Index(ms)), weight)
 	} else {
-		p.zero += weightOf(ev.SampleRate)
+		p.zero += weight
 	}
 }
 
@@ -307,6 +309,7 @@ func (r *Rule) publishSketch(key string, p *pane, watermark int64, m event.Matur
 	s.Request = event.Request(rest[0])
 	s.Partition, s.PaneStart, s.PaneMS, s.Revision, s.Watermark, s.Maturity = r.partition, p.start, r.cfg.PaneMS, p.revision, watermark, m
 	s.SampleRate, s.Accuracy, s.Samples, s.Zero, s.Bins = p.rate, r.cfg.Accuracy, p.samples, p.zero, p.bins
+	s.Hits, s.Stale, s.Misses, s.Bypassed = p.cache[event.CacheHit], p.cache[event.CacheStale], p.cache[event.CacheMiss], p.cache[event.CacheBypass]
 	r.key = wire.AppendPart(r.key[:0], s.DropID)
 	r.key = wire.AppendPart(r.key, s.POP)
 	r.key = wire.AppendPart(r.key, s.Request.String())

@@ -65,7 +65,8 @@ func history(random *rand.Rand) []event.Event {
 			switch random.IntN(6) {
 			case 0, 1:
 				ev.Kind, ev.Type = event.KindLatency, event.EdgeRequest
-				ev.Latency = event.Latency{Request: []event.Request{event.RequestLanding, event.RequestLanding, event.RequestSegment}[random.IntN(3)], MS: float64(random.IntN(12_000)) / 10}
+				ev.Latency = event.Latency{Request: []event.Request{event.RequestLanding, event.RequestLanding, event.RequestSegment}[random.IntN(3)], MS: float64(random.IntN(12_000)) / 10,
+					Cache: event.CacheStatus(random.IntN(int(numVerdicts)))}
 			case 2, 3:
 				ev.Kind, ev.Type = event.KindPlayer, event.LandingView
 			default:
@@ -281,18 +282,27 @@ func TestOrderAndPartitionsDoNotMatter(t *testing.T) {
 			if !reflect.DeepEqual(got, want) {
 				t.Fatalf("seed %d, %d partitions:\n got %+v\nwant %+v", seed, partitions, got, want)
 			}
-			samples, weight := uint64(0), uint64(0)
+			samples, weight, verdicts := uint64(0), uint64(0), [numVerdicts]uint64{}
 			for _, s := range sketches {
 				samples, weight = samples+s.Samples, weight+s.Zero
 				for _, b := range s.Bins {
 					weight += b.Weight
+				}
+				for i, w := range [...]uint64{event.CacheHit: s.Hits, event.CacheMiss: s.Misses, event.CacheStale: s.Stale, event.CacheBypass: s.Bypassed} {
+					verdicts[i] += w
 				}
 			}
 			requests := uint64(0)
 			for i := range h {
 				if h[i].Kind == event.KindLatency && h[i].EventTime < closes {
 					requests++
+					if h[i].Latency.Cache != event.CacheUnknown {
+						verdicts[h[i].Latency.Cache] -= 1000
+					}
 				}
+			}
+			if verdicts != [numVerdicts]uint64{} {
+				t.Errorf("seed %d: the verdicts of the cache differ by %d", seed, verdicts)
 			}
 			if samples != requests || weight != 1000*requests {
 				t.Errorf("seed %d: the sketches hold %d samples of weight %d, want %d", seed, samples, weight, requests)
@@ -382,7 +392,8 @@ func TestStateOfEarlierVersions(t *testing.T) {
 		money: []event.LatencyMoney{{Currency: "EUR"}}}
 	c.viewers[2], c.conversions[2], c.us[2], c.viewers[11] = 9, 2, 1_234_567, 1
 	c.money[0].Net[2], c.money[0].Net[5] = 4999, -7
-	p := pane{start: opens - opens%minuteMS, revision: 2, samples: 5, rate: 0.5, zero: 1000, bins: bins{{Index: -4, Weight: 1000}, {Index: 124, Weight: 12_000}}}
+	p := pane{start: opens - opens%minuteMS, revision: 2, samples: 5, rate: 0.5, zero: 1000, bins: bins{{Index: -4, Weight: 1000}, {Index: 124, Weight: 12_000}},
+		cache: [numVerdicts]uint64{event.CacheHit: 9000, event.CacheMiss: 3000, event.CacheBypass: 1}}
 	d := drop{creator: "c1", from: opens, to: closes, budget: 250, published: opens, publishedAt: opens + 9, revision: 7, dirty: true, open: 2, pending: 5, closed: true}
 	pt := part{revision: 3, pop: "fra", device: "tv", language: "en", ageFrom: -1, closed: true, rate: 1, viewers: c.viewers, conversions: c.conversions, us: c.us, money: c.money}
 	m := merged{pop: "fra", accuracy: 0.01, revision: 2, rate: 0.5, samples: 5, zero: 1000, bins: p.bins}

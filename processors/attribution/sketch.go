@@ -94,15 +94,20 @@ type pane struct {
 	rate     float64
 	zero     uint64
 	bins     bins
+	cache    [numVerdicts]uint64 // weights by the edge cache's verdict
 }
 
-// paneCodec writes: version, width, accuracy, start, revision, samples, rate, zeros, bins.
+// numVerdicts counts the verdicts of an edge cache, none at all included.
+const numVerdicts = event.CacheBypass + 1
+
+// paneCodec writes: version, width, accuracy, start, revision, samples, rate, zeros, bins; since version 2 the weights by
+// the cache's verdict.
 type paneCodec struct {
 	paneMS   int64
 	accuracy float64
 }
 
-const paneVersion = 1
+const paneVersion = 2
 
 func (c paneCodec) Append(dst []byte, p *pane) []byte {
 	dst = append(dst, paneVersion)
@@ -113,18 +118,27 @@ func (c paneCodec) Append(dst []byte, p *pane) []byte {
 	dst = binary.AppendUvarint(dst, p.samples)
 	dst = wire.AppendFloat(dst, p.rate)
 	dst = binary.AppendUvarint(dst, p.zero)
-	return appendBins(dst, p.bins)
+	dst = appendBins(dst, p.bins)
+	for _, weight := range p.cache[event.CacheHit:] {
+		dst = binary.AppendUvarint(dst, weight)
+	}
+	return dst
 }
 
 var errOtherSketch = errors.New("a new width or accuracy of sketches needs a new application id and a replay")
 
 func (c paneCodec) Decode(data []byte, p *pane) error {
-	r, _ := wire.NewReader(data, paneVersion)
+	r, version := wire.NewReader(data, paneVersion)
 	if width, accuracy := r.Natural(), r.Float(); !r.Failed() && (width != c.paneMS || accuracy != c.accuracy) {
 		return fmt.Errorf("sketch of %d ms and relative error %v, configured are %d ms and %v: %w", width, accuracy, c.paneMS, c.accuracy, errOtherSketch)
 	}
 	*p = pane{start: r.Natural(), revision: r.Unsigned(), samples: r.Unsigned(), rate: r.Float(), zero: r.Unsigned(), bins: p.bins[:0]}
 	p.bins = readBins(&r, p.bins)
+	if version >= 2 {
+		for i := event.CacheHit; i < numVerdicts; i++ {
+			p.cache[i] = r.Unsigned()
+		}
+	}
 	return r.Done()
 }
 

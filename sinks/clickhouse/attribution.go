@@ -87,6 +87,10 @@ func newLatencySketches() *table {
 	zero := newVector[uint64](c, "zero", "UInt64")
 	index := newVector[[]int32](c, "bin_index", "Array(Int32)")
 	weight := newVector[[]uint64](c, "bin_weight", "Array(UInt64)")
+	hits := newVector[uint64](c, "hits", "UInt64")
+	stale := newVector[uint64](c, "stale", "UInt64")
+	misses := newVector[uint64](c, "misses", "UInt64")
+	bypassed := newVector[uint64](c, "bypassed", "UInt64")
 	t.addPosition(c)
 
 	var decoder event.Decoder
@@ -110,6 +114,10 @@ func newLatencySketches() *table {
 		zero.add(s.Zero)
 		index.add(each(s.Bins, func(b event.SketchBin) int32 { return b.Index }))
 		weight.add(each(s.Bins, func(b event.SketchBin) uint64 { return b.Weight }))
+		hits.add(s.Hits)
+		stale.add(s.Stale)
+		misses.add(s.Misses)
+		bypassed.add(s.Bypassed)
 		return min(s.PaneStart, r.Timestamp), nil
 	}
 	return t

@@ -135,6 +135,9 @@ var viewSources = []struct {
 	{"player_drops", []event.Kind{event.KindPlayer, event.KindCheckout, event.KindLatency}},
 	{"player_sessions", []event.Kind{event.KindPlayer}},
 	{"first_exposures", []event.Kind{event.KindPlayer}},
+	{"drop_versions", []event.Kind{event.KindDrop}},
+	{"money_facts", []event.Kind{event.KindCheckout}},
+	{"money_posted", []event.Kind{event.KindLedger}},
 }
 
 // CheckViews recomputes what the materialized views over the sources make of the records below released, per kind and

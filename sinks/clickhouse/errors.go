@@ -138,6 +138,15 @@ func Classify(ctx context.Context, err error) Class {
 	return Retryable
 }
 
+// Code is ClickHouse's code of err, 0 where the server has not answered.
+func Code(err error) int32 {
+	var exception *ch.Exception
+	if errors.As(err, &exception) {
+		return exception.Code
+	}
+	return 0
+}
+
 // explain adds to a permanent error what can be done about it.
 func explain(err error) error {
 	var exception *ch.Exception

@@ -163,7 +163,7 @@ func (c *Client) FeatureHistory(ctx context.Context, from, to int64, each func(*
 
 // FeatureSnapshot calls each with the newest revision of players, or of all, by player; it is valid during the call only.
 func (c *Client) FeatureSnapshot(ctx context.Context, players []string, each func(*Revision) error) error {
-	return c.revisions(ctx, "features_snapshot", Params{"players": stringArray(players)}, nil, each)
+	return c.revisions(ctx, "features_snapshot", Params{"players": players}, nil, each)
 }
 
 // FeatureHour is what one hour of the feature history holds. Digest changes with any row that comes or goes.
@@ -183,15 +183,13 @@ func (c *Client) FeatureHours(ctx context.Context, from, to int64) (hours []Feat
 	return hours, err
 }
 
-// stringArray is an Array(String) parameter.
-type stringArray []string
-
 var quoted = strings.NewReplacer(`\`, `\\`, "'", `\'`, "\t", `\t`, "\n", `\n`, "\r", `\r`, "\x00", `\0`)
 
-func (a stringArray) String() string {
+// arrayText writes an Array(String) parameter.
+func arrayText(elements []string) string {
 	var b strings.Builder
 	b.WriteByte('[')
-	for i, s := range a {
+	for i, s := range elements {
 		if i > 0 {
 			b.WriteByte(',')
 		}
@@ -220,7 +218,7 @@ func (c *Client) LateKnown(ctx context.Context, at, within int64, each func(play
 // and order of arrival, each once, without those that the processors refused. An event's EventTime is its effective
 // time, and it has no fields but those that features depend on; it is valid during the call only.
 func (c *Client) FeatureEvents(ctx context.Context, players []string, before int64, each func(*event.Event) error) error {
-	return c.each(ctx, "features_events", Params{"players": stringArray(players), "before_ms": before}, func(rows driver.Rows) error {
+	return c.each(ctx, "features_events", Params{"players": players, "before_ms": before}, func(rows driver.Rows) error {
 		var ev event.Event
 		var topic, kind, request string
 		var kafkaTime time.Time

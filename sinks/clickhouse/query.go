@@ -18,7 +18,7 @@ import (
 )
 
 // Params are values for a query's {name:Type} parameters: strings, numbers,
-// booleans and times. They travel beside the text, never inside it.
+// booleans, times and lists of strings. They travel beside the text, never inside it.
 type Params map[string]any
 
 func (p Params) text() map[string]string {
@@ -32,8 +32,8 @@ func (p Params) text() map[string]string {
 			if v {
 				out[name] = "1"
 			}
-		case stringArray:
-			out[name] = v.String() // its elements are escaped, and it is not as a whole
+		case []string:
+			out[name] = arrayText(v) // its elements are escaped, and it is not as a whole
 		default:
 			out[name] = escape.Replace(fmt.Sprint(v))
 		}
@@ -54,11 +54,23 @@ type Table struct {
 	Columns []string
 	Types   []string
 	Rows    [][]any
+	// Truncated says that there are more rows than were asked for.
+	Truncated bool
 }
 
 // Query runs the named query. Parameters that are left out take their default;
 // one without a default, or one that the query does not have, is an error.
 func (c *Client) Query(ctx context.Context, name string, params Params) (*Table, error) {
+	return c.query(ctx, name, params, 0)
+}
+
+// QueryRows is Query for at most so many rows, for whoever may lose patience: the server, too, stops when the rows
+// are there or ctx is done.
+func (c *Client) QueryRows(ctx context.Context, name string, params Params, rows int) (*Table, error) {
+	return c.query(ch.Context(ctx, ch.WithSettings(ch.Settings{"cancel_http_readonly_queries_on_client_close": 1})), name, params, rows)
+}
+
+func (c *Client) query(ctx context.Context, name string, params Params, rows int) (*Table, error) {
 	q, err := sql.Lookup(name)
 	if err != nil {
 		return nil, err
@@ -67,7 +79,7 @@ func (c *Client) Query(ctx context.Context, name string, params Params) (*Table,
 	if err != nil {
 		return nil, err
 	}
-	table, err := c.table(withParams(ctx, given), q.SQL)
+	table, err := c.table(withParams(ctx, given), q.SQL, rows)
 	if err != nil {
 		return nil, fmt.Errorf("query %s: %w", name, explain(err))
 	}
@@ -107,7 +119,7 @@ func (c *Client) Columns(ctx context.Context, name string) ([]Column, error) {
 			given[p.Name] = zero(p.Type)
 		}
 	}
-	table, err := c.table(withParams(ctx, given), "DESCRIBE TABLE ("+q.SQL+")")
+	table, err := c.table(withParams(ctx, given), "DESCRIBE TABLE ("+q.SQL+")", 0)
 	if err != nil {
 		return nil, fmt.Errorf("columns of query %s: %w", name, explain(err))
 	}
@@ -143,18 +155,28 @@ func resolve(q sql.Query, params Params) (Params, error) {
 	return given, errors.Join(problems...)
 }
 
-func (c *Client) table(ctx context.Context, text string) (*Table, error) {
+// table is the answer, or its first rows where limit is positive.
+func (c *Client) table(ctx context.Context, text string, limit int) (*Table, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	rows, err := c.conn.Query(ctx, text)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer func() {
+		cancel() // first, for closing would read what is left
+		_ = rows.Close()
+	}()
 	table := &Table{Columns: rows.Columns()}
 	types := rows.ColumnTypes()
 	for _, t := range types {
 		table.Types = append(table.Types, t.DatabaseTypeName())
 	}
 	for rows.Next() {
+		if limit > 0 && len(table.Rows) == limit {
+			table.Truncated = true
+			return table, nil
+		}
 		targets := make([]any, len(types))
 		for i, t := range types {
 			targets[i] = reflect.New(t.ScanType()).Interface()

@@ -182,7 +182,7 @@ func TestQueries(t *testing.T) {
 		"cohort": "drop", "max_age": 1, "max_day": 2, "watermark_ms": monday + 5*week,
 		"creator": "creator-1", "currency": "USD", "before": start.Add(24 * time.Hour),
 		"at_ms": (start.UnixMilli() + day), "partition": 0,
-		"first": "{0:0}", "last": "{0:9}", "released": "{0:1000}", "player": "{0:1000}", "checkout": "{0:1000}", "latency": "{0:1000}",
+		"first": "{0:0}", "last": "{0:9}", "released": "{0:1000}", "player": "{0:1000}", "checkout": "{0:1000}", "latency": "{0:1000}", "ledger": "{0:1000}",
 	}
 	queries, err := sql.Queries()
 	if err != nil || len(queries) == 0 {
@@ -197,6 +197,9 @@ func TestQueries(t *testing.T) {
 		for _, p := range q.Params {
 			if v, ok := given[p.Name]; ok {
 				params[p.Name] = v
+			}
+			if p.Name == "drop" && p.Type != "String" { // offsets of the topic drop
+				params[p.Name] = "{0:1000}"
 			}
 		}
 		table, err := c.Query(t.Context(), q.Name, params)
@@ -265,10 +268,72 @@ func TestQueryParameters(t *testing.T) {
 	}
 	// Values are values, whatever they look like.
 	for _, hostile := range []string{"' OR 1=1 --", "a\\b\tc\nd\x00e", "{drop:String}", "é☕"} {
-		table, err := c.table(withParams(t.Context(), Params{"x": hostile}), "SELECT {x:String}")
+		table, err := c.table(withParams(t.Context(), Params{"x": hostile}), "SELECT {x:String}", 0)
 		if err != nil || table.Rows[0][0] != hostile {
 			t.Errorf("%q comes back as %v, %v", hostile, table, err)
 		}
+	}
+	// Lists of them, too.
+	for _, hostile := range [][]string{{}, {""}, {"*"}, {"'], ['", `\`, `\'`, "a,b", "[", "]"}, {"🎉☕", "שלום", "\u202eabc", "a\tb\nc\rd\x00e"}, {"' OR 1=1 --", "{x:String}", "${drop}"}} {
+		table, err := c.table(withParams(t.Context(), Params{"x": hostile}), "SELECT {x:Array(String)}", 0)
+		if err != nil || !slices.Equal(table.Rows[0][0].([]string), hostile) {
+			t.Errorf("%q comes back as %v, %v", hostile, table, err)
+		}
+		var out bytes.Buffer
+		if err := c.Stream(t.Context(), &out, StreamRequest{SQL: "SELECT {x:Array(String)} = {y:Array(String)}", Format: "TSV", Params: Params{"x": hostile, "y": slices.Clone(hostile)}}); err != nil || out.String() != "1\n" {
+			t.Errorf("%q is streamed as %q, %v", hostile, out.String(), err)
+		}
+	}
+}
+
+// Whoever wants some rows gets those, and the server does not go on for the others; nor for one who has left.
+func TestQueryRows(t *testing.T) {
+	c := open(t, embeddedtest.ClickHouse(t))
+	exec(t, c, "INSERT INTO drops (drop_id, version) SELECT concat('drop-', leftPad(toString(number), 3, '0')), 1 FROM numbers(100)")
+	for limit, want := range map[int]int{10: 10, 99: 99, 100: 100, 101: 100} {
+		table, err := c.QueryRows(t.Context(), "dashboard_drops", Params{"creators": []string{"*"}}, limit)
+		if err != nil || len(table.Rows) != want || table.Truncated != (limit < 100) || table.Rows[9][0] != "drop-009" {
+			t.Fatalf("of 100 rows %d are %+v, %v", limit, table, err)
+		}
+	}
+	busy := func(want uint64) {
+		t.Helper()
+		for began := time.Now(); ; {
+			table, err := c.table(t.Context(), "SELECT count() FROM system.processes WHERE query LIKE '%marked' || '_query%' AND query NOT LIKE '%system.processes%'", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if table.Rows[0][0] == want {
+				return
+			}
+			if time.Since(began) > 20*time.Second {
+				t.Fatalf("%d queries run, want %d", table.Rows[0][0], want)
+			}
+		}
+	}
+	const endless = "SELECT number AS marked_query FROM numbers(1000000000000) WHERE sleepEachRow(0.0001) = 0 SETTINGS max_block_size = 100"
+	table, err := c.table(t.Context(), endless, 10)
+	if err != nil || len(table.Rows) != 10 || !table.Truncated {
+		t.Errorf("%v, %v", table, err)
+	}
+	busy(0)
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() {
+		_, err := c.table(ctx, endless, 0)
+		left <- err
+	}()
+	busy(1)
+	leave()
+	if err := <-left; err == nil {
+		t.Error("a query that was left has an answer")
+	}
+	busy(0)
+	if _, err := c.QueryRows(t.Context(), "dashboard_summary", nil, 1); err == nil || Code(err) != 0 {
+		t.Errorf("a missing parameter: %v, code %d", err, Code(err))
+	}
+	if _, err := c.table(t.Context(), "SELECT * FROM nowhere", 1); Code(err) != 60 {
+		t.Errorf("an unknown table: %v, code %d", err, Code(err))
 	}
 }
 
@@ -368,7 +433,7 @@ func TestStorage(t *testing.T) {
 func TestViewChecks(t *testing.T) {
 	c := open(t, embeddedtest.ClickHouse(t))
 	storeDrop(t, c)
-	whole := map[event.Kind]map[int32]int64{event.KindPlayer: {0: 1000}, event.KindCheckout: {0: 1000}, event.KindLatency: {0: 1000}}
+	whole := map[event.Kind]map[int32]int64{event.KindPlayer: {0: 1000}, event.KindCheckout: {0: 1000}, event.KindLatency: {0: 1000}, event.KindDrop: {0: 1000}}
 	check := func(what, want string) {
 		t.Helper()
 		checks, err := c.CheckViews(t.Context(), whole)
@@ -396,9 +461,10 @@ func TestViewChecks(t *testing.T) {
 	check("a player without first times, another without membership",
 		"purchases/checkout 1 1 0, member_activity/player 1 0 0, player_drops/checkout 2 0 0, player_drops/latency 1 0 0, player_drops/player 3 0 0")
 	exec(t, c, "DELETE FROM player_sessions WHERE player_id = 'p03'", "DELETE FROM first_exposures WHERE player_id = 'p01'")
-	check("a session and an exposure gone as well",
+	exec(t, c, "INSERT INTO drop_versions SELECT * REPLACE ([1] AS item_price) FROM drop_versions FINAL WHERE drop_id = 'drop-1'")
+	check("a session and an exposure gone as well, and another price",
 		"purchases/checkout 1 1 0, member_activity/player 1 0 0, player_drops/checkout 2 0 0, player_drops/latency 1 0 0, player_drops/player 3 0 0, "+
-			"player_sessions/player 1 0 0, first_exposures/player 1 0 0")
+			"player_sessions/player 1 0 0, first_exposures/player 1 0 0, drop_versions/drop 0 0 1")
 }
 
 func TestConfig(t *testing.T) {

@@ -3,6 +3,7 @@
 -- units: ratios from 0 to 1, good_low to good_high the 95 % Wilson interval; times in ms, missing cues at the cap; quantiles within 1 %; burn_* in multiples of the rate that lasts for the drop, NULL under min_cues cues; budget_remaining 1 is untouched, 0 spent, of the cues so far.
 -- maturity: final when every pane is, else provisional.
 -- param drop String: drop id.
+-- param languages Array(String) = ['*']: target languages; an element * stands for all.
 -- param target Float64 = 0.95: share of cues that must be good.
 -- param mean_ms Float64 = 4500: objective for the mean latency in the language spoken.
 -- param translation_ms Float64 = 1500: objective for the 95th percentile of translation times.
@@ -21,7 +22,7 @@ WITH 1.959963984540054 AS z, 1.01 / 0.99 AS gamma,
             countIf(maturity != 'final') AS open,
             max(watermark) AS reached
         FROM localization_latest AS l
-        WHERE drop_id = {drop:String}
+        WHERE drop_id = {drop:String} AND (has({languages:Array(String)}, '*') OR has({languages:Array(String)}, language))
         GROUP BY language
         HAVING expected > 0
     ),
@@ -78,3 +79,4 @@ SELECT
     if(open = 0, 'final', 'provisional') AS maturity
 FROM totals LEFT JOIN windows USING (language)
 ORDER BY good_ratio, language
+LIMIT 200

@@ -7,7 +7,11 @@
 -- param from DateTime64(3,'UTC') = 1970-01-01: scoring times from this on.
 -- param to DateTime64(3,'UTC') = 2100-01-01: and before this.
 -- param bucket_s UInt32 = 86400: length of a bucket, seconds.
-WITH 1.959963984540054 AS z
+-- param sample UInt64 = 0: take about so many examples, chosen by a hash, when there are more; 0 takes all.
+WITH
+    (SELECT greatest(1, intDiv(count(), greatest(1, {sample:UInt64}))) FROM examples
+     WHERE model = {model:String} AND scored_at >= {from:DateTime64(3,'UTC')} AND scored_at < {to:DateTime64(3,'UTC')}) AS every,
+    1.959963984540054 AS z
 SELECT
     toStartOfInterval(e.scored_at, toIntervalSecond({bucket_s:UInt32})) AS bucket,
     side.1 AS role, side.2 AS version,
@@ -26,6 +30,7 @@ FROM
 (
     SELECT scored_at, churned, model_version, p, shadow_version, shadow_p FROM examples
     WHERE model = {model:String} AND scored_at >= {from:DateTime64(3,'UTC')} AND scored_at < {to:DateTime64(3,'UTC')}
+      AND ({sample:UInt64} = 0 OR cityHash64(player_id, scored_at) % every = 0)
     ORDER BY kafka_partition, kafka_offset LIMIT 1 BY player_id, scored_at
 ) AS e
 ARRAY JOIN [('champion', e.model_version, e.p), ('shadow', e.shadow_version, e.shadow_p)] AS side

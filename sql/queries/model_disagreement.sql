@@ -7,6 +7,10 @@
 -- param from DateTime64(3,'UTC') = 1970-01-01: scoring times from this on.
 -- param to DateTime64(3,'UTC') = 2100-01-01: and before this.
 -- param threshold Float64 = 0.5: probability from which something is done about a player.
+-- param sample UInt64 = 0: take about so many scores, chosen by a hash, when there are more; 0 takes all.
+WITH
+    (SELECT greatest(1, intDiv(count(), greatest(1, {sample:UInt64}))) FROM score_events
+     WHERE model = {model:String} AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')}) AS every
 SELECT
     s.model_version AS champion, s.shadow_version AS shadow,
     count() AS scores,
@@ -21,6 +25,7 @@ FROM
     SELECT id, model_version, shadow_version, p, shadow_p FROM score_events
     WHERE model = {model:String} AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')} AND NOT synthetic AND NOT quarantined
       AND shadow_version != '' AND model_version != '' AND degraded = ''
+      AND ({sample:UInt64} = 0 OR cityHash64(id) % every = 0)
     ORDER BY kafka_partition, kafka_offset LIMIT 1 BY id
 ) AS s
 GROUP BY champion, shadow

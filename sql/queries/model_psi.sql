@@ -7,7 +7,10 @@
 -- param version String = : version that answered; empty takes every one.
 -- param from DateTime64(3,'UTC') = 1970-01-01: scoring times from this on.
 -- param to DateTime64(3,'UTC') = 2100-01-01: and before this.
+-- param sample UInt64 = 0: take about so many scores, chosen by a hash, when there are more; 0 takes all.
 WITH
+    (SELECT greatest(1, intDiv(count(), greatest(1, {sample:UInt64}))) FROM score_events
+     WHERE model = {model:String} AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')}) AS every,
     arrayFilter(b -> NOT (b.1 < 0.5 AND b.2 = 0), arrayZip(arrayPushBack(arrayMap(share -> share * rows, shares), missing_share * rows), arrayPushBack(bins, missing))) AS used
 SELECT
     version, feature,
@@ -37,6 +40,7 @@ FROM
                 WHERE model = {model:String} AND {version:String} IN ('', model_version)
                   AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')} AND NOT synthetic AND NOT quarantined
                   AND model_version != '' AND notEmpty(vector)
+                  AND ({sample:UInt64} = 0 OR cityHash64(id) % every = 0)
                 ORDER BY kafka_partition, kafka_offset LIMIT 1 BY id
             )
             ARRAY JOIN vector AS value, arrayEnumerate(vector) AS position

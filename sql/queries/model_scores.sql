@@ -7,6 +7,10 @@
 -- param from DateTime64(3,'UTC') = 1970-01-01: scoring times from this on.
 -- param to DateTime64(3,'UTC') = 2100-01-01: and before this.
 -- param bucket_s UInt32 = 3600: length of a bucket, seconds.
+-- param sample UInt64 = 0: take about so many scores, chosen by a hash, when there are more; 0 takes all.
+WITH
+    (SELECT greatest(1, intDiv(count(), greatest(1, {sample:UInt64}))) FROM score_events
+     WHERE model = {model:String} AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')}) AS every
 SELECT
     toStartOfInterval(s.event_time, toIntervalSecond({bucket_s:UInt32})) AS bucket,
     s.model_version AS version, s.degraded AS degraded,
@@ -20,6 +24,7 @@ FROM
 (
     SELECT id, event_time, player_id, model_version, degraded, p, feature_revision, shadow_version FROM score_events
     WHERE model = {model:String} AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')} AND NOT synthetic AND NOT quarantined
+      AND ({sample:UInt64} = 0 OR cityHash64(id) % every = 0)
     ORDER BY kafka_partition, kafka_offset LIMIT 1 BY id
 ) AS s
 GROUP BY bucket, version, degraded

@@ -8,6 +8,10 @@
 -- param to DateTime64(3,'UTC') = 2100-01-01: and before this.
 -- param event Bool = 0: take event time for the time of delivery, for replayed history.
 -- param grace_ms Int64 = 1000: how long a revision may take from its delivery to the edge.
+-- param sample UInt64 = 0: take about so many scores, chosen by a hash, when there are more; 0 takes all.
+WITH
+    (SELECT greatest(1, intDiv(count(), greatest(1, {sample:UInt64}))) FROM score_events
+     WHERE model = {model:String} AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')}) AS every
 SELECT
     feature_hash,
     count() AS scores,
@@ -30,12 +34,14 @@ FROM
         SELECT id, player_id, event_time, feature_hash, feature_revision, feature_as_of FROM score_events
         WHERE model = {model:String} AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')} AND NOT synthetic AND NOT quarantined
           AND feature_revision > 0
+          AND ({sample:UInt64} = 0 OR cityHash64(id) % every = 0)
         ORDER BY kafka_partition, kafka_offset LIMIT 1 BY id
     ) AS s
     LEFT JOIN
     (
         SELECT player_id, revision, as_of, kafka_time FROM features
-        WHERE player_id IN (SELECT player_id FROM score_events WHERE model = {model:String} AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')} AND feature_revision > 0)
+        WHERE player_id IN (SELECT player_id FROM score_events WHERE model = {model:String} AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')} AND feature_revision > 0
+            AND ({sample:UInt64} = 0 OR cityHash64(id) % every = 0))
     ) AS f ON f.player_id = s.player_id
     GROUP BY s.id
 )

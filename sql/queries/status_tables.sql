@@ -6,7 +6,7 @@ SELECT
     table,
     sumIf(rows, active) AS stored_rows,
     countIf(active) AS active_parts,
-    countIf(level = 0 AND modification_time > now() - INTERVAL 60 SECOND) AS parts_per_minute,
+    countIf(level = 0 AND modification_time > now() - 60) AS parts_per_minute,
     sumIf(bytes_on_disk, active) AS bytes
 FROM system.parts
 WHERE database = currentDatabase()

@@ -1,0 +1,114 @@
+package dashboards
+
+import (
+	"github.com/grafana/grafana-foundation-sdk/go/common"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/grafana/grafana-foundation-sdk/go/stat"
+	"github.com/grafana/grafana-foundation-sdk/go/table"
+	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
+	"github.com/grafana/grafana-foundation-sdk/go/units"
+)
+
+// creators is what creators earn and whether the ledger that pays them is right.
+func creators() (Dashboard, error) {
+	b := newBoard("droplift-creators", "Creators and settlement", "What creators' drops earn and who gets which share, whether the ledger agrees with what was sold, how fast it is, and what is owed, held and paid.")
+	b.chooseDrop()
+	b.chooseCurrency()
+
+	b.row("Does the ledger hold what was sold?")
+	b.sql("Reconciliation", size{8, 6}, reconciled(), named{as: rows, name: "dashboard_reconciled"})
+	b.sql("Settlement objective", size{16, 6}, settlementStats(), named{as: rows, name: "dashboard_settlement"})
+	b.sql("Reconciliation by currency", size{24, 7}, reconciliationTable(), named{as: rows, name: "dashboard_reconciliation"})
+	b.sql("Settled within 5 s and 60 s", size{12, 8}, settledShares(), named{as: series, name: "dashboard_settlement_time"})
+	b.sql("Refunds and chargebacks", size{12, 8}, returnsGraph(), named{as: series, name: "dashboard_returns"})
+
+	b.row("What creators earn")
+	b.sql("Creators", size{24, 8}, cells(map[string][]string{units.LocaleFormat: {"gross", "refunds", "chargebacks", "net", "shares", "platform"}}),
+		named{as: rows, name: "dashboard_creator_revenue"})
+	b.sql("Net revenue by creator", size{24, 8}, inCurrencies(byPOP(units.Short, "major units of the currency").
+		DisplayName("${__field.labels.creator} ${__field.labels.currency}")), named{as: series, name: "dashboard_creator_net"})
+	b.sql("Effects and their evidence", size{24, 8}, evidenceTable(), named{as: rows, name: "dashboard_evidence"})
+
+	b.row("Shares and payouts")
+	b.sql("Shares of the drop", size{12, 9}, cells(map[string][]string{units.PercentUnit: {"agreed", "share"}, units.LocaleFormat: {"credited"}}),
+		named{as: rows, name: "dashboard_splits"})
+	b.sql("Held back", size{12, 9}, cells(map[string][]string{units.LocaleFormat: {"held", "reserved"}}), named{as: rows, name: "dashboard_holds"})
+	b.sql("Owed to participants", size{24, 9}, balancesTable(), named{as: rows, name: "dashboard_balances"})
+	b.sql("Payouts", size{24, 8}, payoutsTable(), named{as: rows, name: "dashboard_payouts"})
+
+	b.row("Open and refused")
+	b.sql("Open money", size{12, 8}, openTable(), named{as: rows, name: "dashboard_open_money"})
+	b.sql("Exceptions", size{12, 8}, cells(map[string][]string{units.LocaleFormat: {"amount"}}), named{as: rows, name: "dashboard_exceptions"})
+	return b.build()
+}
+
+func reconciled() *stat.PanelBuilder {
+	bad := coloured("green", bound{1, "red"})
+	return big("/.*/").
+		OverrideByName("state", append(words(map[string]word{"balanced": {color: "green"}, "on its way": {color: "orange"}, "DIFFERENCE": {color: "red"}}), called("the ledger")...)).
+		OverrideByName("differ", called("currencies that differ", bad)).
+		OverrideByName("wrong", called("wrong events", bad)).
+		OverrideByName("unbalanced", called("currencies not summing to 0", bad)).
+		OverrideByName("fresh", called("on their way")).
+		OverrideByName("parked", called("parked", coloured("green", bound{1, "orange"}))).
+		OverrideByName("refused", called("refused", coloured("green", bound{1, "orange"})))
+}
+
+func settlementStats() *stat.PanelBuilder {
+	share := append(unit(units.PercentUnit), property("decimals", 2))
+	return big("/.*/").
+		OverrideByName("recorded", called("from a recording")).
+		OverrideByName("within_5s", append(share, called("within 5 s", coloured("red", bound{0.99, "green"}))...)).
+		OverrideByName("within_60s", append(share, called("within 60 s", coloured("red", bound{0.999, "green"}))...)).
+		OverrideByName("p50_s", append(unit(units.Seconds), called("p50")...)).
+		OverrideByName("p99_s", append(unit(units.Seconds), called("p99")...)).
+		OverrideByName("objective", words(map[string]word{"met": {color: "green"}, "missed": {color: "red"}, "recorded only": {color: "blue"}}))
+}
+
+// settledShares draws the two objectives as thresholds.
+func settledShares() *timeseries.PanelBuilder {
+	return against(timeseries.NewPanelBuilder().Unit(units.PercentUnit).Decimals(2).AxisLabel("of the sales").AxisSoftMin(0.98).Max(1).LineWidth(1).
+		ShowPoints(common.VisibilityModeAuto).NoValue("no sale was posted as it came: a recording says nothing of the latency"),
+		thresholds("red", bound{0.99, "orange"}, bound{0.999, "green"}))
+}
+
+func reconciliationTable() *table.PanelBuilder {
+	zero := colored(units.LocaleFormat, "red", bound{0, "green"}, bound{1e-9, "red"})
+	return cells(map[string][]string{units.LocaleFormat: {"events", "posted", "parked", "refused", "dead_lettered", "in_flight"}}).
+		OverrideByName("difference", zero).OverrideByName("ledger_sum", zero).
+		OverrideByName("wrong", colored(units.Short, "green", bound{1, "red"}))
+}
+
+func returnsGraph() *timeseries.PanelBuilder {
+	return inCurrencies(timeseries.NewPanelBuilder().Unit(units.Short).AxisLabel("major units of the currency").
+		DisplayName("${__field.labels.currency} ${__field.name}").
+		DrawStyle(common.GraphDrawStyleBars).FillOpacity(70).LineWidth(0)).
+		OverrideByRegexp(`/sales/`, []dashboard.DynamicConfigValue{property("custom.fillOpacity", 10), fixed("gray")}).
+		OverrideByRegexp(`/refunds/`, []dashboard.DynamicConfigValue{fixed("orange")}).
+		OverrideByRegexp(`/chargebacks/`, []dashboard.DynamicConfigValue{fixed("red")})
+}
+
+func evidenceTable() *table.PanelBuilder {
+	return cells(map[string][]string{units.NoUnit: {"value", "low", "high"}, units.PercentUnit: {"confidence"}}).
+		OverrideByName("grade", words(map[string]word{
+			"A": {text: "A randomised", color: "green"}, "B": {text: "B randomised, by instrument", color: "green"}, "C": {text: "C quasi-experiment", color: "yellow"},
+			"D": {text: "D association, matched", color: "orange"}, "E": {text: "E description", color: "orange"},
+		}))
+}
+
+func balancesTable() *table.PanelBuilder {
+	return cells(map[string][]string{units.LocaleFormat: {"earned", "returned", "paid", "held", "reserved", "instructed", "payable"}}).
+		OverrideByName("owed", colored(units.LocaleFormat, "red", bound{0, "text"})).
+		OverrideByName("alarms", colored(units.Short, "green", bound{1, "red"}))
+}
+
+func payoutsTable() *table.PanelBuilder {
+	return cells(map[string][]string{units.LocaleFormat: {"amount", "paid"}}).
+		OverrideByName("status", words(map[string]word{"open": {color: "blue"}, "settled": {color: "green"}, "mismatched": {color: "red"}, "double": {color: "red"}, "unknown": {color: "red"}}))
+}
+
+func openTable() *table.PanelBuilder {
+	return cells(map[string][]string{units.LocaleFormat: {"amount"}}).
+		OverrideByName("state", words(map[string]word{"all posted": {color: "green"}, "parked": {color: "orange"}, "refused": {color: "orange"},
+			"dead_lettered": {color: "orange"}, "unaccounted": {color: "red"}, "stray": {color: "red"}, "posted": {text: "posted with another amount", color: "red"}}))
+}

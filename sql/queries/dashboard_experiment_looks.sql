@@ -1,0 +1,20 @@
+-- topic: experiments
+-- purpose: How the effect of each variant on conversion came to be known, look by look: with an interval that holds however often one looks.
+-- grain: One row per step of the range, experiment, language and variant, with the step's newest look; language * is all languages of an experiment together.
+-- units: effect, low and high in percentage points of conversion per exposed player; NULL while an alarm about the split hides them or an arm has too few conversions.
+-- maturity: Provisional until the drop's last panes are final.
+-- param drop String: drop id.
+-- param languages Array(String): target languages; an element * stands for all.
+-- param from DateTime64(3,'UTC'): start of the range.
+-- param to DateTime64(3,'UTC'): end of the range, exclusive.
+-- param step_s UInt32: length of a step, seconds.
+SELECT
+    toStartOfInterval(as_of, toIntervalSecond({step_s:UInt32})) AS time,
+    concat(dimensions['experiment'], ' ', dimensions['language'], ' ', dimensions['variant']) AS arm,
+    argMax((e.value,), revision).1 AS effect, argMax((e.low,), revision).1 AS low, argMax((e.high,), revision).1 AS high
+FROM estimates AS e
+WHERE drop_id = {drop:String} AND metric = 'experiment_effect' AND (has({languages:Array(String)}, '*') OR dimensions['language'] = '*' OR has({languages:Array(String)}, dimensions['language']))
+  AND as_of >= {from:DateTime64(3,'UTC')} AND as_of < {to:DateTime64(3,'UTC')}
+GROUP BY time, arm
+ORDER BY time, arm
+LIMIT 20000

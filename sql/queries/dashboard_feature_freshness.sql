@@ -1,0 +1,14 @@
+-- topic: features
+-- purpose: How far the newest features are behind the newest conversion velocity of the drop: whether the feature stage keeps up, partition by partition.
+-- grain: One row per partition of the features topic.
+-- units: behind_s in seconds of event time from the features' watermark to that of velocity, above 60 a warning; newest is the time that the newest features are about.
+-- maturity: As of now.
+-- param drop String: drop id.
+SELECT
+    f.kafka_partition AS partition, max(f.as_of) AS newest, max(f.watermark) AS watermark,
+    greatest(0, dateDiff('millisecond', max(f.watermark), (SELECT max(watermark) FROM velocity WHERE drop_id = {drop:String}))) / 1000 AS behind_s,
+    count() AS revisions
+FROM features AS f
+GROUP BY partition
+ORDER BY behind_s DESC, partition
+LIMIT 100
