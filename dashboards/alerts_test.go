@@ -42,8 +42,15 @@ func TestCommittedRulesAreUpToDate(t *testing.T) {
 }
 
 func TestAlertsSayAllThatIsNeeded(t *testing.T) {
+	all, err := All()
+	if err != nil {
+		t.Fatal(err)
+	}
 	names := map[string]bool{}
 	for _, a := range Alerts() {
+		if !slices.ContainsFunc(all, func(d Dashboard) bool { return d.UID() == a.Dashboard }) {
+			t.Errorf("%s sends people to %s, which is no dashboard", a.Name, a.Dashboard)
+		}
 		if names[a.Name] {
 			t.Errorf("two alerts are called %s", a.Name)
 		}
