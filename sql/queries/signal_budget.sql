@@ -12,7 +12,7 @@ WITH
     (
         SELECT sum(ifNull(c.cost, 0)) AS spent, sumIf(ifNull(c.cost, 0), toUnixTimestamp64Milli(c.pane_start) >= now_ms - {rate_ms:Int64}) AS recent
         FROM edge_cost_latest AS c
-        WHERE c.drop_id = {drop:String} AND c.currency = (SELECT budget_currency FROM drops FINAL WHERE drop_id = {drop:String})
+        WHERE c.drop_id = {drop:String} AND c.currency IN (SELECT budget_currency FROM drops FINAL WHERE drop_id = {drop:String})
             AND c.pane_start < {at:DateTime64(3,'UTC')} AND toUnixTimestamp64Milli(c.pane_start) + c.pane_ms <= now_ms
     ),
     (
