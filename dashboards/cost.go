@@ -44,7 +44,7 @@ func cost() (Dashboard, error) {
 func budgetStats() *stat.PanelBuilder {
 	money := append(unit(units.LocaleFormat), property("decimals", 2))
 	share := append(unit(units.PercentUnit), property("decimals", 1))
-	return big("/.*/").
+	return big().
 		OverrideByName("spent", money).OverrideByName("budget", money).OverrideByName("projected", money).
 		OverrideByName("spent_share", append(share, called("spent of the budget", coloured("green", bound{0.8, "orange"}, bound{1, "red"}))...)).
 		OverrideByName("projected_share", append(share, called("projected of the budget", coloured("green", bound{0.85, "orange"}, bound{1, "red"}))...)).

@@ -44,7 +44,7 @@ func creators() (Dashboard, error) {
 
 func reconciled() *stat.PanelBuilder {
 	bad := coloured("green", bound{1, "red"})
-	return big("/.*/").
+	return big().
 		OverrideByName("state", append(words(map[string]word{"balanced": {color: "green"}, "on its way": {color: "orange"}, "DIFFERENCE": {color: "red"}}), called("the ledger")...)).
 		OverrideByName("differ", called("currencies that differ", bad)).
 		OverrideByName("wrong", called("wrong events", bad)).
@@ -56,7 +56,7 @@ func reconciled() *stat.PanelBuilder {
 
 func settlementStats() *stat.PanelBuilder {
 	share := append(unit(units.PercentUnit), property("decimals", 2))
-	return big("/.*/").
+	return big().
 		OverrideByName("recorded", called("from a recording")).
 		OverrideByName("within_5s", append(share, called("within 5 s", coloured("red", bound{0.99, "green"}))...)).
 		OverrideByName("within_60s", append(share, called("within 60 s", coloured("red", bound{0.999, "green"}))...)).

@@ -43,7 +43,7 @@ func edgeRevenue() (Dashboard, error) {
 }
 
 func correlation() *stat.PanelBuilder {
-	return big("/^(r|low|high|r_raw|minutes)$/").NoValue("too few minutes").Decimals(2).
+	return big("r, age controlled, observational", "at least", "at most", "r, not controlled", "minutes").NoValue("too few minutes").Decimals(2).
 		OverrideByName("r", []dashboard.DynamicConfigValue{property("displayName", "r, age controlled, observational")}).
 		OverrideByName("low", []dashboard.DynamicConfigValue{property("displayName", "at least"), fixed("text")}).
 		OverrideByName("high", []dashboard.DynamicConfigValue{property("displayName", "at most"), coloured("orange", bound{0, "text"})}).

@@ -90,7 +90,7 @@ func numbersAre() []dashboard.DynamicConfigValue {
 }
 
 func paceNow() *stat.PanelBuilder {
-	return big("/^(per_minute|of_plan|plan)$/").NoValue("no plan").
+	return big("now", "plan", "of plan").NoValue("no plan").
 		OverrideByName("per_minute", measured("now", units.CountsPerMinute, property("decimals", 1))).
 		OverrideByName("plan", measured("plan", units.CountsPerMinute, property("decimals", 1), fixed("text"))).
 		OverrideByName("of_plan", measured("of plan", units.PercentUnit, property("decimals", 0),
@@ -98,7 +98,8 @@ func paceNow() *stat.PanelBuilder {
 }
 
 func revenueSoFar() *stat.PanelBuilder {
-	p := big("").NoValue("no sale yet").GraphMode(common.BigValueGraphModeArea).DisplayName("${__field.labels.currency}").Decimals(0)
+	numbers := common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"})
+	p := big().ReduceOptions(numbers).NoValue("no sale yet").GraphMode(common.BigValueGraphModeArea).DisplayName("${__field.labels.currency}").Decimals(0)
 	for _, c := range symbols {
 		p = p.OverrideByRegexp(`/\b`+c.code+`\b/`, unit(c.unit))
 	}
@@ -106,7 +107,7 @@ func revenueSoFar() *stat.PanelBuilder {
 }
 
 func lostToLatency() *stat.PanelBuilder {
-	return big("/^(lost|low|high|currency)$/").NoValue("not enough data yet").Decimals(0).
+	return big("lost, observational", "at least", "at most", "in").NoValue("not enough data yet").Decimals(0).
 		OverrideByName("lost", measured("lost, observational", units.Short)).
 		OverrideByName("low", measured("at least", units.Short, coloured("text", bound{0.000001, "red"}))).
 		OverrideByName("high", measured("at most", units.Short, fixed("text"))).
@@ -115,7 +116,7 @@ func lostToLatency() *stat.PanelBuilder {
 
 func sellsOut() *stat.PanelBuilder {
 	soon := coloured("red", bound{15, "orange"}, bound{60, "green"})
-	return big("/^(state|minutes|low|high)$/").NoValue("–").Decimals(0).
+	return big("item", "in", "earliest", "latest").NoValue("–").Decimals(0).
 		OverrideByName("state", []dashboard.DynamicConfigValue{property("displayName", "item"), fixed("text")}).
 		OverrideByName("minutes", measured("in", units.Minutes, soon)).
 		OverrideByName("low", measured("earliest", units.Minutes, fixed("text"))).
@@ -123,14 +124,14 @@ func sellsOut() *stat.PanelBuilder {
 }
 
 func ageOfNumbers() *stat.PanelBuilder {
-	return big("/^(age_s|slowest_s|maturity)$/").Decimals(0).
+	return big("old", "slowest partition", "numbers are").Decimals(0).
 		OverrideByName("age_s", measured("old", units.Seconds, coloured("green", bound{60, "orange"}, bound{300, "red"}))).
 		OverrideByName("slowest_s", measured("slowest partition", units.Seconds, fixed("text"))).
 		OverrideByName("maturity", numbersAre())
 }
 
 func glance() *stat.PanelBuilder {
-	return big("/^(ordered_rate|landed|converted|gap_share|maturity)$/").
+	return big("landed", "converted", "landed to completed, in order", "left out of the funnel", "numbers are").
 		OverrideByName("ordered_rate", measured("landed to completed, in order", units.PercentUnit, property("decimals", 1))).
 		OverrideByName("gap_share", measured("left out of the funnel", units.PercentUnit, property("decimals", 1), coloured("green", bound{0.02, "red"}))).
 		OverrideByName("maturity", numbersAre())

@@ -3,6 +3,7 @@ package dashboards
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/common"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
@@ -107,8 +108,12 @@ func states(of map[string]word) *statetimeline.PanelBuilder {
 		Mappings([]dashboard.ValueMapping{{ValueMap: &dashboard.ValueMap{Type: dashboard.MappingTypeValueToText, Options: options}}})
 }
 
-// big is a row of one-row numbers: the fields that fields (a regular expression) names, by the names given.
-func big(fields string) *stat.PanelBuilder {
+// big is a row of one-row numbers: the fields with these display names, by which Grafana knows them there, or all of them.
+func big(names ...string) *stat.PanelBuilder {
+	fields := "/.*/"
+	if len(names) > 0 {
+		fields = "/^(" + strings.Join(names, "|") + ")$/"
+	}
 	return stat.NewPanelBuilder().Unit(units.Short).
 		TextMode(common.BigValueTextModeValueAndName).GraphMode(common.BigValueGraphModeNone).ColorMode(common.BigValueColorModeValue).
 		ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"}).Fields(fields))
