@@ -44,6 +44,7 @@ func BenchmarkBars(b *testing.B) {
 		{"features", benchFeatures},
 		{"decide", benchDecide},
 		{"trees", benchTrees},
+		{"dashboards", benchDashboards},
 	} {
 		b.Run(part.name, func(b *testing.B) {
 			measured.command, measured.server = fmt.Sprintf(command, "/^"+part.name+"$"), ""

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/droplift/droplift/dashboards"
+	"github.com/droplift/droplift/ingest/simulate"
+	"github.com/droplift/droplift/sinks/clickhouse"
+)
+
+// benchDashboards asks every panel of every dashboard about a drop among 50 million raw rows, and lets five viewers
+// watch the largest dashboard.
+func benchDashboards(b *testing.B, bars *bars, _ *recording) {
+	p := startPipeline(b, b.TempDir(), "--viewer-addr=127.0.0.1:0", "--metrics-addr=127.0.0.1:0")
+	simulation := Simulation{Scenario: "demo", Seed: 1}
+	p.command(&SimulateCmd{Simulation: simulation})
+	p.settle()
+	rows := grow(b, p)
+
+	scenario, err := simulation.scenario()
+	if err != nil {
+		b.Fatal(err)
+	}
+	generator, err := simulate.New(scenario)
+	if err != nil {
+		b.Fatal(err)
+	}
+	vars := dashboards.Vars{
+		From: scenario.StartMS - 30*60_000, To: scenario.StartMS + scenario.DropMS, IntervalS: 300,
+		Values: map[string][]string{"drop": {generator.MainDrop()}},
+	}
+	all, err := dashboards.All()
+	if err != nil {
+		b.Fatal(err)
+	}
+	slowest := timePanels(b, p.client, all, vars)
+	at := fmt.Sprintf(" at %s raw rows", figure(rows))
+	bars.add(barRow{
+		Name: fmt.Sprintf("slowest panel (%s)%s", slowest.what, at), Value: float64(slowest.median.Microseconds()) / 1000, Unit: "ms", Bar: 300, Limit: atMost,
+		Runs: timedRuns,
+	})
+
+	largest := slices.MaxFunc(all, func(x, y dashboards.Dashboard) int { return cmp.Compare(len(x.Panels()), len(y.Panels())) })
+	idle := watchDashboard(b, p, largest, generator.MainDrop(), 0)
+	busy := watchDashboard(b, p, largest, generator.MainDrop(), 5)
+	bars.add(barRow{
+		Name: "ClickHouse for 5 viewers of " + largest.Title() + " at 5 s" + at, Value: 100 * (busy - idle), Unit: "% of a core", Bar: 20, Limit: atMost,
+	})
+}
+
+// copies says how often a table's rows are doubled, and what makes a copy other rows: a larger audience in raw tables and
+// what follows from them row by row, more partitions in what is published per partition.
+var copies = []struct {
+	tables    []string
+	doublings int
+	columns   map[string]string
+}{
+	{[]string{"player_events", "latency_events", "checkout_events", "subtitle_events"}, 5,
+		map[string]string{"id": "generateUUIDv4()", "player_id": "concat(player_id, '~%[1]d')", "session_id": "concat(session_id, '~%[1]d')"}},
+	{[]string{"features"}, 5, map[string]string{"player_id": "concat(player_id, '~%[1]d')"}},
+	{[]string{"ledger", "late_events", "dead_letters"}, 5, map[string]string{"partition": "partition + 4 * %[2]d"}},
+	{[]string{"velocity", "inventory", "attribution", "latency_sketches", "localization", "experiments", "edge_cost"}, 2,
+		map[string]string{"partition": "partition + 4 * %[2]d"}},
+}
+
+// grow multiplies what is stored to the size of a large installation, lets merges end and returns the number of raw rows.
+func grow(b *testing.B, p *pipeline) float64 {
+	b.Helper()
+	ctx := b.Context()
+	writer, err := p.cfg.openWriter(ctx, p.cfg.ClickhouseURL, p.node.log)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer writer.Close()
+	for _, group := range copies {
+		for _, table := range group.tables {
+			columns := strings.Fields(p.tsv("SELECT name FROM system.columns WHERE database = currentDatabase() AND table = '" + table +
+				"' AND default_kind NOT IN ('MATERIALIZED', 'ALIAS') ORDER BY position"))
+			for i := range group.doublings {
+				values := make([]string, len(columns))
+				for c, column := range columns {
+					values[c] = "`" + column + "`"
+					if copied, ok := group.columns[column]; ok {
+						values[c] = copied
+						if strings.Contains(copied, "%") {
+							values[c] = fmt.Sprintf("CAST("+copied+", toTypeName(`%[3]s`))", i, 1<<i, column)
+						}
+					}
+					if column == "kafka_offset" {
+						values[c] = fmt.Sprintf("kafka_offset + %d", int64(10_000_000_000)<<i)
+					}
+				}
+				insert := fmt.Sprintf("INSERT INTO %s (`%s`) SELECT %s FROM %s SETTINGS insert_deduplicate = 0, max_insert_threads = 2",
+					table, strings.Join(columns, "`, `"), strings.Join(values, ", "), table)
+				if err := writer.Stream(ctx, io.Discard, clickhouse.StreamRequest{SQL: insert}); err != nil {
+					b.Fatalf("%s: %v", table, err)
+				}
+			}
+		}
+	}
+	eventually(b, 10*time.Minute, func() error {
+		if merging := p.tsv("SELECT count() FROM system.merges"); merging != "0" {
+			return fmt.Errorf("%s merges go on", merging)
+		}
+		return nil
+	})
+	b.Logf("%s", p.tsv("SELECT table, sum(rows) AS n, formatReadableSize(sum(bytes_on_disk)) FROM system.parts WHERE active AND database = currentDatabase() GROUP BY table ORDER BY n DESC LIMIT 12"))
+	return cellNumber(b, p.tsv("SELECT sum(rows) FROM system.parts WHERE active AND table IN ('player_events', 'latency_events', 'checkout_events', 'subtitle_events')"))
+}
+
+// timedRuns is how often a panel is timed, after a first time that is not.
+const timedRuns = 5
+
+type timedPanel struct {
+	what   string
+	median time.Duration
+}
+
+// timePanels asks each query of every dashboard, one after the other, and returns the slowest.
+func timePanels(b *testing.B, client *clickhouse.Client, all []dashboards.Dashboard, vars dashboards.Vars) timedPanel {
+	b.Helper()
+	var timed []timedPanel
+	for _, d := range all {
+		for _, target := range d.Targets() {
+			if target.Datasource != dashboards.ClickHouse {
+				continue
+			}
+			params, err := vars.Params(target)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var took []time.Duration
+			for range timedRuns + 1 {
+				began := time.Now()
+				if _, err := client.Query(b.Context(), target.Name, params); err != nil {
+					b.Fatalf("%s: %s: %v", d.Title(), target.Title, err)
+				}
+				took = append(took, time.Since(began))
+			}
+			timed = append(timed, timedPanel{d.Title() + ": " + target.Title, quantile(took[1:], 0.5)})
+		}
+	}
+	slices.SortFunc(timed, func(x, y timedPanel) int { return cmp.Compare(y.median, x.median) })
+	for _, t := range timed[:min(len(timed), 15)] {
+		b.Logf("%8.1f ms  %s", float64(t.median.Microseconds())/1000, t.what)
+	}
+	b.Logf("%d queries", len(timed))
+	return timed[0]
+}
+
+// watchDashboard lets viewers refresh a dashboard every 5 s for half a minute and returns how many cores ClickHouse used.
+func watchDashboard(b *testing.B, p *pipeline, d dashboards.Dashboard, drop string, viewers int) float64 {
+	b.Helper()
+	const refreshes, every = 6, 5 * time.Second
+	var ids []uint32
+	for _, target := range d.Panels() {
+		if !slices.Contains(ids, target.Panel) {
+			ids = append(ids, target.Panel)
+		}
+	}
+	query := url.Values{"var-drop": {drop}, "from": {"start-30m"}, "to": {"data"}}.Encode()
+	_, before := cpuTimes()
+	began := time.Now()
+	group, ctx := errgroup.WithContext(b.Context())
+	for range viewers {
+		group.Go(func() error {
+			ticker := time.NewTicker(every)
+			defer ticker.Stop()
+			for range refreshes {
+				for _, id := range ids {
+					if err := fetch(ctx, fmt.Sprintf("%s/api/dashboards/%s/panels/%d?%s", p.node.viewerAt(), d.UID(), id, query)); err != nil {
+						return err
+					}
+				}
+				<-ticker.C
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	time.Sleep(time.Until(began.Add(refreshes * every))) // with no viewer, too, the time is what is measured
+	_, after := cpuTimes()
+	return (after - before).Seconds() / time.Since(began).Seconds()
+}
+
+// fetch reads a whole answer.
+func fetch(ctx context.Context, address string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", address, response.Status, body)
+	}
+	return err
+}
