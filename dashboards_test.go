@@ -32,10 +32,13 @@ type simulatedDrop struct {
 	books    simulate.Books
 }
 
-// playTiny plays simulate.Tiny as droplift simulate does, and waits until it is stored.
-func playTiny(p *pipeline, seed uint64) *simulatedDrop {
+// playTiny plays the tiny scenario.
+func playTiny(p *pipeline, seed uint64) *simulatedDrop { return playScenario(p, "tiny", seed) }
+
+// playScenario plays a scenario as droplift simulate does, and waits until it is stored.
+func playScenario(p *pipeline, scenario string, seed uint64) *simulatedDrop {
 	p.t.Helper()
-	command := &SimulateCmd{Simulation: Simulation{Scenario: "tiny", Seed: seed, Truth: filepath.Join(p.t.TempDir(), "truth.json")}}
+	command := &SimulateCmd{Simulation: Simulation{Scenario: scenario, Seed: seed, Truth: filepath.Join(p.t.TempDir(), "truth.json")}}
 	p.command(command)
 	p.settle()
 

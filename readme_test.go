@@ -42,9 +42,9 @@ func TestREADME(t *testing.T) {
 	if len(commands) < 5 || commands[0] != "make demo" || commands[1] != "make test" {
 		t.Fatalf("README's commands are %q; want make demo, make test and more", commands)
 	}
-	dir, features := t.TempDir(), freeAddr(t)
+	dir, features, viewer := t.TempDir(), freeAddr(t), freeAddr(t)
 	env := append(os.Environ(), "DROPLIFT_DATA_DIR="+dir, "DROPLIFT_KAFKA_ADDR="+freeAddr(t), "DROPLIFT_CLICKHOUSE_ADDR="+freeAddr(t),
-		"DROPLIFT_METRICS_ADDR="+freeAddr(t), "DROPLIFT_PPROF_ADDR=", "DROPLIFT_FEATURES_ADDR="+features)
+		"DROPLIFT_METRICS_ADDR="+freeAddr(t), "DROPLIFT_PPROF_ADDR=", "DROPLIFT_FEATURES_ADDR="+features, "DROPLIFT_VIEWER_ADDR="+viewer)
 
 	demo := exec.Command("make", "demo", "ARGS=--scenario tiny --speed 0")
 	demo.Env = env
@@ -86,7 +86,7 @@ func TestREADME(t *testing.T) {
 			if strings.Contains(command, sample) {
 				file = realData(t, "completejourney/"+sample)
 			}
-			command = strings.NewReplacer("DROP", drop, "PLAYER", strings.TrimSpace(string(player)), "127.0.0.1:8126", features, "--out export", "--out "+filepath.Join(dir, "export"), sample, file,
+			command = strings.NewReplacer("DROP", drop, "PLAYER", strings.TrimSpace(string(player)), "127.0.0.1:8126", features, "127.0.0.1:8127", viewer, "--out export", "--out "+filepath.Join(dir, "export"), sample, file,
 				"truth.json", filepath.Join(dir, "truth.json"), "roi.parquet", filepath.Join(dir, "roi.parquet"), "drop.html", filepath.Join(dir, "drop.html")).Replace(command)
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()

@@ -30,7 +30,7 @@ func TestViewer(t *testing.T) {
 		return strings.HasPrefix(address, p.node.viewerAt()+"/") || strings.HasPrefix(address, "data:") || strings.HasPrefix(address, "blob:")
 	}), at: p.node.viewerAt(), shots: screenshots(t)}
 
-	generator, err := simulate.New(simulate.Tiny(pipelineSeed(t)))
+	generator, err := simulate.New(simulate.Demo(pipelineSeed(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestViewer(t *testing.T) {
 		v.until(`/waiting|no drop/i.test(document.body.innerText)`)
 		v.open(v.path("droplift-drop-live", nil))
 		played := make(chan struct{})
-		go func() { defer close(played); d = playTiny(p.in(t), pipelineSeed(t)) }()
+		go func() { defer close(played); d = playScenario(p.in(t), "demo", pipelineSeed(t)) }()
 		// Nobody touches the page: it must come to show the drop by itself.
 		v.until(`[...document.querySelectorAll("article.panel")].some(a => /landed/.test(a.innerText) && /[1-9]/.test(a.innerText))`)
 		<-played
@@ -238,8 +238,14 @@ func (v *viewerPage) drawn(board dashboards.Dashboard) {
 	}
 }
 
-// emptyAfterSimulation are the panels that say in words that a simulated drop has nothing for them.
-var emptyAfterSimulation = []string{}
+// emptyAfterSimulation are the panels that say in words why there is nothing after so small a drop: no model was trained,
+// no cohort is old enough, too few people came.
+var emptyAfterSimulation = []string{
+	"Who answers", "Published versions", "Scores", "Probabilities", "Time to score", "Disagreement", "Calibration over time", "Reliability",
+	"Drift against training", "Skew between store and edge",
+	"Lifetime value by age", "Predicted lifetime value", "How unevenly the value of a member's first week is spread", "Retention by day of age",
+	"Effect on conversion, look by look", "Always-valid p of each variant", "Sample-ratio test", "Minutes, less the mean of their age",
+}
 
 // accessible runs axe-core, which must find nothing serious.
 func (v *viewerPage) accessible(axe string) {
