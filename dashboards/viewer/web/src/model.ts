@@ -58,6 +58,8 @@ export interface Panel {
   description?: string;
   gridPos: GridPos;
   targets?: Target[];
+  /** At most so many points over the range, as its queries would be too noisy with more. */
+  maxDataPoints?: number;
   collapsed?: boolean;
   panels?: Panel[];
   options?: Options;

@@ -57,7 +57,7 @@ export function PanelFrame(props: Props) {
   const hasTargets = (panel.targets?.length ?? 0) > 0;
   const asks = query !== null && hasTargets && body.width > 0;
   const asked = new URLSearchParams(query ?? "");
-  asked.set("points", String(points(body.width)));
+  asked.set("points", String(Math.min(points(body.width), panel.maxDataPoints ?? Infinity)));
   const key = asks ? asked.toString() : null;
   const loaded = useJob(
     scheduler,
