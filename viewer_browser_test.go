@@ -279,9 +279,10 @@ func (v *viewerPage) keyboard() {
 			Panel, Control string
 			Outline        bool
 		}
-		v.evaluate(`(() => { const e = document.activeElement, style = getComputedStyle(e); return {
+		// A choice is outlined as a whole, around its label.
+		v.evaluate(`(() => { const e = document.activeElement; return {
 			Panel: e.matches("article.panel") ? e.dataset.panel : "", Control: e.tagName,
-			Outline: e === document.body || style.outlineStyle !== "none" || style.boxShadow !== "none" }; })()`, &at)
+			Outline: e === document.body || [e, e.parentElement].some(o => getComputedStyle(o).outlineStyle !== "none") }; })()`, &at)
 		if !at.Outline {
 			v.t.Errorf("the focus on a %s %s cannot be seen", at.Control, at.Panel)
 		}
