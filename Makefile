@@ -38,7 +38,7 @@ bench: build chdb kafka ## Measure the bars; writes bench.json
 	go test -run '^$$' -bench '^BenchmarkBars$$' -benchtime 1x -timeout 60m .
 
 lint: ## Formatting, vet
-	@unformatted=$$(gofmt -l . ); test -z "$$unformatted" || { echo "not gofmt'ed: $$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt'ed: $$unformatted"; exit 1; }
 	@go vet ./...
 
 generate: page ## Rewrite generated files: codec, schemas, dashboards, alerts, the viewer's page

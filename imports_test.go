@@ -74,7 +74,7 @@ func TestImports(t *testing.T) {
 			return err
 		}
 		if entry.IsDir() {
-			if name := entry.Name(); file != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "data" || name == "bin") {
+			if name := entry.Name(); file != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "data" || name == "bin" || name == "node_modules") {
 				return filepath.SkipDir
 			}
 			return nil

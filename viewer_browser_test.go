@@ -62,7 +62,7 @@ func TestViewer(t *testing.T) {
 	}
 	axe, err := os.ReadFile("dashboards/viewer/web/node_modules/axe-core/axe.min.js")
 	if err != nil {
-		embeddedtest.Missing(t, "axe", "make web fetches axe-core: "+err.Error())
+		embeddedtest.Missing(t, "web", "make web fetches axe-core: "+err.Error())
 	}
 	for _, screen := range []struct {
 		name          string
