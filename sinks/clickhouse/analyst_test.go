@@ -223,8 +223,10 @@ func TestCreatorShares(t *testing.T) {
 	entry.Drop = event.Drop{Name: "d", Version: 1, StartMS: monday, EndMS: monday + 2*day}
 	writeAll(t, newTestLoader(t, s, event.KindDrop, 0), records(0, entry))
 	writeAll(t, newTestLoader(t, s, event.KindCheckout, 0), records(0, checkout(event.CheckoutCompleted, "p", monday, 4999)))
-	exec(t, c, `INSERT INTO ledger (tx_checkout, tx_type, tx_drop, tx_currency, posting_tx, posting_account, posting_participant, posting_amount)
-		SELECT ['c', 'c'], ['completed', 'settled'], ['drop-1', 'drop-1'], ['USD', 'USD'], [1, 1, 1, 1, 1, 2, 2],
+	exec(t, c, `INSERT INTO ledger (tx_source, tx_checkout, tx_type, tx_seq, tx_drop, tx_creator, tx_split_version, tx_currency, tx_amount, tx_event_time, tx_ingest_time,
+			posting_tx, posting_account, posting_participant, posting_amount)
+		SELECT ['web', 'web'], ['c', 'c'], ['completed', 'settled'], [0, 0], ['drop-1', 'drop-1'], ['creator-1', 'creator-1'], [1, 1], ['USD', 'USD'], [4999, 2249], [0, 0], [0, 0],
+			[1, 1, 1, 1, 1, 2, 2],
 			['psp_clearing', 'platform_rev', 'payable', 'payable', 'payable', 'payable', 'payout_clearing'],
 			['', 'platform', 'a', 'b', 'c', 'a', ''], [4999, -500, -2249, -1500, -750, 2249, -2249]`)
 	rows := cells(t, c, "drop_roi", Params{"drop": "drop-1"})
