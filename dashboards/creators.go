@@ -18,20 +18,20 @@ func creators() (Dashboard, error) {
 	b.row("Does the ledger hold what was sold?")
 	b.sql("Reconciliation", size{8, 6}, reconciled(), named{as: rows, name: "dashboard_reconciled"})
 	b.sql("Settlement objective", size{16, 6}, settlementStats(), named{as: rows, name: "dashboard_settlement"})
-	b.sql("Reconciliation by currency", size{24, 7}, reconciliationTable(), named{as: rows, name: "dashboard_reconciliation"})
+	b.sql("Reconciliation by currency", size{24, 6}, reconciliationTable(), named{as: rows, name: "dashboard_reconciliation"})
 	b.sql("Settled within 5 s and 60 s", size{12, 8}, settledShares(), named{as: series, name: "dashboard_settlement_time"})
 	b.sql("Refunds and chargebacks", size{12, 8}, returnsGraph(), named{as: series, name: "dashboard_returns"})
 
 	b.row("What creators earn")
-	b.sql("Creators", size{24, 8}, cells(map[string][]string{units.LocaleFormat: {"gross", "refunds", "chargebacks", "net", "shares", "platform"}}),
-		named{as: rows, name: "dashboard_creator_revenue"})
-	b.sql("Net revenue by creator", size{24, 8}, inCurrencies(byPOP(units.Short, "major units of the currency").
-		DisplayName("${__field.labels.creator} ${__field.labels.currency}")), named{as: series, name: "dashboard_creator_net"})
+	b.sql("Creators", size{24, 7}, headed(cells(map[string][]string{units.LocaleFormat: {"gross", "refunds", "chargebacks", "net", "shares", "platform"}}),
+		map[string]string{"shares": "participants' shares", "platform": "platform's share"}), named{as: rows, name: "dashboard_creator_revenue"})
+	b.sql("Net revenue by creator", size{24, 8}, reported(byPOP(units.Short, "reporting currency"), "${__field.labels.creator} ${__field.labels.currency}"),
+		named{as: series, name: "dashboard_creator_net"})
 	b.sql("Effects and their evidence", size{24, 8}, evidenceTable(), named{as: rows, name: "dashboard_evidence"})
 
 	b.row("Shares and payouts")
-	b.sql("Shares of the drop", size{12, 9}, cells(map[string][]string{units.PercentUnit: {"agreed", "share"}, units.LocaleFormat: {"credited"}}),
-		named{as: rows, name: "dashboard_splits"})
+	b.sql("Shares of the drop", size{12, 9}, headed(cells(map[string][]string{units.PercentUnit: {"agreed", "share"}, units.LocaleFormat: {"credited"}}),
+		map[string]string{"share": "share of what was credited"}), named{as: rows, name: "dashboard_splits"})
 	b.sql("Held back", size{12, 9}, cells(map[string][]string{units.LocaleFormat: {"held", "reserved"}}), named{as: rows, name: "dashboard_holds"})
 	b.sql("Owed to participants", size{24, 9}, balancesTable(), named{as: rows, name: "dashboard_balances"})
 	b.sql("Payouts", size{24, 8}, payoutsTable(), named{as: rows, name: "dashboard_payouts"})
@@ -46,10 +46,11 @@ func reconciled() *stat.PanelBuilder {
 	bad := coloured("green", bound{1, "red"})
 	return big().
 		OverrideByName("state", append(words(map[string]word{"balanced": {color: "green"}, "on its way": {color: "orange"}, "DIFFERENCE": {color: "red"}}), called("the ledger")...)).
+		OverrideByName("currencies", []dashboard.DynamicConfigValue{fixed("text")}).
 		OverrideByName("differ", called("currencies that differ", bad)).
 		OverrideByName("wrong", called("wrong events", bad)).
 		OverrideByName("unbalanced", called("currencies not summing to 0", bad)).
-		OverrideByName("fresh", called("on their way")).
+		OverrideByName("fresh", called("on their way", fixed("text"))).
 		OverrideByName("parked", called("parked", coloured("green", bound{1, "orange"}))).
 		OverrideByName("refused", called("refused", coloured("green", bound{1, "orange"})))
 }
@@ -57,7 +58,8 @@ func reconciled() *stat.PanelBuilder {
 func settlementStats() *stat.PanelBuilder {
 	share := append(unit(units.PercentUnit), property("decimals", 2))
 	return big().
-		OverrideByName("recorded", called("from a recording")).
+		OverrideByRegexp("/^(measured|p50_s|p99_s)$/", []dashboard.DynamicConfigValue{fixed("text")}).
+		OverrideByName("recorded", called("from a recording", fixed("text"))).
 		OverrideByName("within_5s", append(share, called("within 5 s", coloured("red", bound{0.99, "green"}))...)).
 		OverrideByName("within_60s", append(share, called("within 60 s", coloured("red", bound{0.999, "green"}))...)).
 		OverrideByName("p50_s", append(unit(units.Seconds), called("p50")...)).
@@ -74,22 +76,23 @@ func settledShares() *timeseries.PanelBuilder {
 
 func reconciliationTable() *table.PanelBuilder {
 	zero := colored(units.LocaleFormat, "red", bound{0, "green"}, bound{1e-9, "red"})
-	return cells(map[string][]string{units.LocaleFormat: {"events", "posted", "parked", "refused", "dead_lettered", "in_flight"}}).
+	return headed(cells(map[string][]string{units.LocaleFormat: {"events", "posted", "parked", "refused", "dead_lettered", "in_flight"}}),
+		map[string]string{"events": "sold, by the events", "dead_lettered": "dead letters", "in_flight": "on its way", "wrong": "wrong events", "ledger_sum": "sum of the ledger, 0"}).
 		OverrideByName("difference", zero).OverrideByName("ledger_sum", zero).
 		OverrideByName("wrong", colored(units.Short, "green", bound{1, "red"}))
 }
 
+// returnsGraph compares in one currency what came back; the amounts in their own currencies are in the tooltip.
 func returnsGraph() *timeseries.PanelBuilder {
-	return inCurrencies(timeseries.NewPanelBuilder().Unit(units.Short).AxisLabel("major units of the currency").
-		DisplayName("${__field.labels.currency} ${__field.name}").
-		DrawStyle(common.GraphDrawStyleBars).FillOpacity(70).LineWidth(0)).
-		OverrideByRegexp(`/sales/`, []dashboard.DynamicConfigValue{property("custom.fillOpacity", 10), fixed("gray")}).
-		OverrideByRegexp(`/refunds/`, []dashboard.DynamicConfigValue{fixed("orange")}).
-		OverrideByRegexp(`/chargebacks/`, []dashboard.DynamicConfigValue{fixed("red")})
+	return inCurrencies(moneyBars().DisplayName("${__field.labels.currency} ${__field.name}")).MaxDataPoints(coarse).
+		OverrideByRegexp("/ (sales|refunds|chargebacks)$/", inTooltip()).
+		OverrideByRegexp("/ returned$/", []dashboard.DynamicConfigValue{property("unit", units.Short), property("custom.axisLabel", "reporting currency"),
+			property("displayName", "${__field.labels.currency}")})
 }
 
 func evidenceTable() *table.PanelBuilder {
-	return cells(map[string][]string{units.NoUnit: {"value", "low", "high"}, units.PercentUnit: {"confidence"}}).
+	return headed(cells(map[string][]string{units.NoUnit: {"value", "low", "high"}, units.PercentUnit: {"confidence"}}),
+		map[string]string{"low": "at least", "high": "at most", "unit": "in", "n": "players", "words": "may be called", "note": "missing"}).
 		OverrideByName("grade", words(map[string]word{
 			"A": {text: "A randomised", color: "green"}, "B": {text: "B randomised, by instrument", color: "green"}, "C": {text: "C quasi-experiment", color: "yellow"},
 			"D": {text: "D association, matched", color: "orange"}, "E": {text: "E description", color: "orange"},

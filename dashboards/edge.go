@@ -27,24 +27,23 @@ func edgeRevenue() (Dashboard, error) {
 	b.sql("Lost by POP", size{24, 8}, lossTable(), named{as: rows, name: "dashboard_latency_losses"})
 
 	b.row("Latency and caches")
-	b.sql("Landing latency by POP", size{12, 10}, byPOP(units.Milliseconds, "time to first byte").
-		DisplayName("${__field.labels.pop} ${__field.name}").Min(0), named{as: series, name: "dashboard_latency"})
+	b.sql("Landing latency by POP", size{12, 10}, latencyByPOP(), named{as: series, name: "dashboard_latency"})
 	b.sql("Answered from the cache by POP", size{12, 10}, byPOP(units.PercentUnit, "of requests that a cache may answer").
-		DisplayName("${__field.labels.pop}").Max(1), named{as: series, name: "dashboard_cache"})
+		DisplayName("${__field.labels.pop}").Max(1).MaxDataPoints(coarse), named{as: series, name: "dashboard_cache"})
 	b.sql("Spread of landing latency", size{24, 9}, latencyHeat(), named{as: series, name: "dashboard_latency_heatmap"})
 	b.sql("The edge by POP", size{14, 9}, edgeTable(), named{as: rows, name: "dashboard_edge"})
 	b.sql("Caches before the start", size{10, 9}, prewarmTable(), named{as: rows, name: "dashboard_prewarm"})
 
 	b.row("Revenue")
-	b.sql("Net revenue by POP", size{12, 9}, inCurrencies(byPOP(units.Short, "major units of the currency").
-		DisplayName("${__field.labels.pop} ${__field.labels.currency}")), named{as: series, name: "dashboard_revenue_by_pop"})
+	b.sql("Net revenue by POP", size{12, 9}, reported(byPOP(units.Short, "reporting currency"), "${__field.labels.pop} ${__field.labels.currency}"),
+		named{as: series, name: "dashboard_revenue_by_pop"})
 	b.sql("POPs compared", size{12, 9}, popTable(), named{as: rows, name: "dashboard_pops"})
 	return b.build()
 }
 
 func correlation() *stat.PanelBuilder {
 	return big("r, age controlled, observational", "at least", "at most", "r, not controlled", "minutes").NoValue("too few minutes").Decimals(2).
-		OverrideByName("r", []dashboard.DynamicConfigValue{property("displayName", "r, age controlled, observational")}).
+		OverrideByName("r", []dashboard.DynamicConfigValue{property("displayName", "r, age controlled, observational"), fixed("text")}).
 		OverrideByName("low", []dashboard.DynamicConfigValue{property("displayName", "at least"), fixed("text")}).
 		OverrideByName("high", []dashboard.DynamicConfigValue{property("displayName", "at most"), coloured("orange", bound{0, "text"})}).
 		OverrideByName("r_raw", []dashboard.DynamicConfigValue{property("displayName", "r, not controlled"), fixed("gray")}).
@@ -88,16 +87,17 @@ func latencyHeat() *heatmap.PanelBuilder {
 		RowsFrame(heatmap.NewRowsHeatmapOptionsBuilder().Layout(common.HeatmapCellLayoutLe).Value("requests")).
 		Color(heatmap.NewHeatmapColorOptionsBuilder().Mode(heatmap.HeatmapColorModeScheme).Scheme("Viridis").Scale(heatmap.HeatmapColorScaleExponential).
 			Exponent(0.5).Steps(64)).
-		CellGap(0).ShowLegend().NoValue("no landing request in the range")
+		CellGap(0).ShowLegend().MaxDataPoints(100).NoValue("no landing request in the range")
 }
 
 func edgeTable() *table.PanelBuilder {
-	return cells(map[string][]string{units.Milliseconds: {"p50", "p95", "p99"}, units.PercentUnit: {"stale", "misses", "sample_rate"}}).
+	return headed(cells(map[string][]string{units.Milliseconds: {"p50", "p95", "p99"}, units.PercentUnit: {"stale", "misses", "sample_rate"}}),
+		map[string]string{"pop": "POP", "sample_rate": "sampled"}).
 		OverrideByName("hits", colored(units.PercentUnit, "red", bound{0.9, "orange"}, bound{0.95, "green"}))
 }
 
 func prewarmTable() *table.PanelBuilder {
-	return cells(nil).
+	return headed(cells(nil), map[string]string{"pop": "POP", "sent": "canaries", "hit_ratio": "hit ratio", "pops_cold": "cold POPs"}).
 		OverrideByName("hit_ratio", colored(units.PercentUnit, "red", bound{0.99, "green"})).
 		OverrideByName("state", words(map[string]word{"warm": {color: "green"}, "cold": {color: "red"}, "no canary": {color: "gray"}}))
 }

@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"github.com/grafana/grafana-foundation-sdk/go/barchart"
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/common"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/grafana/grafana-foundation-sdk/go/stat"
@@ -19,10 +20,10 @@ func dropLive() (Dashboard, error) {
 	b.chooseCurrency()
 
 	b.row("Now")
-	b.sql("Conversions now", size{6, 5}, paceNow(), named{as: rows, name: "dashboard_now"})
-	b.sql("Revenue so far", size{6, 5}, revenueSoFar(), named{as: series, name: "dashboard_revenue_total"})
-	b.sql("Lost to latency", size{6, 5}, lostToLatency(), named{as: rows, name: "dashboard_lost"})
-	b.sql("Sells out next", size{6, 5}, sellsOut(), named{as: rows, name: "dashboard_sell_out"})
+	b.sql("Conversions now", size{6, 6}, paceNow(), named{as: rows, name: "dashboard_now"})
+	b.sql("Revenue so far", size{6, 6}, revenueSoFar(), named{as: series, name: "dashboard_revenue_total"})
+	b.sql("Lost to latency", size{6, 6}, lostToLatency(), named{as: rows, name: "dashboard_lost"})
+	b.sql("Sells out next", size{6, 6}, sellsOut(), named{as: rows, name: "dashboard_sell_out"})
 	b.sql("At a glance", size{16, 4}, glance(), named{as: rows, name: "dashboard_summary"})
 	b.sql("Age of the numbers", size{8, 4}, ageOfNumbers(), named{as: rows, name: "dashboard_age"})
 
@@ -33,18 +34,16 @@ func dropLive() (Dashboard, error) {
 	b.sql("Time to convert", size{14, 9}, convertCurve(), named{as: rows, name: "dashboard_time_to_convert"})
 
 	b.row("Revenue and inventory")
-	b.sql("Revenue by currency", size{12, 9}, revenueBars(), named{as: series, name: "dashboard_revenue"})
-	b.sql("Inventory", size{12, 9}, inventoryTable(), named{as: rows, name: "dashboard_inventory"})
+	b.sql("Revenue by currency", size{10, 9}, reported(moneyBars(), "${__field.labels.currency}"), named{as: series, name: "dashboard_revenue"})
+	b.sql("Inventory", size{14, 9}, inventoryTable(), named{as: rows, name: "dashboard_inventory"})
 
 	b.row("Edge latency against conversion and revenue")
-	b.sql("Landing latency by POP", size{8, 9}, byPOP(units.Milliseconds, "time to first byte").
-		DisplayName("${__field.labels.pop} ${__field.name}").Min(0), named{as: series, name: "dashboard_latency"})
-	b.sql("Converted by landing time and POP", size{8, 9}, byPOP(units.PercentUnit, "of the players who landed then").
-		DisplayName("${__field.labels.pop}").Min(0), named{as: series, name: "dashboard_conversion_by_pop"})
-	b.sql("Net revenue by POP", size{8, 9}, inCurrencies(byPOP(units.Short, "major units of the currency").
-		DisplayName("${__field.labels.pop} ${__field.labels.currency}")), named{as: series, name: "dashboard_revenue_by_pop"})
-	b.sql("POPs compared", size{12, 8}, popTable(), named{as: rows, name: "dashboard_pops"})
-	b.sql("Lost to latency by POP", size{12, 8}, lossTable(), named{as: rows, name: "dashboard_latency_losses"})
+	b.sql("Landing latency by POP", size{12, 10}, latencyByPOP(), named{as: series, name: "dashboard_latency"})
+	b.sql("Net revenue by POP", size{12, 10}, reported(byPOP(units.Short, "reporting currency"), "${__field.labels.pop} ${__field.labels.currency}"), named{as: series, name: "dashboard_revenue_by_pop"})
+	b.sql("Converted by landing time and POP", size{12, 10}, byPOP(units.PercentUnit, "of the players who landed then").
+		DisplayName("${__field.labels.pop}").Min(0).Max(1).MaxDataPoints(coarse), named{as: series, name: "dashboard_conversion_by_pop"})
+	b.sql("POPs compared", size{12, 10}, popTable(), named{as: rows, name: "dashboard_pops"})
+	b.sql("Lost to latency by POP", size{24, 10}, lossTable(), named{as: rows, name: "dashboard_latency_losses"})
 	return b.build()
 }
 
@@ -65,21 +64,50 @@ func line(unit, axis string) *timeseries.PanelBuilder {
 		ShowPoints(common.VisibilityModeNever)
 }
 
+// byPOP has one line a POP. Steps without data are no gaps: a small POP has many.
 func byPOP(unit, axis string) *timeseries.PanelBuilder {
-	return timeseries.NewPanelBuilder().Unit(unit).AxisLabel(axis).LineWidth(1).ShowPoints(common.VisibilityModeAuto).
-		Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeTable).Placement(common.LegendPlacementBottom).ShowLegend(true))
+	return timeseries.NewPanelBuilder().Unit(unit).AxisLabel(axis).LineWidth(2).ShowPoints(common.VisibilityModeNever).
+		SpanNulls(common.BoolOrFloat64{Bool: cog.ToPtr(true)}).
+		Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementBottom).ShowLegend(true))
 }
 
-// symbols are the units of the widest-spread currencies.
-var symbols = []struct{ code, unit string }{
-	{"USD", units.Dollars}, {"EUR", units.Euro}, {"GBP", units.Pounds}, {"JPY", units.Yen},
+// coarse is how many points shares of few players have at most: finer ones show chance.
+const coarse = 60
+
+// latencyByPOP shows p95, which hurts; p50 is in the tooltip.
+func latencyByPOP() *timeseries.PanelBuilder {
+	return byPOP(units.Milliseconds, "time to first byte").DisplayName("${__field.labels.pop} ${__field.name}").Min(0).MaxDataPoints(coarse).
+		OverrideByRegexp("/ p50$/", inTooltip())
 }
 
-// inCurrencies gives series of the widest-spread currencies their symbol. Others
-// keep the plain number: their name holds the code.
+// reported draws the series that are in the reporting currency, under the name given; the same money in the currency
+// that was paid is in the tooltip. What can still change is grey.
+func reported(p *timeseries.PanelBuilder, name string) *timeseries.PanelBuilder {
+	of := func(more ...dashboard.DynamicConfigValue) []dashboard.DynamicConfigValue {
+		return append(more, property("unit", units.Short), property("custom.axisLabel", "reporting currency"))
+	}
+	return inCurrencies(p.DisplayName(name+" ${__field.name}")).MaxDataPoints(coarse).
+		OverrideByRegexp("/ (net|net_provisional|returns)$/", inTooltip()).
+		OverrideByRegexp("/ reported$/", of(property("displayName", name))).
+		OverrideByRegexp("/ reported_provisional$/", of(property("displayName", name+" provisional"), fixed("gray"),
+			property("custom.hideFrom", map[string]any{"viz": false, "legend": true, "tooltip": false})))
+}
+
+// inTooltip hides a series but for the tooltip.
+func inTooltip() []dashboard.DynamicConfigValue {
+	return []dashboard.DynamicConfigValue{property("custom.hideFrom", map[string]any{"viz": true, "legend": true, "tooltip": false})}
+}
+
+// symbols are the units of the widest-spread currencies, and their colours where currencies are compared.
+var symbols = []struct{ code, unit, color string }{
+	{"USD", units.Dollars, "green"}, {"EUR", units.Euro, "blue"}, {"GBP", units.Pounds, "purple"}, {"JPY", units.Yen, "red"},
+}
+
+// inCurrencies gives series of the widest-spread currencies their symbol, and an
+// axis with their code. Others keep the plain number: their name holds the code.
 func inCurrencies(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
 	for _, c := range symbols {
-		p = p.OverrideByRegexp(`/\b`+c.code+`\b/`, unit(c.unit))
+		p = p.OverrideByRegexp(`/\b`+c.code+`\b/`, append(unit(c.unit), property("custom.axisLabel", c.code)))
 	}
 	return p
 }
@@ -91,7 +119,7 @@ func numbersAre() []dashboard.DynamicConfigValue {
 
 func paceNow() *stat.PanelBuilder {
 	return big("now", "plan", "of plan").NoValue("no plan").
-		OverrideByName("per_minute", measured("now", units.CountsPerMinute, property("decimals", 1))).
+		OverrideByName("per_minute", measured("now", units.CountsPerMinute, property("decimals", 1), fixed("text"))).
 		OverrideByName("plan", measured("plan", units.CountsPerMinute, property("decimals", 1), fixed("text"))).
 		OverrideByName("of_plan", measured("of plan", units.PercentUnit, property("decimals", 0),
 			coloured("red", bound{0.5, "orange"}, bound{0.8, "green"})))
@@ -99,7 +127,7 @@ func paceNow() *stat.PanelBuilder {
 
 func revenueSoFar() *stat.PanelBuilder {
 	numbers := common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"})
-	p := big().ReduceOptions(numbers).NoValue("no sale yet").GraphMode(common.BigValueGraphModeArea).DisplayName("${__field.labels.currency}").Decimals(0)
+	p := big().ReduceOptions(numbers).ColorMode(common.BigValueColorModeNone).NoValue("no sale yet").DisplayName("${__field.labels.currency}").Decimals(2)
 	for _, c := range symbols {
 		p = p.OverrideByRegexp(`/\b`+c.code+`\b/`, unit(c.unit))
 	}
@@ -108,19 +136,17 @@ func revenueSoFar() *stat.PanelBuilder {
 
 func lostToLatency() *stat.PanelBuilder {
 	return big("lost, observational", "at least", "at most", "in").NoValue("not enough data yet").Decimals(0).
-		OverrideByName("lost", measured("lost, observational", units.Short)).
+		OverrideByName("lost", measured("lost, observational", units.Short, fixed("text"))).
 		OverrideByName("low", measured("at least", units.Short, coloured("text", bound{0.000001, "red"}))).
 		OverrideByName("high", measured("at most", units.Short, fixed("text"))).
-		OverrideByName("currency", []dashboard.DynamicConfigValue{property("displayName", "in"), fixed("text")})
+		OverrideByName("currency", called("in", fixed("text")))
 }
 
+// sellsOut is one sentence, which holds the interval, and the time where there is one.
 func sellsOut() *stat.PanelBuilder {
-	soon := coloured("red", bound{15, "orange"}, bound{60, "green"})
-	return big("item", "in", "earliest", "latest").NoValue("–").Decimals(0).
-		OverrideByName("state", []dashboard.DynamicConfigValue{property("displayName", "item"), fixed("text")}).
-		OverrideByName("minutes", measured("in", units.Minutes, soon)).
-		OverrideByName("low", measured("earliest", units.Minutes, fixed("text"))).
-		OverrideByName("high", measured("latest", units.Minutes, fixed("text")))
+	return big("next", "in").NoValue("–").Decimals(0).Orientation(common.VizOrientationHorizontal).
+		OverrideByName("state", []dashboard.DynamicConfigValue{property("displayName", "next"), fixed("text")}).
+		OverrideByName("minutes", measured("in", units.Minutes, coloured("red", bound{15, "orange"}, bound{60, "green"})))
 }
 
 func ageOfNumbers() *stat.PanelBuilder {
@@ -132,7 +158,8 @@ func ageOfNumbers() *stat.PanelBuilder {
 
 func glance() *stat.PanelBuilder {
 	return big("landed", "converted", "landed to completed, in order", "left out of the funnel", "numbers are").
-		OverrideByName("ordered_rate", measured("landed to completed, in order", units.PercentUnit, property("decimals", 1))).
+		OverrideByRegexp("/^(landed|converted)$/", []dashboard.DynamicConfigValue{fixed("text")}).
+		OverrideByName("ordered_rate", measured("landed to completed, in order", units.PercentUnit, property("decimals", 1), fixed("text"))).
 		OverrideByName("gap_share", measured("left out of the funnel", units.PercentUnit, property("decimals", 1), coloured("green", bound{0.02, "red"}))).
 		OverrideByName("maturity", numbersAre())
 }
@@ -173,27 +200,38 @@ func convertCurve() *trend.PanelBuilder {
 			property("custom.axisPlacement", "right"), property("custom.axisLabel", "players at risk"), fixed("gray")))
 }
 
-func revenueBars() *timeseries.PanelBuilder {
-	return inCurrencies(timeseries.NewPanelBuilder().Unit(units.Short).AxisLabel("major units of the currency").
-		DisplayName("${__field.labels.currency} ${__field.name}").
-		DrawStyle(common.GraphDrawStyleBars).FillOpacity(70).LineWidth(0)).
-		OverrideByRegexp(`/net_provisional/`, []dashboard.DynamicConfigValue{property("custom.fillOpacity", 20), property("custom.lineWidth", 1)})
+// moneyBars are bars of money in one currency, stacked by the currency that was paid.
+func moneyBars() *timeseries.PanelBuilder {
+	p := timeseries.NewPanelBuilder().Unit(units.Short).AxisLabel("reporting currency").
+		DrawStyle(common.GraphDrawStyleBars).FillOpacity(70).LineWidth(0).
+		Stacking(common.NewStackingConfigBuilder().Mode(common.StackingModeNormal).Group("A"))
+	for _, c := range symbols {
+		p = p.OverrideByRegexp(`/\b`+c.code+`\b/`, []dashboard.DynamicConfigValue{fixed(c.color)})
+	}
+	return p
 }
 
 func popTable() *table.PanelBuilder {
-	return cells(map[string][]string{units.Milliseconds: {"p50_ms", "p95_ms"}, units.PercentUnit: {"converted"}})
+	return headed(cells(map[string][]string{units.Milliseconds: {"p50_ms", "p95_ms"}, units.PercentUnit: {"converted"}}),
+		map[string]string{"pop": "POP", "p50_ms": "p50", "p95_ms": "p95", "revenue": "net revenue", "currency": "in"})
 }
 
 func inventoryTable() *table.PanelBuilder {
-	return cells(map[string][]string{units.DatetimeISO: {"sold_out", "sell_out", "sell_out_from", "sell_out_to"}}).
+	return headed(cells(map[string][]string{"time:MM-DD HH:mm": {"sold_out", "sell_out", "sell_out_from", "sell_out_to"}}), map[string]string{
+		"sku": "item", "inventory": "of", "sold_share": "sold share", "remaining": "left", "sold_out": "sold out", "sell_out": "sells out",
+		"sell_out_from": "earliest", "sell_out_to": "latest", "reserved": "",
+	}).
 		NoValue("nothing is limited, or nothing of it has been reserved or sold").
-		OverrideByName("sold_share", append(unit(units.PercentUnit), property("min", 0), property("max", 1),
+		OverrideByName("sold_share", append(unit(units.PercentUnit), property("min", 0), property("max", 1), property("decimals", 0), fixed("blue"),
 			property("custom.cellOptions", map[string]any{"type": "gauge", "mode": "basic"}))).
 		OverrideByName("oversold", colored(units.Short, "text", bound{1, "red"}))
 }
 
 func lossTable() *table.PanelBuilder {
-	return cells(map[string][]string{units.Milliseconds: {"budget_ms"}, units.DatetimeISO: {"as_of"}}).Decimals(1).
+	return headed(cells(map[string][]string{units.Milliseconds: {"budget_ms"}}).Decimals(1).OverrideByRegexp("/^(budget_ms|viewers|viewers_above)$/", []dashboard.DynamicConfigValue{property("decimals", 0)}), map[string]string{
+		"pop": "POP", "unit": "of", "low": "at least", "high": "at most", "budget_ms": "budget", "viewers_above": "viewers above it", "why": "missing",
+		"as_of": "", "label": "evidence",
+	}).
 		NoValue("not enough data").
 		OverrideByName("low", append(colored(units.Short, "text", bound{0.000001, "orange"}), property("decimals", 1)))
 }

@@ -174,7 +174,7 @@ func TestLivePanels(t *testing.T) {
 
 	t.Run("inventory", func(t *testing.T) {
 		s := on(&s, t)
-		s.want("Sells out next", v, "next_sku= minutes=<nil> low=<nil> high=<nil> sold_out=0 limited=0 state=nothing is limited maturity=final")
+		s.want("Sells out next", v, "next_sku= state=nothing is limited minutes=<nil> low=<nil> high=<nil> sold_out=0 limited=0 maturity=final")
 		item := func(sku string, revision int, n, sold, left int, details string) {
 			s.estimate("d", "inventory_remaining", "'sku', '"+sku+"'", revision, left, left, left,
 				fmt.Sprintf("true AS enough, '' AS why, map('reserved', 1., 'oversold', 0.%s)::Map(String, Float64) AS details, %d AS n, %d AS numerator", details, n, sold))
@@ -185,7 +185,7 @@ func TestLivePanels(t *testing.T) {
 		item("poster", 2, 0, 5, 0, "")
 		item("cap", 2, 80, 80, 0, at("sold_out_at", 15))
 		// As of 12:20.
-		s.want("Sells out next", v, "next_sku=tee minutes=30 low=20 high=50 sold_out=1 limited=2 state=tee maturity=provisional")
+		s.want("Sells out next", v, "next_sku=tee state=tee, 20 to 50 min minutes=30 low=20 high=50 sold_out=1 limited=2 maturity=provisional")
 		s.want("Inventory", v,
 			"sku=tee inventory=200 sold=50 sold_share=0.25 reserved=1 remaining=150 oversold=0 sold_out=<nil> sell_out=2026-03-02 12:50:00.000 sell_out_from=2026-03-02 12:40:00.000 sell_out_to=2026-03-02 13:10:00.000 maturity=provisional",
 			"sku=cap inventory=80 sold=80 sold_share=1 reserved=1 remaining=0 oversold=0 sold_out=2026-03-02 12:15:00.000 sell_out=<nil> sell_out_from=<nil> sell_out_to=<nil> maturity=provisional")

@@ -70,10 +70,24 @@ func maturity() []dashboard.DynamicConfigValue {
 
 // cells is a table with columns by unit; what is not named is a plain number or text.
 func cells(byUnit map[string][]string) *table.PanelBuilder {
-	t := table.NewPanelBuilder().Unit(units.Short).OverrideByName("maturity", maturity())
+	// First, so that the panel's own sentence is for the empty table and not for every empty cell of a full one.
+	t := table.NewPanelBuilder().Unit(units.Short).OverrideByRegexp("/.*/", []dashboard.DynamicConfigValue{property("noValue", "–")}).
+		OverrideByName("maturity", append(maturity(), property("displayName", "numbers are")))
 	for _, u := range slices.Sorted(maps.Keys(byUnit)) {
 		for _, column := range byUnit[u] {
 			t = t.OverrideByName(column, unit(u))
+		}
+	}
+	return t
+}
+
+// headed gives a table's columns the headings that people read; those with none are not shown.
+func headed(t *table.PanelBuilder, headings map[string]string) *table.PanelBuilder {
+	for _, column := range slices.Sorted(maps.Keys(headings)) {
+		if headings[column] == "" {
+			t = t.OverrideByName(column, []dashboard.DynamicConfigValue{property("custom.hidden", true)})
+		} else {
+			t = t.OverrideByName(column, called(headings[column]))
 		}
 	}
 	return t

@@ -6,12 +6,13 @@
 WITH first.1 AS sku, first.2 AS at, first.3 AS early, first.4 AS late, first.5 AS as_of_ms
 SELECT
     if(at = 0, '', sku) AS next_sku,
+    multiIf(limited = 0, 'nothing is limited', sold_out = limited, 'all sold out', at = 0, 'no item is selling out',
+        concat(sku, ', ', toString(ceil(low)), if(high IS NULL, ' min or later', concat(' to ', toString(ceil(high)), ' min')))) AS state,
     if(at = 0, NULL, (at - as_of_ms) / 60000) AS minutes,
     if(at = 0, NULL, greatest(early - as_of_ms, 0) / 60000) AS low,
     if(at = 0 OR late = 0, NULL, (late - as_of_ms) / 60000) AS high,
     sold_out,
     limited,
-    multiIf(limited = 0, 'nothing is limited', sold_out = limited, 'all sold out', at = 0, 'no item is selling out', sku) AS state,
     maturity
 FROM
 (

@@ -271,10 +271,11 @@ function draw(context: Context): Drawing {
       parts.push(bandSeries(s, top(s), stacks.get(s)!.base, axis, fill, stepped));
     }
     if (c.drawStyle === "bars") {
+      // Stacked bars are laid upon each other by their index, so that none may be left out.
       const stack = stacks.get(s);
       parts.push({
         type: "bar", id: `${s.field.index}`, name: s.title, yAxisIndex: axis, silent: true, stack: stack && `${axis} ${c.stacking?.group}`, barGap: "-100%", barWidth, z: 2,
-        data: (stack ? s.x.map((x, i) => [x, s.y[i] === null ? null : stack.top[i]! - stack.base[i]!]) : data).filter(([, y]) => y !== 0), itemStyle: { color: withAlpha(s.color, (c.fillOpacity ?? 0) / 100), borderColor: s.color, borderWidth: c.lineWidth ?? 1 },
+        data: (stack ? s.x.map((x, i) => [x, s.y[i] === null ? null : stack.top[i]! - stack.base[i]!]) : data).filter(([, y]) => stack || y !== 0), itemStyle: { color: withAlpha(s.color, (c.fillOpacity ?? 0) / 100), borderColor: s.color, borderWidth: c.lineWidth ?? 1 },
       } as AnySeries);
     } else parts.push(lineSeries(s, data, axis, plot.width, below ?? (stacks.has(s) ? s : undefined)));
     return parts;
