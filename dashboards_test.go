@@ -118,6 +118,9 @@ func (d *simulatedDrop) goOn() {
 		return nil
 	})
 	d.settle()
+	if err := d.node.refreshCopies(context.Background()); err != nil {
+		d.t.Fatal(err)
+	}
 }
 
 func (d *simulatedDrop) in(t testing.TB) *simulatedDrop {

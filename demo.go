@@ -121,6 +121,9 @@ func (c *DemoCmd) play(ctx context.Context, n *node, generator *simulate.Generat
 	if err := watch.drain(ctx, "Settling"); err != nil {
 		return err
 	}
+	if err := n.refreshCopies(ctx); err != nil {
+		return err
+	}
 	if err := printReport(ctx, os.Stdout, client, generator.MainDrop()); err != nil {
 		return err
 	}
@@ -133,6 +136,16 @@ func (c *DemoCmd) play(ctx context.Context, n *node, generator *simulate.Generat
 	fmt.Printf("\nServing until Ctrl-C. Try: droplift query --sql 'SHOW TABLES'\n")
 	<-ctx.Done()
 	return nil
+}
+
+// refreshCopies lets cohorts show what was just simulated, instead of in half an hour.
+func (n *node) refreshCopies(ctx context.Context) error {
+	writer, err := n.cfg.openWriter(ctx, n.servers.ClickhouseURL, n.log)
+	if err != nil {
+		return err
+	}
+	defer writer.Close()
+	return writer.RefreshCopies(ctx)
 }
 
 // live plays the drop and tells how it goes, once a second.

@@ -36,39 +36,46 @@ func cohorts() (Dashboard, error) {
 	b.sql("Retention read-out", size{14, 9}, retention(), named{as: rows, name: "dashboard_retention"})
 
 	b.row("Predicted lifetimes")
-	b.sql("Predicted lifetime value", size{24, 8}, predicted(), named{as: rows, name: "dashboard_ltv_predicted"})
+	b.sql("Predicted lifetime value", size{24, 6}, predicted(), named{as: rows, name: "dashboard_ltv_predicted"})
 	return b.build()
 }
 
 func returns() *table.PanelBuilder {
-	return cells(map[string][]string{units.PercentUnit: {"margin_of_gross"}}).NoValue("No copy holds a drop of the chosen creators yet: the numbers are copied every five minutes.").
+	t := cells(map[string][]string{units.PercentUnit: {"margin_of_gross"}}).NoValue("No copy holds a drop of the chosen creators yet: the numbers are copied every five minutes.").
 		OverrideByName("margin", colored(units.Short, "red", bound{0, "green"}))
+	return readable(t, column{"drop_id", "drop"}, column{"name", ""}, column{"net_revenue", "net"}, column{"creator_shares", "to creators"}, column{"tax_and_fees", "tax and fees"},
+		column{"edge_cost", "edge"}, column{"localization_cost", "localization"}, column{"margin_of_gross", "of gross"}, column{"not_recorded", "not recorded"})
 }
 
 // ageCurve has one line per cohort over their age; the older a cohort, the paler.
 func ageCurve(x, unitOf, axis, xAxis string) *trend.PanelBuilder {
 	return trend.NewPanelBuilder().XField(x).Unit(unitOf).AxisLabel(axis).Min(0).LineWidth(1).NoValue(notMature).
 		ShowPoints(common.VisibilityModeAlways).
+		Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementBottom).ShowLegend(true)).
 		OverrideByName("newest", append(unit(unitOf), property("custom.lineWidth", 3))).
 		OverrideByName(x, append(unit(units.Short), property("custom.axisLabel", xAxis)))
 }
 
 func triangle() *table.PanelBuilder {
-	return cells(nil).NoValue(notCopied).
+	t := cells(nil).NoValue(notCopied).
 		OverrideByRegexp("/^age /", []dashboard.DynamicConfigValue{
-			property("decimals", 2), property("noValue", ""),
+			property("decimals", 2), property("noValue", ""), property("custom.width", 78),
 			property("color", map[string]any{"mode": "continuous-BlPu"}),
 			property("custom.cellOptions", map[string]any{"type": "color-background", "mode": "basic"}),
 		})
+	return readable(t, column{"next_mature", "next mature"}, column{"reporting_currency", "currency"}, column{"watermark", ""})
 }
 
 func spread() *table.PanelBuilder {
-	return cells(map[string][]string{units.PercentUnit: {"payers_share"}}).NoValue(notDistributed).
+	t := cells(map[string][]string{units.PercentUnit: {"payers_share"}}).NoValue(notDistributed).
 		OverrideByName("top_share", colored(units.PercentUnit, "green", bound{0.5, "orange"}))
+	return readable(t, column{"payers_share", "paid"}, column{"winsorised_mean", "mean without the top 1 %"}, column{"top_share", "from the top 1 %"}, column{"reporting_currency", "currency"})
 }
 
 func retention() *table.PanelBuilder {
-	return cells(nil).NoValue(notCopied).OverrideByRegexp("/^day_/", unit(units.PercentUnit))
+	t := cells(nil).NoValue(notCopied).OverrideByRegexp("/^day_/", append(unit(units.PercentUnit), property("decimals", 1)))
+	return readable(t, column{"day_1", "day 1"}, column{"day_1_low", "at least"}, column{"day_1_high", "at most"}, column{"day_7", "day 7"}, column{"day_7_low", "at least "}, column{"day_7_high", "at most "},
+		column{"day_28", "day 28"}, column{"day_28_low", ""}, column{"day_28_high", ""}, column{"mature_days", "mature days"})
 }
 
 func predicted() *table.PanelBuilder {

@@ -25,16 +25,16 @@ func cost() (Dashboard, error) {
 	}), named{as: rows, name: "dashboard_cost_levels"})
 
 	b.row("Where it goes")
-	b.sql("Edge cost by POP", size{12, 9}, provisionalLines(inCurrencies(byPOP(units.Short, "major units of the currency per minute").Min(0).
+	b.sql("Edge cost by POP", size{12, 9}, provisionalLines(inCurrencies(listed(byPOP(units.Short, "major units of the currency per minute")).Min(0).MaxDataPoints(96).
 		DisplayName("${__field.labels.pop} ${__field.labels.currency} ${__field.name}"))), named{as: series, name: "dashboard_cost_by_pop"})
-	b.sql("Edge cost per conversion", size{12, 9}, provisionalLines(inCurrencies(byPOP(units.Short, "major units of the currency per conversion").Min(0).
+	b.sql("Edge cost per conversion", size{12, 9}, provisionalLines(inCurrencies(listed(byPOP(units.Short, "major units of the currency per conversion")).Min(0).MaxDataPoints(48).
 		DisplayName("${__field.labels.currency} ${__field.name}"))), named{as: series, name: "dashboard_cost_per_conversion"})
 	b.sql("POPs by cost", size{24, 8}, costTable(), named{as: rows, name: "dashboard_cost_pops"})
 	b.sql("Creators by cost", size{24, 8}, costTable(), named{as: rows, name: "dashboard_cost_creators"})
 
 	b.row("Decisions")
 	b.sql("Replicas", size{24, 8}, replicasGraph(), named{as: series, name: "dashboard_replicas"})
-	b.sql("Decisions on cost", size{24, 10}, cells(map[string][]string{units.NoUnit: {"value", "spent", "projected", "budget"}}).
+	b.sql("Decisions on cost", size{24, 8}, cells(map[string][]string{units.NoUnit: {"value", "spent", "projected", "budget"}}).
 		OverrideByName("chosen", words(map[string]word{"warn": {color: "orange"}, "cap": {color: "red"}, "slow": {color: "orange"}, "limit": {color: "orange"},
 			"ok": {color: "green"}, "full": {color: "green"}, "recover": {color: "green"}, "no_price_list": {text: "no price list", color: "red"}})),
 		named{as: rows, name: "dashboard_cost_decisions"})
@@ -44,8 +44,10 @@ func cost() (Dashboard, error) {
 func budgetStats() *stat.PanelBuilder {
 	money := append(unit(units.LocaleFormat), property("decimals", 2))
 	share := append(unit(units.PercentUnit), property("decimals", 1))
+	money = append(money, fixed("text"))
 	return big().
 		OverrideByName("spent", money).OverrideByName("budget", money).OverrideByName("projected", money).
+		OverrideByRegexp("/^(shed|currency|note)$/", []dashboard.DynamicConfigValue{fixed("text")}).
 		OverrideByName("spent_share", append(share, called("spent of the budget", coloured("green", bound{0.8, "orange"}, bound{1, "red"}))...)).
 		OverrideByName("projected_share", append(share, called("projected of the budget", coloured("green", bound{0.85, "orange"}, bound{1, "red"}))...)).
 		OverrideByName("pace", append(share, coloured("orange", bound{1, "green"}))).
@@ -54,22 +56,53 @@ func budgetStats() *stat.PanelBuilder {
 }
 
 func pacingGraph() *timeseries.PanelBuilder {
-	return inCurrencies(line(units.Short, "major units of the currency").ShowPoints(common.VisibilityModeAuto).
+	return inCurrencies(line(units.Short, "major units of the currency").SpanNulls(common.BoolOrFloat64{Bool: new(true)}).
 		DisplayName("${__field.labels.currency} ${__field.name}")).
-		OverrideByRegexp(`/spent/`, []dashboard.DynamicConfigValue{property("custom.lineWidth", 2), fixed("blue")}).
+		OverrideByRegexp(`/spent/`, []dashboard.DynamicConfigValue{property("custom.lineWidth", 3), fixed("blue")}).
 		OverrideByRegexp(`/spent_provisional/`, []dashboard.DynamicConfigValue{fixed("light-blue")}).
 		OverrideByRegexp(`/planned/`, []dashboard.DynamicConfigValue{fixed("green"), dashed()}).
 		OverrideByRegexp(`/projected/`, []dashboard.DynamicConfigValue{fixed("orange")}).
 		OverrideByRegexp(`/budget/`, []dashboard.DynamicConfigValue{fixed("red"), dashed()})
 }
 
-// provisionalLines shows what can still change as dashed lines.
+// provisionalLines shows what can still change as dashed lines, and lets the legend name each series once.
 func provisionalLines(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
-	return p.OverrideByRegexp(`/provisional/`, []dashboard.DynamicConfigValue{dashed()})
+	return p.OverrideByRegexp(`/provisional/`, []dashboard.DynamicConfigValue{dashed(), unlisted()})
+}
+
+// unlisted leaves a series out of the legend: a bound of another, or the part of it that can still change.
+func unlisted() dashboard.DynamicConfigValue {
+	return property("custom.hideFrom", map[string]any{"viz": false, "legend": true, "tooltip": false})
+}
+
+// listed has room for more names than a table of them.
+func listed(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
+	return p.Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementBottom).ShowLegend(true))
+}
+
+// column is how a table's column reads for people; without a name it is for exports alone.
+type column struct{ name, is string }
+
+// readable names a table's columns, and hides those without a name.
+func readable(t *table.PanelBuilder, columns ...column) *table.PanelBuilder {
+	for _, c := range columns {
+		value := property("custom.hidden", true)
+		if c.is != "" {
+			value = property("displayName", c.is)
+		}
+		t = t.OverrideByName(c.name, []dashboard.DynamicConfigValue{value})
+	}
+	return t
 }
 
 func costTable() *table.PanelBuilder {
-	return cells(map[string][]string{units.LocaleFormat: {"cost", "synthetic", "outside_drops", "per_million", "per_conversion"}, units.PercentUnit: {"share"}})
+	t := cells(map[string][]string{units.PercentUnit: {"share"}})
+	for _, name := range []string{"cost", "synthetic", "outside_drops", "per_million"} {
+		t = t.OverrideByName(name, append(unit(units.LocaleFormat), property("decimals", 3)))
+	}
+	t = t.OverrideByName("per_conversion", append(unit(units.LocaleFormat), property("decimals", 5)))
+	return readable(t, column{"synthetic", "of it probes and warm-up"}, column{"outside_drops", "of it outside drops"},
+		column{"per_million", "per million requests"}, column{"per_conversion", "per conversion"})
 }
 
 func replicasGraph() *timeseries.PanelBuilder {

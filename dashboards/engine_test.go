@@ -259,7 +259,7 @@ func TestPanelsOnTheEngine(t *testing.T) {
 			fmt.Sprintf("pop=sin players=20 p50_ms=%v p95_ms=%v converted=0.1 revenue=-11 currency=USD maturity=provisional", shown(10), shown(1000)))
 		s.want("dashboard_watermarks", e,
 			"partition=0 watermark=2026-03-02 12:00:50.000 behind_s=30 provisional_panes=0 final_panes=2",
-			"partition=1 watermark=2026-03-02 12:01:40.000 behind_s=-20 provisional_panes=2 final_panes=0")
+			"partition=1 watermark=2026-03-02 12:01:40.000 behind_s=0 provisional_panes=2 final_panes=0")
 		s.want("dashboard_rejected", e,
 			"topic=player class=malformed records=3 newest=2026-03-02 12:00:00.000",
 			"topic=checkout class=late records=1 newest=2026-03-02 12:00:01.000")

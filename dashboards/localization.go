@@ -3,6 +3,7 @@ package dashboards
 import (
 	"github.com/grafana/grafana-foundation-sdk/go/barchart"
 	"github.com/grafana/grafana-foundation-sdk/go/common"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/grafana/grafana-foundation-sdk/go/statetimeline"
 	"github.com/grafana/grafana-foundation-sdk/go/table"
 	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
@@ -19,7 +20,7 @@ func localization() (Dashboard, error) {
 	b.chooseLanguage()
 
 	b.row("Objectives")
-	b.sql("Objectives by language", size{24, 8}, objectives(), named{as: rows, name: "localization_slo"})
+	b.sql("Objectives by language", size{24, 7}, objectives(), named{as: rows, name: "localization_slo"})
 	b.sql("Good cues", size{12, 8}, goodCues(), named{as: series, name: "dashboard_cues"})
 	b.sql("Cue latency", size{12, 8}, cueLatency(), named{as: series, name: "dashboard_cue_latency"})
 	b.sql("What is wrong with bad cues", size{24, 8}, cueFaults(), named{as: rows, name: "dashboard_cue_faults"})
@@ -52,42 +53,51 @@ func objectives() *table.PanelBuilder {
 	for _, column := range []string{"met", "mean_met", "translation_met"} {
 		t = t.OverrideByName(column, met)
 	}
-	return t
+	return readable(t, column{"same_language", ""}, column{"missing", ""}, column{"unreported", ""}, column{"slow", ""}, column{"brief", ""}, column{"long", ""},
+		column{"dense", ""}, column{"wordy", ""}, column{"early", ""}, column{"stretch_ratio", ""}, column{"latency_p50_ms", ""}, column{"latency_p99_ms", ""},
+		column{"expected", "cues"}, column{"good_ratio", "good"}, column{"good", ""}, column{"good_low", "at least"}, column{"good_high", "at most"}, column{"met", "objective"},
+		column{"latency_mean_ms", "mean latency"}, column{"mean_met", "mean"}, column{"latency_p95_ms", "p95 latency"},
+		column{"translation_mean_ms", ""}, column{"translation_p95_ms", "p95 translation"}, column{"translation_met", "translation"},
+		column{"budget_remaining", "budget left"}, column{"burn_15m", ""}, column{"burn_1h", "burn, 1 h"}, column{"burn_6h", "burn, 6 h"})
 }
 
 func goodCues() *timeseries.PanelBuilder {
 	return against(line(units.PercentUnit, "of the expected cues").Max(1), thresholds("red", bound{0.95, "green"})).
 		NoValue("No cue of this drop has been judged in this range.").
 		DisplayName("${__field.labels.language} ${__field.name}").
-		OverrideByRegexp("/provisional/", append(unit(units.PercentUnit), dashed()))
+		OverrideByRegexp("/provisional/", append(unit(units.PercentUnit), dashed(), unlisted()))
 }
 
 func cueLatency() *timeseries.PanelBuilder {
 	return against(line(units.Milliseconds, "from the words to their display"), thresholds("green", bound{5000, "red"})).
 		NoValue("No cue of this drop has been judged in this range.").
-		DisplayName("${__field.labels.language} ${__field.name}")
+		DisplayName("${__field.labels.language} ${__field.name}").MaxDataPoints(240).
+		OverrideByRegexp("/ p(50|99)$/", []dashboard.DynamicConfigValue{property("custom.hideFrom", map[string]any{"viz": true, "legend": true, "tooltip": false})})
 }
 
 func cueFaults() *barchart.PanelBuilder {
 	return barchart.NewPanelBuilder().Unit(units.PercentUnit).XField("language").AxisLabel("of the expected cues").Min(0).
 		NoValue("No cue of this drop has been judged yet.").
-		Stacking(common.StackingModeNormal)
+		Stacking(common.StackingModeNormal).ShowValue(common.VisibilityModeNever).
+		Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementRight).ShowLegend(true))
 }
 
 func budgetTable() *table.PanelBuilder {
-	return cells(map[string][]string{
+	t := cells(map[string][]string{
 		units.PercentUnit:  {"remaining_low", "remaining_high", "spent"},
 		units.Milliseconds: {"lasts_ms"},
 	}).NoValue("No estimate of the error budget yet: the first comes a minute of event time after the drop's first cue.").
 		OverrideByName("remaining", colored(units.PercentUnit, "red", bound{0, "orange"}, bound{0.25, "green"})).
 		OverrideByName("lasts_ms", append(unit(units.Milliseconds), property("noValue", "not at this rate")))
+	return readable(t, column{"remaining", "left"}, column{"remaining_low", "at least"}, column{"remaining_high", "at most"}, column{"spent", "spent of the drop's"},
+		column{"burn", "burn rate"}, column{"lasts_ms", "runs out in"}, column{"why", "missing"}, column{"as_of", "as of"})
 }
 
 func burnGraph() *timeseries.PanelBuilder {
 	return line(units.Short, "times the rate that lasts for the drop").
 		NoValue("No cue of this drop has been judged in this range.").
 		DisplayName("${__field.labels.language} ${__field.name}").
-		OverrideByRegexp("/factor/", append(unit(units.Short), dashed(), fixed("red"), property("displayName", "fires above")))
+		OverrideByRegexp("/factor/", append(unit(units.Short), dashed(), fixed("red"), unlisted()))
 }
 
 func burnStates() *statetimeline.PanelBuilder {
@@ -97,19 +107,24 @@ func burnStates() *statetimeline.PanelBuilder {
 }
 
 func readout() *table.PanelBuilder {
-	return cells(map[string][]string{
+	t := cells(map[string][]string{
 		percentagePoints:  {"effect_pp", "low_pp", "high_pp", "loss_pp", "refund_pp", "refund_low_pp", "refund_high_pp"},
 		units.PercentUnit: {"better", "confidence", "sample_rate"},
 	}).NoValue(noExperiment).
 		OverrideByName("srm_p", colored(units.Short, "red", bound{0.001, "green"})).
 		OverrideByName("alarm", words(map[string]word{"1": {"split is broken", "red"}, "0": {"none", "green"}, "true": {"split is broken", "red"}, "false": {"none", "green"}}))
+	return readable(t, column{"effect_pp", "effect"}, column{"low_pp", "at least"}, column{"high_pp", "at most"}, column{"p", "always-valid p"}, column{"p_holm", "p, all variants"},
+		column{"p_one_look", ""}, column{"better", "likely better"}, column{"loss_pp", "loss if wrong"}, column{"control_n", "in control"}, column{"variant_n", "in variant"},
+		column{"confidence", ""}, column{"grade", ""}, column{"srm_p", "p of the split"}, column{"chi2_p", ""}, column{"alarm", "sample ratio"}, column{"crossed", ""}, column{"misassigned", ""},
+		column{"refund_pp", "effect on refunds"}, column{"refund_low_pp", ""}, column{"refund_high_pp", ""}, column{"refund_p", ""}, column{"population", ""},
+		column{"sample_rate", ""}, column{"as_of", "as of"})
 }
 
 func effectGraph() *timeseries.PanelBuilder {
 	return timeseries.NewPanelBuilder().Unit(percentagePoints).AxisLabel("of conversion, variant less control").LineWidth(2).
 		ShowPoints(common.VisibilityModeNever).NoValue(noExperiment).
 		DisplayName("${__field.labels.arm} ${__field.name}").
-		OverrideByRegexp("/ (low|high)$/", append(unit(percentagePoints), dashed(), property("custom.lineWidth", 1)))
+		OverrideByRegexp("/ (low|high)$/", append(unit(percentagePoints), dashed(), unlisted(), property("custom.lineWidth", 1)))
 }
 
 // probability is a p-value over time: below the level it says something, in that colour.
@@ -119,6 +134,8 @@ func probability(axis string, level float64, below, above, label string) *timese
 }
 
 func arms() *table.PanelBuilder {
-	return cells(map[string][]string{units.PercentUnit: {"rate", "rate_low", "rate_high", "sample_rate"}}).NoValue(noExperiment).
+	t := cells(map[string][]string{units.PercentUnit: {"rate", "rate_low", "rate_high", "sample_rate"}}).NoValue(noExperiment).
 		OverrideByName("refund_maturity", maturity())
+	return readable(t, column{"rate", "conversion"}, column{"rate_low", "at least"}, column{"rate_high", "at most"}, column{"crossed", "saw two arms"},
+		column{"misassigned", "in the wrong arm"}, column{"changed", "arm changed"}, column{"sample_rate", ""}, column{"refund_maturity", "refunds are"}, column{"watermark", ""})
 }

@@ -269,9 +269,15 @@ func TestCostBoard(t *testing.T) {
 	first.To = start + 61_000
 	s.want("Budget at a glance", first, "spent=100 budget=500 spent_share=0.2 projected=900 projected_share=1.8 pace=1 level=warn shed=none currency=USD maturity=final note=")
 	s.want("Spent against plan", m,
-		"time=2026-03-02 12:01:00 currency=USD spent=100 spent_provisional=<nil> planned=150 projected=900 budget=500",
-		"time=2026-03-02 12:02:00 currency=USD spent=<nil> spent_provisional=180 planned=150 projected=1140 budget=500")
-	s.want("Pace", m, "time=2026-03-02 12:01:00 pace=1", "time=2026-03-02 12:02:00 pace=0.9")
+		"time=2026-03-02 12:00:00 currency=USD spent=0.5 spent_provisional=<nil> planned=4.166667 projected=<nil> budget=500",
+		"time=2026-03-02 12:01:00 currency=USD spent=<nil> spent_provisional=2 planned=8.333333 projected=900 budget=500",
+		"time=2026-03-02 12:02:00 currency=USD spent=<nil> spent_provisional=<nil> planned=<nil> projected=1140 budget=<nil>")
+	since := m
+	since.From = start + 60_000 // what was spent before the range counts, too
+	s.want("Spent against plan", since,
+		"time=2026-03-02 12:01:00 currency=USD spent=<nil> spent_provisional=2 planned=8.333333 projected=900 budget=500",
+		"time=2026-03-02 12:02:00 currency=USD spent=<nil> spent_provisional=<nil> planned=<nil> projected=1140 budget=<nil>")
+	s.want("Pace", m, "time=2026-03-02 12:00:00 pace=1", "time=2026-03-02 12:01:00 pace=1", "time=2026-03-02 12:02:00 pace=0.9")
 	s.want("Budget level and shedding", m,
 		"time=2026-03-02 12:00:00.000 level=ok shed=none",
 		"time=2026-03-02 12:01:00.000 level=warn shed=none",
@@ -297,7 +303,7 @@ func TestCostBoard(t *testing.T) {
 	s.want("Creators by cost", with("creator", "ada"),
 		"creator=ada currency=USD drops=1 cost=2 outside_drops=0 requests=2e+06 conversions=5 per_conversion=0.4 maturity=provisional",
 		"creator=ada currency= drops=1 cost=<nil> outside_drops=<nil> requests=1e+06 conversions=1 per_conversion=<nil> maturity=final")
-	s.find("Creators by cost", m, "creator= currency=USD drops=0 cost=0.25 outside_drops=0.25")
+	s.find("Creators by cost", m, "creator=(none) currency=USD drops=0 cost=0.25 outside_drops=0.25")
 	s.find("Decisions on cost", m, "time=2026-03-02 12:02:00.000 topic=pace chosen=slow previous=1 value=0.9 reason=because spent=180 projected=1140 budget=500 currency=USD")
 	s.find("Decisions on cost", free, "time=<nil> topic=none")
 	testBadChoices(s, "droplift-cost", m)

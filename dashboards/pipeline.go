@@ -17,7 +17,7 @@ func pipelineHealth() (Dashboard, error) {
 	b.chooseDrop()
 
 	b.row("Now")
-	b.promQL("State of the pipeline", "Right now: processes and stages that are not ready and losses should be 0; lag falls to 0 whenever the pipeline keeps up.", size{24, 4}, pipelineNow(),
+	b.promQL("State of the pipeline", "Right now: processes and stages that are not ready and losses should be 0; lag falls to 0 whenever the pipeline keeps up.", size{24, 5}, pipelineNow(),
 		metric{`sum(rate(droplift_stage_records_in_total[$__rate_interval]))`, "records/s processed"},
 		metric{`sum(rate(droplift_sink_rows_total[$__rate_interval]))`, "rows/s stored"},
 		metric{`sum(droplift_stage_lag_records)`, "records behind, stages"},
@@ -27,15 +27,15 @@ func pipelineHealth() (Dashboard, error) {
 		metric{`max(time() - droplift_stage_snapshot_timestamp_seconds)`, "oldest snapshot"})
 
 	b.row("Lag and freshness")
-	b.promQL("Consumer lag", "Records between the last commit and the end of the log, by stage and input.", size{12, 8},
+	b.promQL("Consumer lag", "Records between the last commit and the end of the log, by stage and input.", size{12, 11},
 		line(units.Short, "records"), metric{`sum by (stage, input) (droplift_stage_lag_records)`, "{{stage}} {{input}}"})
-	b.promQL("Sink lag", "Records between what ClickHouse has acknowledged and the end of the log, by topic.", size{12, 8},
+	b.promQL("Sink lag", "Records between what ClickHouse has acknowledged and the end of the log, by topic.", size{12, 11},
 		line(units.Short, "records"), metric{`sum by (topic) (droplift_feed_lag_records)`, "{{topic}}"})
-	b.promQL("How old outputs are", "While a stage or topic lags: age by Kafka timestamp of the last record committed or stored, worst partition; 0 without lag.", size{12, 8},
+	b.promQL("How old outputs are", "While a stage or topic lags: age by Kafka timestamp of the last record committed or stored, worst partition; 0 without lag.", size{12, 11},
 		line(units.Seconds, "age"),
 		metric{`max by (stage) ((time() - droplift_stage_committed_record_timestamp_seconds) * (droplift_stage_lag_records > bool 0))`, "stage {{stage}}"},
 		metric{`max by (topic) ((time() - droplift_feed_written_record_timestamp_seconds) * (droplift_feed_lag_records > bool 0))`, "sink {{topic}}"})
-	b.promQL("Age of the newest record", "Time since the Kafka timestamp of the newest record that each table took in; it grows while nothing is sent.", size{12, 8},
+	b.promQL("Age of the newest record", "Time since the Kafka timestamp of the newest record that each table took in; it grows while nothing is sent.", size{12, 11},
 		line(units.Seconds, "age").NoValue("No record was stored since the process began"),
 		metric{`time() - max by (table) (droplift_sink_newest_record_time_seconds)`, "{{table}}"})
 	b.promQL("Kafka to queryable", "From Kafka's timestamp of a batch's oldest record to ClickHouse's acknowledgement, all topics; at 20,000 events/s the 99th percentile stays under the red line at 2 s.", size{12, 8},
@@ -45,15 +45,16 @@ func pipelineHealth() (Dashboard, error) {
 	b.promQL("Kafka to processed", "From Kafka's timestamp of a transaction's oldest record to its commit, 99th percentile by stage; at 20,000 events/s features stay under the red line at 500 ms.", size{12, 8},
 		redFrom(line(units.Seconds, "p99"), 0.5).NoValue("Nothing was committed in this range"),
 		quantile("0.99", "stage", "droplift_stage_record_age_seconds", "{{stage}}"))
-	b.sql("Watermarks", size{24, 7}, cells(map[string][]string{units.Seconds: {"behind_s"}}), named{as: rows, name: "dashboard_watermarks"})
+	b.sql("Watermarks", size{24, 7}, readable(cells(map[string][]string{units.Seconds: {"behind_s"}}),
+		column{"behind_s", "behind the newest pane"}, column{"provisional_panes", "provisional panes"}, column{"final_panes", "final panes"}), named{as: rows, name: "dashboard_watermarks"})
 
 	b.row("Throughput")
-	b.promQL("Records processed", "Input records of committed transactions by stage and outcome.", size{8, 8},
+	b.promQL("Records processed", "Input records of committed transactions by stage and outcome.", size{8, 11},
 		line(units.RecordsPerSecond, "records"), metric{`sum by (stage, outcome) (rate(droplift_stage_records_in_total[$__rate_interval]))`, "{{stage}} {{outcome}}"})
-	b.promQL("Records produced", "Committed output records by stage and kind, and change-log records.", size{8, 8}, line(units.RecordsPerSecond, "records"),
+	b.promQL("Records produced", "Committed output records by stage and kind, and change-log records.", size{8, 11}, line(units.RecordsPerSecond, "records"),
 		metric{`sum by (stage, kind) (rate(droplift_stage_records_out_total[$__rate_interval]))`, "{{stage}} {{kind}}"},
 		metric{`sum by (stage) (rate(droplift_stage_changelog_records_total[$__rate_interval]))`, "{{stage}} change-log"})
-	b.promQL("Rows stored", "Rows that ClickHouse has acknowledged, by table.", size{8, 8},
+	b.promQL("Rows stored", "Rows that ClickHouse has acknowledged, by table.", size{8, 11},
 		line(units.RowsPerSecond, "rows"), metric{`sum by (table) (rate(droplift_sink_rows_total[$__rate_interval]))`, "{{table}}"})
 	b.promQL("Where the time of stages goes", "Share of the loops' time by activity: idle and fetch wait for records, memory waits for it to fall, backoff follows a failure.", size{12, 8}, shares(),
 		metric{`sum by (on) (rate(droplift_stage_seconds_total[$__rate_interval])) / on () group_left () sum(rate(droplift_stage_seconds_total[$__rate_interval]))`, "{{on}}"})
@@ -61,23 +62,23 @@ func pipelineHealth() (Dashboard, error) {
 		metric{`sum by (on) (rate(droplift_feed_seconds_total[$__rate_interval])) / on () group_left () sum(rate(droplift_feed_seconds_total[$__rate_interval]))`, "{{on}}"})
 
 	b.row("Commits and inserts")
-	b.promQL("Commit latency", "99th percentile from the first output produced to the end of the transaction, by stage.", size{8, 8},
+	b.promQL("Commit latency", "99th percentile from the first output produced to the end of the transaction, by stage.", size{8, 11},
 		line(units.Seconds, "p99").NoValue("Nothing was committed in this range"),
 		quantile("0.99", "stage", "droplift_stage_commit_seconds", "{{stage}}"))
-	b.promQL("Insert latency", "99th percentile of one insert attempt, failed ones included, by table.", size{8, 8},
+	b.promQL("Insert latency", "99th percentile of one insert attempt, failed ones included, by table.", size{8, 11},
 		line(units.Seconds, "p99").NoValue("Nothing was inserted in this range"),
 		quantile("0.99", "table", "droplift_sink_insert_seconds", "{{table}}"))
-	b.promQL("Aborts and failed inserts", "Aborted transactions by cause and failed insert attempts by class. Causes cancelled and rebalanced are normal at a restart; others repeat work, and lose none.", size{8, 8},
+	b.promQL("Aborts and failed inserts", "Aborted transactions by cause and failed insert attempts by class. Causes cancelled and rebalanced are normal at a restart; others repeat work, and lose none.", size{8, 11},
 		line(units.CountsPerSecond, "a second"),
 		metric{`sum by (stage, cause) (rate(droplift_stage_aborts_total[$__rate_interval]))`, "{{stage}} {{cause}}"},
 		metric{`sum by (table, class) (rate(droplift_sink_insert_errors_total[$__rate_interval]))`, "{{table}} {{class}}"})
-	b.promQL("Rows per insert", "Mean rows of an acknowledged batch by table: small batches make many parts.", size{12, 8},
+	b.promQL("Rows per insert", "Mean rows of an acknowledged batch by table: small batches make many parts.", size{12, 11},
 		line(units.Short, "rows").NoValue("Nothing was inserted in this range"),
 		metric{`sum by (table) (rate(droplift_sink_batch_rows_sum[$__rate_interval])) / sum by (table) (rate(droplift_sink_batch_rows_count[$__rate_interval]))`, "{{table}}"})
-	b.promQL("Inserts per minute", "Batches inserted by table, each a part of its table.", size{12, 8},
+	b.promQL("Inserts per minute", "Batches inserted by table, each a part of its table.", size{12, 11},
 		line(units.CountsPerMinute, "inserts"), metric{`max by (table) (droplift_sink_inserts_per_minute)`, "{{table}}"})
-	b.sql("Tables and parts", size{24, 10}, cells(nil).
-		OverrideByName("bytes", unit(units.BytesIEC)), named{as: rows, name: "status_tables"})
+	b.sql("Tables and parts", size{24, 10}, readable(cells(nil).OverrideByName("bytes", unit(units.BytesIEC)),
+		column{"stored_rows", "rows"}, column{"active_parts", "parts"}, column{"parts_per_minute", "new parts in the last minute"}, column{"bytes", "on disk"}), named{as: rows, name: "status_tables"})
 
 	b.row("Restores and snapshots")
 	b.promQL("Tasks restored", "Tasks restored and assignments received, by stage, in the interval before each point: more of them than restarts means that the group is not stable.", size{8, 8},
@@ -146,11 +147,12 @@ func pipelineNow() *stat.PanelBuilder {
 	red := property("thresholds", map[string]any{"mode": "absolute", "steps": []map[string]any{
 		{"color": "green", "value": nil}, {"color": "red", "value": 1},
 	}})
-	return stat.NewPanelBuilder().Unit(units.Short).
+	byThreshold := property("color", map[string]any{"mode": "thresholds"})
+	return stat.NewPanelBuilder().Unit(units.Short).ColorScheme(dashboard.NewFieldColorBuilder().Mode(dashboard.FieldColorModeIdFixed).FixedColor("text")).
 		TextMode(common.BigValueTextModeValueAndName).GraphMode(common.BigValueGraphModeArea).
 		ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"})).
 		OverrideByRegexp("/s (processed|stored)/", []dashboard.DynamicConfigValue{property("decimals", 0)}).
-		OverrideByName("not ready", []dashboard.DynamicConfigValue{red}).
-		OverrideByName("records lost to retention", []dashboard.DynamicConfigValue{red}).
+		OverrideByName("not ready", []dashboard.DynamicConfigValue{red, byThreshold}).
+		OverrideByName("records lost to retention", []dashboard.DynamicConfigValue{red, byThreshold}).
 		OverrideByName("oldest snapshot", unit(units.Seconds))
 }

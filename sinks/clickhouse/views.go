@@ -84,3 +84,20 @@ func (c *Client) rebuild(ctx context.Context, v view, table, filter string) erro
 	return c.conn.Exec(ch.Context(ctx, ch.WithSettings(settings)),
 		"INSERT INTO "+v.target+" ("+strings.Join(v.columns, ", ")+") "+v.query)
 }
+
+// RefreshCopies makes the copies that screens read anew and waits for them: the refreshable views make them by the clock,
+// which comes too late for whoever looks right after a simulation.
+func (c *Client) RefreshCopies(ctx context.Context) error {
+	var views []string
+	if err := c.conn.QueryRow(ctx, "SELECT groupArray(view) FROM system.view_refreshes WHERE database = currentDatabase()").Scan(&views); err != nil {
+		return explain(err)
+	}
+	for _, v := range views {
+		for _, what := range []string{"REFRESH", "WAIT"} {
+			if err := c.conn.Exec(ctx, "SYSTEM "+what+" VIEW "+v); err != nil {
+				return fmt.Errorf("refresh %s: %w", v, explain(err))
+			}
+		}
+	}
+	return nil
+}

@@ -6,7 +6,7 @@
 -- param from DateTime64(3,'UTC'): start of the range.
 -- param to DateTime64(3,'UTC'): end of the range, exclusive.
 SELECT
-    if(c.creator_id = '', toString(d.creator_id), toString(c.creator_id)) AS creator,
+    if((if(c.creator_id = '', toString(d.creator_id), toString(c.creator_id)) AS id) = '', '(none)', id) AS creator,
     c.currency AS currency,
     uniqExactIf(c.drop_id, c.drop_id != '') AS drops,
     sum(c.cost) / 1e9 AS cost,

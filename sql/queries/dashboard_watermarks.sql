@@ -1,12 +1,12 @@
 -- purpose: How far each partition's event time has come for a drop, and what of it is still provisional.
 -- grain: One row per partition of the velocity processor.
--- units: behind_s is seconds from the partition's watermark to the drop's newest pane; panes.
+-- units: behind_s is seconds from the partition's watermark to the drop's newest pane, 0 from there on; panes.
 -- maturity: As of the last publication of each partition.
 -- param drop String: drop id.
 SELECT
     v.partition AS partition,
     max(v.watermark) AS watermark,
-    dateDiff('millisecond', watermark, any(newest)) / 1000 AS behind_s,
+    greatest(0, dateDiff('millisecond', watermark, any(newest))) / 1000 AS behind_s,
     countIf(v.maturity != 'final') AS provisional_panes,
     countIf(v.maturity = 'final') AS final_panes
 FROM velocity_latest AS v
