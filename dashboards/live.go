@@ -41,7 +41,7 @@ func dropLive() (Dashboard, error) {
 	b.sql("Landing latency by POP", size{12, 10}, latencyByPOP(), named{as: series, name: "dashboard_latency"})
 	b.sql("Net revenue by POP", size{12, 10}, reported(byPOP(units.Short, "reporting currency"), "${__field.labels.pop} ${__field.labels.currency}"), named{as: series, name: "dashboard_revenue_by_pop"})
 	b.sql("Converted by landing time and POP", size{12, 10}, byPOP(units.PercentUnit, "of the players who landed then").
-		DisplayName("${__field.labels.pop}").Min(0).Max(1).MaxDataPoints(coarse), named{as: series, name: "dashboard_conversion_by_pop"})
+		DisplayName("${__field.labels.pop}").Min(0).Max(1).MaxDataPoints(coarse/2), named{as: series, name: "dashboard_conversion_by_pop"})
 	b.sql("POPs compared", size{12, 10}, popTable(), named{as: rows, name: "dashboard_pops"})
 	b.sql("Lost to latency by POP", size{24, 10}, lossTable(), named{as: rows, name: "dashboard_latency_losses"})
 	return b.build()
@@ -100,7 +100,7 @@ func inTooltip() []dashboard.DynamicConfigValue {
 
 // symbols are the units of the widest-spread currencies, and their colours where currencies are compared.
 var symbols = []struct{ code, unit, color string }{
-	{"USD", units.Dollars, "green"}, {"EUR", units.Euro, "blue"}, {"GBP", units.Pounds, "purple"}, {"JPY", units.Yen, "red"},
+	{"USD", units.Dollars, "orange"}, {"EUR", units.Euro, "blue"}, {"GBP", units.Pounds, "purple"}, {"JPY", units.Yen, "red"},
 }
 
 // inCurrencies gives series of the widest-spread currencies their symbol, and an
