@@ -12,19 +12,30 @@ WITH
     counts AS
     (
         SELECT
-            toStartOfInterval(pane_start, toIntervalSecond({step_s:Int64})) AS time,
-            sumMap(arrayMap(i -> toUInt8(least(arrayFirstIndex(b -> pow((1 + accuracy) / (1 - accuracy), i) * (1 + accuracy) <= b, bounds) + 0, 255)), bin_index), bin_weight) AS bins,
-            sum(s.zero) AS zeros
-        FROM latency_sketches_latest AS s
-        WHERE drop_id = {drop:String} AND request = 'landing' AND (has({pops:Array(String)}, '*') OR has({pops:Array(String)}, pop))
-          AND pane_start >= {from:DateTime64(3,'UTC')} AND pane_start < {to:DateTime64(3,'UTC')}
+            time,
+            sumMap(arrayMap(i -> toUInt8(least(arrayFirstIndex(b -> pow((1 + error) / (1 - error), i) * (1 + error) <= b, bounds) + 0, 255)), merged.1), merged.2) AS bins,
+            sum(zeroes) AS zeros
+        FROM
+        (
+            -- Bins are merged before their bounds are sought: there are few bins and many sketches.
+            SELECT toStartOfInterval(pane_start, toIntervalSecond({step_s:Int64})) AS time, accuracy AS error, sumMap(bin_index, bin_weight) AS merged, sum(s.zero) AS zeroes
+            FROM latency_sketches_latest AS s
+            WHERE drop_id = {drop:String} AND request = 'landing' AND (has({pops:Array(String)}, '*') OR has({pops:Array(String)}, pop))
+              AND pane_start >= {from:DateTime64(3,'UTC')} AND pane_start < {to:DateTime64(3,'UTC')}
+            GROUP BY time, error
+        )
         GROUP BY time
-    ),
-    (SELECT (min(if(zeros > 0 OR empty(bins.1), 1, arrayMin(arrayMap(b -> if(b = 0, 29, b), bins.1)))), max(arrayMax(arrayMap(b -> if(b = 0, 29, b), arrayPushBack(bins.1, 1))))) FROM counts) AS shown
+    )
 SELECT
     time,
     toString(bounds[bucket]) AS le,
     (arraySum(arrayMap((b, w) -> if(if(b = 0, 29, b) = bucket, w, 0), bins.1, bins.2)) + if(bucket = 1, zeros, 0)) / 1000 AS requests
-FROM counts
-ARRAY JOIN range(toUInt8(shown.1), toUInt8(shown.2 + 1)) AS bucket
+FROM
+(
+    SELECT time, bins, zeros,
+        min(if(zeros > 0 OR empty(bins.1), 1, arrayMin(arrayMap(b -> if(b = 0, 29, b), bins.1)))) OVER () AS lowest,
+        max(arrayMax(arrayMap(b -> if(b = 0, 29, b), arrayPushBack(bins.1, 1)))) OVER () AS highest
+    FROM counts
+)
+ARRAY JOIN range(toUInt8(lowest), toUInt8(highest + 1)) AS bucket
 ORDER BY time, bucket

@@ -9,9 +9,7 @@
 -- param sample UInt64 = 5000: take about so many, chosen by a hash, when the range has more.
 WITH
     (SELECT greatest(1, intDiv(count(), {sample:UInt64})) FROM score_events
-     WHERE model = {model:String} AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')}) AS every,
-    arrayMap(i -> arraySum(c -> if(c.1 = i, c.2, 0), counted), range(length(edges) + 1)) AS bins,
-    arrayFilter(b -> NOT (b.1 < 0.5 AND b.2 = 0), arrayZip(arrayPushBack(arrayMap(share -> share * rows, shares), missing_share * rows), arrayPushBack(bins, missing_n))) AS used
+     WHERE model = {model:String} AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')}) AS every
 SELECT
     version, feature, n AS scores,
     missing_n / n AS missing, missing_share AS missing_in_training,
@@ -21,8 +19,11 @@ SELECT
 FROM
 (
     SELECT
-        version, position, any(feature) AS feature, any(edges) AS edges, any(shares) AS shares, any(missing_share) AS missing_share, any(rows) AS rows,
-        sum(c) AS n, sumIf(c, bin < 0) AS missing_n, groupArrayIf((toUInt64(bin), c), bin >= 0) AS counted
+        version, any(feature) AS feature, any(rows) AS rows, any(missing_share) AS missing_share, sum(c) AS n, sumIf(c, bin < 0) AS missing_n,
+        groupArrayIf((toUInt64(bin), c), bin >= 0) AS counted,
+        arrayMap(i -> arraySum(c -> if(c.1 = i, c.2, 0), counted), range(length(any(edges)) + 1)) AS bins,
+        arrayFilter(b -> NOT (b.1 < 0.5 AND b.2 = 0),
+            arrayZip(arrayPushBack(arrayMap(share -> share * rows, any(shares)), missing_share * rows), arrayPushBack(bins, missing_n))) AS used
     FROM
     (
         SELECT

@@ -6,36 +6,35 @@
 -- param pops Array(String): POPs; an element * stands for all.
 -- param to DateTime64(3,'UTC'): end of the range, exclusive.
 WITH
-    panes AS
-    (
-        SELECT toUnixTimestamp64Milli(pane_start) AS at, toInt64(pane_ms) AS width, landing_players, ttc_panes, ttc_count,
-            toUnixTimestamp64Milli(assumeNotNull(watermark)) AS passed
-        FROM velocity_latest
-        WHERE drop_id = {drop:String} AND (has({pops:Array(String)}, '*') OR has({pops:Array(String)}, pop))
-    ),
     (SELECT toUnixTimestamp64Milli(starts) FROM drops FINAL WHERE drop_id = {drop:String}) AS start,
     (SELECT toUnixTimestamp64Milli(ends) FROM drops FINAL WHERE drop_id = {drop:String}) AS end,
     (SELECT min(toUnixTimestamp64Milli(sold_out_at)) FROM sold_out_drops WHERE drop_id = {drop:String}) AS sold_out,
-    (SELECT greatest(max(width), 1) FROM panes) AS pane,
-    (SELECT max(passed) + 1 FROM panes) AS watermark_end,
+    -- Later revisions of a pane have later watermarks, so the greatest of all rows is that of the newest ones.
+    (
+        SELECT (greatest(max(toInt64(pane_ms)), 1), max(toUnixTimestamp64Milli(assumeNotNull(watermark))) + 1) FROM velocity
+        WHERE drop_id = {drop:String} AND (has({pops:Array(String)}, '*') OR has({pops:Array(String)}, pop))
+    ) AS extent,
+    extent.1 AS pane,
+    extent.2 AS watermark_end,
     -- The last pane that counts, and the pane of the start.
     intDiv(least(end, watermark_end, if(sold_out > 0, sold_out, end), toUnixTimestamp64Milli({to:DateTime64(3,'UTC')})) - 1, pane) * pane AS cut,
     intDiv(start, pane) * pane AS origin,
     bins AS
     (
-        SELECT d, sum(e) AS events, sum(c) AS censored
+        -- Whoever landed in a pane is censored at the end, but who converted: those are events at their time from landing to conversion.
+        SELECT b.1 AS d, sum(b.2) AS events, sum(b.3) AS censored
         FROM
         (
-            SELECT intDiv(cut - greatest(at, origin), pane) AS d, 0 AS e, toInt64(landing_players) AS c
-            FROM panes WHERE at <= cut
-            UNION ALL
-            SELECT intDiv(greatest(at, origin) - landing, pane) AS d, n AS e, 0 AS c
-            FROM (SELECT at, greatest(at - t.1 * width, origin) AS landing, toInt64(t.2) AS n FROM panes ARRAY JOIN arrayZip(ttc_panes, ttc_count) AS t WHERE at <= cut)
-            UNION ALL
-            SELECT intDiv(cut - landing, pane) AS d, 0 AS e, -n AS c
-            FROM (SELECT at, greatest(at - t.1 * width, origin) AS landing, toInt64(t.2) AS n FROM panes ARRAY JOIN arrayZip(ttc_panes, ttc_count) AS t WHERE at <= cut)
-            UNION ALL
-            SELECT 0 AS d, 0 AS e, 0 AS c FROM panes LIMIT 1
+            SELECT arrayJoin(arrayConcat(
+                [(toInt64(0), toInt64(0), toInt64(0)), (intDiv(cut - greatest(at, origin), pane), toInt64(0), toInt64(landing_players))],
+                arrayMap((back, n) -> (intDiv(greatest(at, origin) - greatest(at - back * width, origin), pane), toInt64(n), toInt64(0)), ttc_panes, ttc_count),
+                arrayMap((back, n) -> (intDiv(cut - greatest(at - back * width, origin), pane), toInt64(0), -toInt64(n)), ttc_panes, ttc_count))) AS b
+            FROM
+            (
+                SELECT toUnixTimestamp64Milli(pane_start) AS at, toInt64(pane_ms) AS width, landing_players, ttc_panes, ttc_count
+                FROM velocity_latest
+                WHERE drop_id = {drop:String} AND (has({pops:Array(String)}, '*') OR has({pops:Array(String)}, pop)) AND toUnixTimestamp64Milli(pane_start) <= cut
+            )
         )
         GROUP BY d
     ),

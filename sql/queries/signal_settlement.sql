@@ -10,27 +10,24 @@
 WITH
     3.841458820694124 AS zz,
     toInt64(toUnixTimestamp64Milli({at:DateTime64(3,'UTC')})) AS now_ms,
-    blocks AS (SELECT * FROM ledger WHERE has(tx_drop, {drop:String}) OR has(ex_drop, {drop:String})),
     sold AS
     (
-        SELECT count() AS n, countIf(latency <= 5000) AS c5, countIf(latency <= 60000) AS c60
-        FROM
-        (
-            SELECT toUnixTimestamp64Milli(posted_at) - tx_ingest_time[i] AS latency
-            FROM blocks ARRAY JOIN arrayEnumerate(tx_checkout) AS i
-            WHERE tx_drop[i] = {drop:String} AND tx_type[i] = 'completed' AND tx_event_time[i] > now_ms - {window_ms:Int64} AND tx_event_time[i] <= now_ms AND latency < 86400000
-        )
+        SELECT count() AS n, countIf(wait_ms <= 5000) AS c5, countIf(wait_ms <= 60000) AS c60
+        FROM money_posted FINAL
+        WHERE type = 'completed' AND drop_id = {drop:String} AND toUnixTimestamp64Milli(event_time) > now_ms - {window_ms:Int64}
+            AND event_time <= {at:DateTime64(3,'UTC')} AND wait_ms < 86400000
+    ),
+    parked AS
+    (
+        -- Of the ledger's blocks only the exceptions are read: most have none.
+        SELECT DISTINCT sipHash64(toString(source), checkout_id, toString(type), seq) AS key
+        FROM ledger_exceptions
+        WHERE drop_id = {drop:String} AND outcome IN ('parked', 'unknown_split') AND toUnixTimestamp64Milli(event_time) <= now_ms - {park_ms:Int64}
     ),
     waiting AS
     (
-        SELECT uniqExact(key) AS n
-        FROM
-        (
-            SELECT (ex_source[i], ex_checkout[i], ex_type[i], ex_seq[i]) AS key
-            FROM blocks ARRAY JOIN arrayEnumerate(ex_checkout) AS i
-            WHERE ex_drop[i] = {drop:String} AND ex_outcome[i] IN ('parked', 'unknown_split') AND ex_event_time[i] <= now_ms - {park_ms:Int64}
-        )
-        WHERE key NOT IN (SELECT (tx_source[i], tx_checkout[i], tx_type[i], tx_seq[i]) FROM blocks ARRAY JOIN arrayEnumerate(tx_checkout) AS i WHERE tx_drop[i] = {drop:String})
+        SELECT count() AS n FROM parked
+        WHERE key NOT IN (SELECT key FROM money_posted WHERE drop_id = {drop:String} AND key IN (SELECT key FROM parked))
     )
 SELECT
     s.n AS sales,
