@@ -140,7 +140,7 @@ func TestAudit(t *testing.T) {
 	if refused == 0 || excused != int64(refused) {
 		t.Errorf("%d records are excused, %d are dead-lettered for not decoding", excused, refused)
 	}
-	if len(report.Views) != 10 {
+	if len(report.Views) != 11 {
 		t.Errorf("views: %+v", report.Views)
 	}
 	if small := p.audit(func(c *auditConfig) { c.Window = 500 }); fmt.Sprint(small) != fmt.Sprint(report) {
