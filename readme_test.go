@@ -44,7 +44,7 @@ func TestREADME(t *testing.T) {
 	}
 	dir, features := t.TempDir(), freeAddr(t)
 	env := append(os.Environ(), "DROPLIFT_DATA_DIR="+dir, "DROPLIFT_KAFKA_ADDR="+freeAddr(t), "DROPLIFT_CLICKHOUSE_ADDR="+freeAddr(t),
-		"DROPLIFT_METRICS_ADDR="+freeAddr(t), "DROPLIFT_PPROF_ADDR=", "DROPLIFT_FEATURES_ADDR="+features)
+		"DROPLIFT_METRICS_ADDR="+freeAddr(t), "DROPLIFT_PPROF_ADDR=", "DROPLIFT_FEATURES_ADDR="+features, "DROPLIFT_VIEWER_ADDR="+freeAddr(t))
 
 	demo := exec.Command("make", "demo", "ARGS=--scenario tiny --speed 0")
 	demo.Env = env
