@@ -27,8 +27,8 @@ type DemoCmd struct {
 
 // Help is shown by --help.
 func (c *DemoCmd) Help() string {
-	return "Starts the pipeline, shows its dashboards in a browser (--no-browser prints their address only), backfills four weeks of history, plays one 48 h drop at --speed, prints its report and keeps " +
-		"serving. Interrupted and started again with the same --data-dir, --scenario and --seed, it goes on where it was.\n\n" +
+	return "Starts the pipeline, shows its dashboards in a browser (--no-browser prints their address only), backfills four weeks of " +
+		"history, plays one 48 h drop at --speed, prints its report and keeps serving. Interrupted and started again with the same --data-dir, --scenario and --seed, it goes on where it was.\n\n" +
 		"Example: droplift demo --speed 2000 --exit"
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -25,7 +26,7 @@ import (
 // TestViewer watches a drop in a browser as live ops do: from before it is known until it is over, then every dashboard
 // on every screen.
 func TestViewer(t *testing.T) {
-	p := startPipeline(t, t.TempDir(), "--viewer-addr=127.0.0.1:0", "--metrics-addr=127.0.0.1:0", "--idle-after=2s")
+	p := startPipeline(t, t.TempDir(), "--viewer-addr=127.0.0.1:0", "--viewer-timeout=1m", "--metrics-addr=127.0.0.1:0", "--idle-after=2s")
 	v := &viewerPage{chromium: startBrowser(t, func(address string) bool {
 		return strings.HasPrefix(address, p.node.viewerAt()+"/") || strings.HasPrefix(address, "data:") || strings.HasPrefix(address, "blob:")
 	}), at: p.node.viewerAt(), shots: screenshots(t)}
@@ -165,9 +166,15 @@ func (v *viewerPage) evaluate(script string, into any) {
 
 func (v *viewerPage) picture(name string) {
 	v.t.Helper()
-	var whole []byte
-	v.run(chromedp.FullScreenshot(&whole, 100))
-	if err := os.WriteFile(filepath.Join(v.shots, "viewer-"+name+".png"), whole, 0o644); err != nil {
+	var width, height float64
+	v.evaluate(`innerWidth`, &width)
+	v.evaluate(`Math.max(0, ...[...document.querySelectorAll("article.panel")].map(a => a.getBoundingClientRect().bottom)) + 12 || innerHeight`, &height)
+	var png []byte
+	v.run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
+		png, err = page.CaptureScreenshot().WithClip(&page.Viewport{Width: width, Height: max(height, 200), Scale: 1}).Do(ctx)
+		return err
+	}))
+	if err := os.WriteFile(filepath.Join(v.shots, name+".png"), png, 0o644); err != nil {
 		v.t.Fatal(err)
 	}
 }

@@ -270,6 +270,9 @@ func (b *board) choice(name, label, query string, all bool) {
 			Value: dashboard.StringOrArrayOfString{ArrayOfString: []string{"$__all"}},
 		})
 	}
+	if def := single[name]; def != "" {
+		v = v.Current(dashboard.VariableOption{Text: dashboard.StringOrArrayOfString{String: &def}, Value: dashboard.StringOrArrayOfString{String: &def}})
+	}
 	b.builder.WithVariable(v)
 }
 

@@ -2,7 +2,6 @@ package viewer
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -41,7 +40,7 @@ func BenchmarkEncode(b *testing.B) {
 func BenchmarkCachedPanel(b *testing.B) {
 	f := newFixture(b)
 	f.source.answer = func(context.Context, string, map[string]any) (*Table, error) { return velocityTable(1000), nil }
-	path := fmt.Sprintf("/api/dashboards/%s/panels/%d?var-drop=d&from=start&to=data", liveUID, panelOf(b, "clickhouse", "dashboard_velocity"))
+	path := velocityPanel(b) + "?var-drop=d&from=start&to=data"
 	for _, encoding := range []string{"identity", "gzip"} {
 		b.Run(encoding, func(b *testing.B) {
 			b.ReportAllocs()

@@ -1,14 +1,14 @@
 -- purpose: What the drop's participants are owed over all drops, and what of it may be paid out: held until the hold after a drop's end is over, reserved a part for longer, then payable.
 -- grain: One row per participant and currency, the largest 100.
 -- units: Major units of currency. owed = earned - returned - paid, negative when the participant owes; payable = owed - held - reserved - instructed. alarms counts payouts that were paid otherwise than instructed.
--- maturity: As of the newest event stored, by the standing rules for holds; a share that is on hold by name is not paid though payable, and below the least payout it waits.
+-- maturity: As of the newest event or payout stored, by the standing rules for holds; a share that is on hold by name is not paid though payable, and below the least payout it waits.
 -- param drop String: drop id.
 -- param currencies Array(String): ISO 4217 codes; an element * stands for all.
 -- param hold_h Int64 = 168: hours after a drop's end before which nothing of it is paid out, as --settle-hold has it.
 -- param reserve_bps Int64 = 1000: share that is held back longer, in basis points, as --settle-reserve-bps has it.
 -- param reserve_h Int64 = 2880: hours after a drop's end until which it is, as --settle-reserve-for has it.
 WITH
-    (SELECT greatest((SELECT max(pane_start) FROM edge_cost), (SELECT max(event_time) FROM money_posted))) AS as_of,
+    (SELECT greatest((SELECT max(pane_start) FROM edge_cost), (SELECT max(event_time) FROM money_posted), (SELECT max(as_of) FROM settlements))) AS as_of,
     accrued AS
     (
         SELECT

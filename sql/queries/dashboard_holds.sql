@@ -1,14 +1,14 @@
 -- purpose: What is held back of each drop of the chosen creators, and until when: all of it until the hold is over, then the reserve.
 -- grain: One row per drop, participant and currency with something held back, those that end first, at most 100; one that says so when there is none.
 -- units: held and reserved in major units of currency; until in UTC, event time, by the standing rules for holds.
--- maturity: As of the newest event stored: refunds and chargebacks may still come.
+-- maturity: As of the newest event or payout stored: refunds and chargebacks may still come.
 -- param creators Array(String): creator ids; an element * stands for all.
 -- param currencies Array(String): ISO 4217 codes; an element * stands for all.
 -- param hold_h Int64 = 168: hours after a drop's end before which nothing of it is paid out, as --settle-hold has it.
 -- param reserve_bps Int64 = 1000: share that is held back longer, in basis points, as --settle-reserve-bps has it.
 -- param reserve_h Int64 = 2880: hours after a drop's end until which it is, as --settle-reserve-for has it.
 WITH
-    (SELECT greatest((SELECT max(pane_start) FROM edge_cost), (SELECT max(event_time) FROM money_posted))) AS as_of,
+    (SELECT greatest((SELECT max(pane_start) FROM edge_cost), (SELECT max(event_time) FROM money_posted), (SELECT max(as_of) FROM settlements))) AS as_of,
     accrued AS
     (
         SELECT

@@ -40,6 +40,7 @@ test("a choice is said shortly", () => {
   expect(chosen(creator!, ["a", "b"])).toBe("a, b");
   expect(chosen(creator!, ["a", "b", "c"])).toBe("a + 2");
   expect(chosen(drop!, [])).toBe("none yet");
+  expect(chosen({ ...drop!, current: { text: "week", value: "week" } }, undefined)).toBe("week");
 });
 
 test("toggling adds and takes away", () => {

@@ -10,7 +10,7 @@ export const labelOf = (variable: Variable): string => variable.label || variabl
 
 /** chosen says a variable's values shortly. */
 export function chosen(variable: Variable, values: string[] | undefined): string {
-  if (!values || values.length === 0) return variable.includeAll ? "All" : "none yet";
+  if (!values || values.length === 0) return variable.includeAll ? "All" : String(variable.current?.text ?? "none yet");
   if (values.length <= 2) return values.join(", ");
   return `${values[0]} + ${values.length - 1}`;
 }
