@@ -43,8 +43,8 @@ func cohorts() (Dashboard, error) {
 func returns() *table.PanelBuilder {
 	t := cells(map[string][]string{units.PercentUnit: {"margin_of_gross"}}).NoValue("No copy holds a drop of the chosen creators yet: the numbers are copied every five minutes.").
 		OverrideByName("margin", colored(units.Short, "red", bound{0, "green"}))
-	return readable(t, column{"drop_id", "drop"}, column{"name", ""}, column{"net_revenue", "net"}, column{"creator_shares", "to creators"}, column{"tax_and_fees", "tax and fees"},
-		column{"edge_cost", "edge"}, column{"localization_cost", "localization"}, column{"margin_of_gross", "of gross"}, column{"not_recorded", "not recorded"})
+	return headed(t, map[string]string{"drop_id": "drop", "name": "", "net_revenue": "net", "creator_shares": "to creators", "tax_and_fees": "tax and fees",
+		"edge_cost": "edge", "localization_cost": "localization", "margin_of_gross": "of gross", "not_recorded": "not recorded"})
 }
 
 // ageCurve has one line per cohort over their age; the older a cohort, the paler.
@@ -63,19 +63,19 @@ func triangle() *table.PanelBuilder {
 			property("color", map[string]any{"mode": "continuous-BlPu"}),
 			property("custom.cellOptions", map[string]any{"type": "color-background", "mode": "basic"}),
 		})
-	return readable(t, column{"next_mature", "next mature"}, column{"reporting_currency", "currency"}, column{"watermark", ""})
+	return headed(t, map[string]string{"next_mature": "next mature", "reporting_currency": "currency", "watermark": ""})
 }
 
 func spread() *table.PanelBuilder {
 	t := cells(map[string][]string{units.PercentUnit: {"payers_share"}}).NoValue(notDistributed).
 		OverrideByName("top_share", colored(units.PercentUnit, "green", bound{0.5, "orange"}))
-	return readable(t, column{"payers_share", "paid"}, column{"winsorised_mean", "mean without the top 1 %"}, column{"top_share", "from the top 1 %"}, column{"reporting_currency", "currency"})
+	return headed(t, map[string]string{"payers_share": "paid", "winsorised_mean": "mean without the top 1 %", "top_share": "from the top 1 %", "reporting_currency": "currency"})
 }
 
 func retention() *table.PanelBuilder {
 	t := cells(nil).NoValue(notCopied).OverrideByRegexp("/^day_/", append(unit(units.PercentUnit), property("decimals", 1)))
-	return readable(t, column{"day_1", "day 1"}, column{"day_1_low", "at least"}, column{"day_1_high", "at most"}, column{"day_7", "day 7"}, column{"day_7_low", "at least "}, column{"day_7_high", "at most "},
-		column{"day_28", "day 28"}, column{"day_28_low", ""}, column{"day_28_high", ""}, column{"mature_days", "mature days"})
+	return headed(t, map[string]string{"day_1": "day 1", "day_1_low": "at least", "day_1_high": "at most", "day_7": "day 7", "day_7_low": "at least ", "day_7_high": "at most ",
+		"day_28": "day 28", "day_28_low": "", "day_28_high": "", "mature_days": "mature days"})
 }
 
 func predicted() *table.PanelBuilder {

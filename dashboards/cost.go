@@ -48,9 +48,9 @@ func budgetStats() *stat.PanelBuilder {
 	return big().
 		OverrideByName("spent", money).OverrideByName("budget", money).OverrideByName("projected", money).
 		OverrideByRegexp("/^(shed|currency|note)$/", []dashboard.DynamicConfigValue{fixed("text")}).
-		OverrideByName("spent_share", append(share, called("spent of the budget", coloured("green", bound{0.8, "orange"}, bound{1, "red"}))...)).
-		OverrideByName("projected_share", append(share, called("projected of the budget", coloured("green", bound{0.85, "orange"}, bound{1, "red"}))...)).
-		OverrideByName("pace", append(share, coloured("orange", bound{1, "green"}))).
+		OverrideByName("spent_share", append(share, called("spent of the budget", limits("green", bound{0.8, "orange"}, bound{1, "red"}))...)).
+		OverrideByName("projected_share", append(share, called("projected of the budget", limits("green", bound{0.85, "orange"}, bound{1, "red"}))...)).
+		OverrideByName("pace", append(share, limits("orange", bound{1, "green"}))).
 		OverrideByName("level", words(map[string]word{"ok": {color: "green"}, "warn": {color: "orange"}, "cap": {color: "red"}, "no_price_list": {text: "no price list", color: "red"}})).
 		OverrideByName("maturity", append(maturity(), called("numbers are")...))
 }
@@ -70,39 +70,14 @@ func provisionalLines(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
 	return p.OverrideByRegexp(`/provisional/`, []dashboard.DynamicConfigValue{dashed(), unlisted()})
 }
 
-// unlisted leaves a series out of the legend: a bound of another, or the part of it that can still change.
-func unlisted() dashboard.DynamicConfigValue {
-	return property("custom.hideFrom", map[string]any{"viz": false, "legend": true, "tooltip": false})
-}
-
-// listed has room for more names than a table of them.
-func listed(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
-	return p.Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementBottom).ShowLegend(true))
-}
-
-// column is how a table's column reads for people; without a name it is for exports alone.
-type column struct{ name, is string }
-
-// readable names a table's columns, and hides those without a name.
-func readable(t *table.PanelBuilder, columns ...column) *table.PanelBuilder {
-	for _, c := range columns {
-		value := property("custom.hidden", true)
-		if c.is != "" {
-			value = property("displayName", c.is)
-		}
-		t = t.OverrideByName(c.name, []dashboard.DynamicConfigValue{value})
-	}
-	return t
-}
-
 func costTable() *table.PanelBuilder {
 	t := cells(map[string][]string{units.PercentUnit: {"share"}})
 	for _, name := range []string{"cost", "synthetic", "outside_drops", "per_million"} {
 		t = t.OverrideByName(name, append(unit(units.LocaleFormat), property("decimals", 3)))
 	}
 	t = t.OverrideByName("per_conversion", append(unit(units.LocaleFormat), property("decimals", 5)))
-	return readable(t, column{"synthetic", "of it probes and warm-up"}, column{"outside_drops", "of it outside drops"},
-		column{"per_million", "per million requests"}, column{"per_conversion", "per conversion"})
+	return headed(t, map[string]string{"synthetic": "of it probes and warm-up", "outside_drops": "of it outside drops",
+		"per_million": "per million requests", "per_conversion": "per conversion"})
 }
 
 func replicasGraph() *timeseries.PanelBuilder {

@@ -43,7 +43,7 @@ func creators() (Dashboard, error) {
 }
 
 func reconciled() *stat.PanelBuilder {
-	bad := coloured("green", bound{1, "red"})
+	bad := limits("green", bound{1, "red"})
 	return big().
 		OverrideByName("state", append(words(map[string]word{"balanced": {color: "green"}, "on its way": {color: "orange"}, "DIFFERENCE": {color: "red"}}), called("the ledger")...)).
 		OverrideByName("currencies", []dashboard.DynamicConfigValue{fixed("text")}).
@@ -51,8 +51,8 @@ func reconciled() *stat.PanelBuilder {
 		OverrideByName("wrong", called("wrong events", bad)).
 		OverrideByName("unbalanced", called("currencies not summing to 0", bad)).
 		OverrideByName("fresh", called("on their way", fixed("text"))).
-		OverrideByName("parked", called("parked", coloured("green", bound{1, "orange"}))).
-		OverrideByName("refused", called("refused", coloured("green", bound{1, "orange"})))
+		OverrideByName("parked", called("parked", limits("green", bound{1, "orange"}))).
+		OverrideByName("refused", called("refused", limits("green", bound{1, "orange"})))
 }
 
 func settlementStats() *stat.PanelBuilder {
@@ -60,8 +60,8 @@ func settlementStats() *stat.PanelBuilder {
 	return big().
 		OverrideByRegexp("/^(measured|p50_s|p99_s)$/", []dashboard.DynamicConfigValue{fixed("text")}).
 		OverrideByName("recorded", called("from a recording", fixed("text"))).
-		OverrideByName("within_5s", append(share, called("within 5 s", coloured("red", bound{0.99, "green"}))...)).
-		OverrideByName("within_60s", append(share, called("within 60 s", coloured("red", bound{0.999, "green"}))...)).
+		OverrideByName("within_5s", append(share, called("within 5 s", limits("red", bound{0.99, "green"}))...)).
+		OverrideByName("within_60s", append(share, called("within 60 s", limits("red", bound{0.999, "green"}))...)).
 		OverrideByName("p50_s", append(unit(units.Seconds), called("p50")...)).
 		OverrideByName("p99_s", append(unit(units.Seconds), called("p99")...)).
 		OverrideByName("objective", words(map[string]word{"met": {color: "green"}, "missed": {color: "red"}, "recorded only": {color: "blue"}}))

@@ -45,7 +45,7 @@ func correlation() *stat.PanelBuilder {
 	return big("r, age controlled, observational", "at least", "at most", "r, not controlled", "minutes").NoValue("too few minutes").Decimals(2).
 		OverrideByName("r", []dashboard.DynamicConfigValue{property("displayName", "r, age controlled, observational"), fixed("text")}).
 		OverrideByName("low", []dashboard.DynamicConfigValue{property("displayName", "at least"), fixed("text")}).
-		OverrideByName("high", []dashboard.DynamicConfigValue{property("displayName", "at most"), coloured("orange", bound{0, "text"})}).
+		OverrideByName("high", []dashboard.DynamicConfigValue{property("displayName", "at most"), limits("orange", bound{0, "text"})}).
 		OverrideByName("r_raw", []dashboard.DynamicConfigValue{property("displayName", "r, not controlled"), fixed("gray")}).
 		OverrideByName("minutes", measured("minutes", units.Short, property("decimals", 0), fixed("text")))
 }

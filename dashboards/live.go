@@ -122,7 +122,7 @@ func paceNow() *stat.PanelBuilder {
 		OverrideByName("per_minute", measured("now", units.CountsPerMinute, property("decimals", 1), fixed("text"))).
 		OverrideByName("plan", measured("plan", units.CountsPerMinute, property("decimals", 1), fixed("text"))).
 		OverrideByName("of_plan", measured("of plan", units.PercentUnit, property("decimals", 0),
-			coloured("red", bound{0.5, "orange"}, bound{0.8, "green"})))
+			limits("red", bound{0.5, "orange"}, bound{0.8, "green"})))
 }
 
 func revenueSoFar() *stat.PanelBuilder {
@@ -137,7 +137,7 @@ func revenueSoFar() *stat.PanelBuilder {
 func lostToLatency() *stat.PanelBuilder {
 	return big("lost, observational", "at least", "at most", "in").NoValue("not enough data yet").Decimals(0).
 		OverrideByName("lost", measured("lost, observational", units.Short, fixed("text"))).
-		OverrideByName("low", measured("at least", units.Short, coloured("text", bound{0.000001, "red"}))).
+		OverrideByName("low", measured("at least", units.Short, limits("text", bound{0.000001, "red"}))).
 		OverrideByName("high", measured("at most", units.Short, fixed("text"))).
 		OverrideByName("currency", called("in", fixed("text")))
 }
@@ -146,12 +146,12 @@ func lostToLatency() *stat.PanelBuilder {
 func sellsOut() *stat.PanelBuilder {
 	return big("next", "in").NoValue("–").Decimals(0).Orientation(common.VizOrientationHorizontal).
 		OverrideByName("state", []dashboard.DynamicConfigValue{property("displayName", "next"), fixed("text")}).
-		OverrideByName("minutes", measured("in", units.Minutes, coloured("red", bound{15, "orange"}, bound{60, "green"})))
+		OverrideByName("minutes", measured("in", units.Minutes, limits("red", bound{15, "orange"}, bound{60, "green"})))
 }
 
 func ageOfNumbers() *stat.PanelBuilder {
 	return big("old", "slowest partition", "numbers are").Decimals(0).
-		OverrideByName("age_s", measured("old", units.Seconds, coloured("green", bound{60, "orange"}, bound{300, "red"}))).
+		OverrideByName("age_s", measured("old", units.Seconds, limits("green", bound{60, "orange"}, bound{300, "red"}))).
 		OverrideByName("slowest_s", measured("slowest partition", units.Seconds, fixed("text"))).
 		OverrideByName("maturity", numbersAre())
 }
@@ -160,7 +160,7 @@ func glance() *stat.PanelBuilder {
 	return big("landed", "converted", "landed to completed, in order", "left out of the funnel", "numbers are").
 		OverrideByRegexp("/^(landed|converted)$/", []dashboard.DynamicConfigValue{fixed("text")}).
 		OverrideByName("ordered_rate", measured("landed to completed, in order", units.PercentUnit, property("decimals", 1), fixed("text"))).
-		OverrideByName("gap_share", measured("left out of the funnel", units.PercentUnit, property("decimals", 1), coloured("green", bound{0.02, "red"}))).
+		OverrideByName("gap_share", measured("left out of the funnel", units.PercentUnit, property("decimals", 1), limits("green", bound{0.02, "red"}))).
 		OverrideByName("maturity", numbersAre())
 }
 

@@ -53,12 +53,12 @@ func objectives() *table.PanelBuilder {
 	for _, column := range []string{"met", "mean_met", "translation_met"} {
 		t = t.OverrideByName(column, met)
 	}
-	return readable(t, column{"same_language", ""}, column{"missing", ""}, column{"unreported", ""}, column{"slow", ""}, column{"brief", ""}, column{"long", ""},
-		column{"dense", ""}, column{"wordy", ""}, column{"early", ""}, column{"stretch_ratio", ""}, column{"latency_p50_ms", ""}, column{"latency_p99_ms", ""},
-		column{"expected", "cues"}, column{"good_ratio", "good"}, column{"good", ""}, column{"good_low", "at least"}, column{"good_high", "at most"}, column{"met", "objective"},
-		column{"latency_mean_ms", "mean latency"}, column{"mean_met", "mean"}, column{"latency_p95_ms", "p95 latency"},
-		column{"translation_mean_ms", ""}, column{"translation_p95_ms", "p95 translation"}, column{"translation_met", "translation"},
-		column{"budget_remaining", "budget left"}, column{"burn_15m", ""}, column{"burn_1h", "burn, 1 h"}, column{"burn_6h", "burn, 6 h"})
+	return headed(t, map[string]string{"same_language": "", "missing": "", "unreported": "", "slow": "", "brief": "", "long": "",
+		"dense": "", "wordy": "", "early": "", "stretch_ratio": "", "latency_p50_ms": "", "latency_p99_ms": "",
+		"expected": "cues", "good_ratio": "good", "good": "", "good_low": "at least", "good_high": "at most", "met": "objective",
+		"latency_mean_ms": "mean latency", "mean_met": "mean", "latency_p95_ms": "p95 latency",
+		"translation_mean_ms": "", "translation_p95_ms": "p95 translation", "translation_met": "translation",
+		"budget_remaining": "budget left", "burn_15m": "", "burn_1h": "burn, 1 h", "burn_6h": "burn, 6 h"})
 }
 
 func goodCues() *timeseries.PanelBuilder {
@@ -89,8 +89,8 @@ func budgetTable() *table.PanelBuilder {
 	}).NoValue("No estimate of the error budget yet: the first comes a minute of event time after the drop's first cue.").
 		OverrideByName("remaining", colored(units.PercentUnit, "red", bound{0, "orange"}, bound{0.25, "green"})).
 		OverrideByName("lasts_ms", append(unit(units.Milliseconds), property("noValue", "not at this rate")))
-	return readable(t, column{"remaining", "left"}, column{"remaining_low", "at least"}, column{"remaining_high", "at most"}, column{"spent", "spent of the drop's"},
-		column{"burn", "burn rate"}, column{"lasts_ms", "runs out in"}, column{"why", "missing"}, column{"as_of", "as of"})
+	return headed(t, map[string]string{"remaining": "left", "remaining_low": "at least", "remaining_high": "at most", "spent": "spent of the drop's",
+		"burn": "burn rate", "lasts_ms": "runs out in", "why": "missing", "as_of": "as of"})
 }
 
 func burnGraph() *timeseries.PanelBuilder {
@@ -113,11 +113,11 @@ func readout() *table.PanelBuilder {
 	}).NoValue(noExperiment).
 		OverrideByName("srm_p", colored(units.Short, "red", bound{0.001, "green"})).
 		OverrideByName("alarm", words(map[string]word{"1": {"split is broken", "red"}, "0": {"none", "green"}, "true": {"split is broken", "red"}, "false": {"none", "green"}}))
-	return readable(t, column{"effect_pp", "effect"}, column{"low_pp", "at least"}, column{"high_pp", "at most"}, column{"p", "always-valid p"}, column{"p_holm", "p, all variants"},
-		column{"p_one_look", ""}, column{"better", "likely better"}, column{"loss_pp", "loss if wrong"}, column{"control_n", "in control"}, column{"variant_n", "in variant"},
-		column{"confidence", ""}, column{"grade", ""}, column{"srm_p", "p of the split"}, column{"chi2_p", ""}, column{"alarm", "sample ratio"}, column{"crossed", ""}, column{"misassigned", ""},
-		column{"refund_pp", "effect on refunds"}, column{"refund_low_pp", ""}, column{"refund_high_pp", ""}, column{"refund_p", ""}, column{"population", ""},
-		column{"sample_rate", ""}, column{"as_of", "as of"})
+	return headed(t, map[string]string{"effect_pp": "effect", "low_pp": "at least", "high_pp": "at most", "p": "always-valid p", "p_holm": "p, all variants",
+		"p_one_look": "", "better": "likely better", "loss_pp": "loss if wrong", "control_n": "in control", "variant_n": "in variant",
+		"confidence": "", "grade": "", "srm_p": "p of the split", "chi2_p": "", "alarm": "sample ratio", "crossed": "", "misassigned": "",
+		"refund_pp": "effect on refunds", "refund_low_pp": "", "refund_high_pp": "", "refund_p": "", "population": "",
+		"sample_rate": "", "as_of": "as of"})
 }
 
 func effectGraph() *timeseries.PanelBuilder {
@@ -136,6 +136,6 @@ func probability(axis string, level float64, below, above, label string) *timese
 func arms() *table.PanelBuilder {
 	t := cells(map[string][]string{units.PercentUnit: {"rate", "rate_low", "rate_high", "sample_rate"}}).NoValue(noExperiment).
 		OverrideByName("refund_maturity", maturity())
-	return readable(t, column{"rate", "conversion"}, column{"rate_low", "at least"}, column{"rate_high", "at most"}, column{"crossed", "saw two arms"},
-		column{"misassigned", "in the wrong arm"}, column{"changed", "arm changed"}, column{"sample_rate", ""}, column{"refund_maturity", "refunds are"}, column{"watermark", ""})
+	return headed(t, map[string]string{"rate": "conversion", "rate_low": "at least", "rate_high": "at most", "crossed": "saw two arms",
+		"misassigned": "in the wrong arm", "changed": "arm changed", "sample_rate": "", "refund_maturity": "refunds are", "watermark": ""})
 }

@@ -56,13 +56,13 @@ func rolloutStates() *statetimeline.PanelBuilder {
 func versions() *table.PanelBuilder {
 	t := cells(nil).NoValue(noModel).
 		OverrideByName("role", words(map[string]word{"champion": {color: "green"}, "shadow": {color: "purple"}, "previous": {color: "gray"}}))
-	return readable(t, column{"published_at", "published"}, column{"auc", "AUC"}, column{"auc_se", "AUC, s.e."}, column{"log_loss", "log loss"}, column{"base_log_loss", "log loss of the base rate"},
-		column{"tested_rows", "tested on"}, column{"trained_rows", "trained on"}, column{"trained_positives", "of them churned"}, column{"trained_from", "trained from"}, column{"trained_to", "trained to"},
-		column{"feature_hash", ""}, column{"checksum", ""})
+	return headed(t, map[string]string{"published_at": "published", "auc": "AUC", "auc_se": "AUC, s.e.", "log_loss": "log loss", "base_log_loss": "log loss of the base rate",
+		"tested_rows": "tested on", "trained_rows": "trained on", "trained_positives": "of them churned", "trained_from": "trained from", "trained_to": "trained to",
+		"feature_hash": "", "checksum": ""})
 }
 
 func freshness() *table.PanelBuilder {
-	return readable(cells(nil).NoValue(noFeatures).OverrideByName("behind_s", colored(units.Seconds, "green", bound{60, "orange"})), column{"behind_s", "behind"})
+	return headed(cells(nil).NoValue(noFeatures).OverrideByName("behind_s", colored(units.Seconds, "green", bound{60, "orange"})), map[string]string{"behind_s": "behind"})
 }
 
 func missingBars() *barchart.PanelBuilder {
@@ -73,12 +73,12 @@ func missingBars() *barchart.PanelBuilder {
 func driftTable() *table.PanelBuilder {
 	t := cells(map[string][]string{units.PercentUnit: {"missing", "missing_in_training"}}).NoValue(noScores).
 		OverrideByName("psi", colored(units.Short, "green", bound{0.1, "orange"}, bound{0.25, "red"}))
-	return readable(t, column{"missing_in_training", "missing in training"}, column{"psi", "PSI"}, column{"by_chance", "PSI by chance"})
+	return headed(t, map[string]string{"missing_in_training": "missing in training", "psi": "PSI", "by_chance": "PSI by chance"})
 }
 
 func skewTable() *table.PanelBuilder {
 	t := cells(map[string][]string{units.PercentUnit: {"behind_share"}, units.Seconds: {"age_p50_s", "age_p95_s", "age_max_s"}}).NoValue(noScores)
-	return readable(t, column{"feature_hash", "features"}, column{"behind_share", "share behind"}, column{"age_p50_s", "age, median"}, column{"age_p95_s", "age, p95"}, column{"age_max_s", "oldest"})
+	return headed(t, map[string]string{"feature_hash": "features", "behind_share": "share behind", "age_p50_s": "age, median", "age_p95_s": "age, p95", "age_max_s": "oldest"})
 }
 
 func scoreBars() *timeseries.PanelBuilder {
@@ -88,13 +88,13 @@ func scoreBars() *timeseries.PanelBuilder {
 
 func disagreement() *table.PanelBuilder {
 	t := cells(map[string][]string{units.PercentUnit: {"champion_mean", "shadow_mean", "apart_mean", "apart_p95", "apart_max", "other_side"}}).NoValue(noShadow)
-	return readable(t, column{"champion_mean", "champion says"}, column{"shadow_mean", "shadow says"}, column{"apart_mean", "apart, mean"}, column{"apart_p95", "apart, p95"}, column{"apart_max", "apart, most"},
-		column{"other_side", "on the other side"})
+	return headed(t, map[string]string{"champion_mean": "champion says", "shadow_mean": "shadow says", "apart_mean": "apart, mean", "apart_p95": "apart, p95", "apart_max": "apart, most",
+		"other_side": "on the other side"})
 }
 
 func scoreTimes() *table.PanelBuilder {
 	t := cells(map[string][]string{units.Microseconds: {"mean_us", "p50_us", "p95_us", "p99_us", "max_us"}}).NoValue(noScores)
-	return readable(t, column{"mean_us", "mean"}, column{"p50_us", "median"}, column{"p95_us", "p95"}, column{"p99_us", "p99"}, column{"max_us", "slowest"})
+	return headed(t, map[string]string{"mean_us": "mean", "p50_us": "median", "p95_us": "p95", "p99_us": "p99", "max_us": "slowest"})
 }
 
 func calibration() *timeseries.PanelBuilder {

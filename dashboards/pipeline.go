@@ -45,8 +45,7 @@ func pipelineHealth() (Dashboard, error) {
 	b.promQL("Kafka to processed", "From Kafka's timestamp of a transaction's oldest record to its commit, 99th percentile by stage; at 20,000 events/s features stay under the red line at 500 ms.", size{12, 8},
 		redFrom(line(units.Seconds, "p99"), 0.5).NoValue("Nothing was committed in this range"),
 		quantile("0.99", "stage", "droplift_stage_record_age_seconds", "{{stage}}"))
-	b.sql("Watermarks", size{24, 7}, readable(cells(map[string][]string{units.Seconds: {"behind_s"}}),
-		column{"behind_s", "behind the newest pane"}, column{"provisional_panes", "provisional panes"}, column{"final_panes", "final panes"}), named{as: rows, name: "dashboard_watermarks"})
+	b.sql("Watermarks", size{24, 7}, headed(cells(map[string][]string{units.Seconds: {"behind_s"}}), map[string]string{"behind_s": "behind the newest pane", "provisional_panes": "provisional panes", "final_panes": "final panes"}), named{as: rows, name: "dashboard_watermarks"})
 
 	b.row("Throughput")
 	b.promQL("Records processed", "Input records of committed transactions by stage and outcome.", size{8, 11},
@@ -77,8 +76,7 @@ func pipelineHealth() (Dashboard, error) {
 		metric{`sum by (table) (rate(droplift_sink_batch_rows_sum[$__rate_interval])) / sum by (table) (rate(droplift_sink_batch_rows_count[$__rate_interval]))`, "{{table}}"})
 	b.promQL("Inserts per minute", "Batches inserted by table, each a part of its table.", size{12, 11},
 		line(units.CountsPerMinute, "inserts"), metric{`max by (table) (droplift_sink_inserts_per_minute)`, "{{table}}"})
-	b.sql("Tables and parts", size{24, 10}, readable(cells(nil).OverrideByName("bytes", unit(units.BytesIEC)),
-		column{"stored_rows", "rows"}, column{"active_parts", "parts"}, column{"parts_per_minute", "new parts in the last minute"}, column{"bytes", "on disk"}), named{as: rows, name: "status_tables"})
+	b.sql("Tables and parts", size{24, 10}, headed(cells(nil).OverrideByName("bytes", unit(units.BytesIEC)), map[string]string{"stored_rows": "rows", "active_parts": "parts", "parts_per_minute": "new parts in the last minute", "bytes": "on disk"}), named{as: rows, name: "status_tables"})
 
 	b.row("Restores and snapshots")
 	b.promQL("Tasks restored", "Tasks restored and assignments received, by stage, in the interval before each point: more of them than restarts means that the group is not stable.", size{8, 8},
@@ -132,8 +130,7 @@ func quantile(q, by, histogram, legend string) metric {
 
 // redFrom draws a red line at a value whose meaning the panel's description states.
 func redFrom(p *timeseries.PanelBuilder, value float64) *timeseries.PanelBuilder {
-	return p.Thresholds(dashboard.NewThresholdsConfigBuilder().Mode(dashboard.ThresholdsModeAbsolute).
-		Steps([]dashboard.Threshold{{Color: "transparent"}, {Value: &value, Color: "red"}})).
+	return p.Thresholds(thresholds("transparent", bound{value, "red"})).
 		ThresholdsStyle(common.NewGraphThresholdsStyleConfigBuilder().Mode(common.GraphThresholdsStyleModeLine))
 }
 

@@ -31,13 +31,9 @@ func thresholds(base string, bounds ...bound) *dashboard.ThresholdsConfigBuilder
 
 // colored are a table's cells in a unit, their text in the colour of the value.
 func colored(unit, base string, bounds ...bound) []dashboard.DynamicConfigValue {
-	steps := []map[string]any{{"color": base, "value": nil}}
-	for _, b := range bounds {
-		steps = append(steps, map[string]any{"color": b.color, "value": b.from})
-	}
 	return []dashboard.DynamicConfigValue{
 		property("unit", unit),
-		property("thresholds", map[string]any{"mode": "absolute", "steps": steps}),
+		limits(base, bounds...),
 		property("custom.cellOptions", map[string]any{"type": "color-text"}),
 	}
 }
@@ -143,11 +139,21 @@ func measured(name, unit string, more ...dashboard.DynamicConfigValue) []dashboa
 	return append([]dashboard.DynamicConfigValue{property("displayName", name), property("unit", unit)}, more...)
 }
 
-// coloured are a field's thresholds.
-func coloured(base string, bounds ...bound) dashboard.DynamicConfigValue {
+// limits are a field's thresholds: base below the first bound.
+func limits(base string, bounds ...bound) dashboard.DynamicConfigValue {
 	steps := []map[string]any{{"color": base, "value": nil}}
 	for _, b := range bounds {
 		steps = append(steps, map[string]any{"color": b.color, "value": b.from})
 	}
 	return property("thresholds", map[string]any{"mode": "absolute", "steps": steps})
+}
+
+// unlisted leaves a series out of the legend: a bound of another, or the part of it that can still change.
+func unlisted() dashboard.DynamicConfigValue {
+	return property("custom.hideFrom", map[string]any{"viz": false, "legend": true, "tooltip": false})
+}
+
+// listed has room for more names than a table of them.
+func listed(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
+	return p.Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementBottom).ShowLegend(true))
 }
