@@ -199,6 +199,17 @@ func (n *node) topics(ctx context.Context) error {
 	return err
 }
 
+// reader opens ClickHouse as the user that reads, for roles that only look on: what they cannot see must not end a
+// process that processes and stores, so they wait for it. It returns nil once ctx is done.
+func (n *node) reader(ctx context.Context) *clickhouse.Client {
+	open := func() (*clickhouse.Client, error) { return n.cfg.openReader(ctx, n.servers.ClickhouseURL, n.log) }
+	client, _ := backoff.Retry(ctx, open, backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
+		n.log.Warn("dashboards and alerts wait for ClickHouse; they need --clickhouse-readonly-user", "user", n.cfg.ClickhouseReadonlyUser,
+			"in", wait.Round(time.Millisecond), "error", err)
+	}))
+	return client
+}
+
 // processors is the role that turns raw topics into derived ones.
 func (n *node) processors(ctx context.Context) error {
 	waiting := errors.New("waits for Kafka")

@@ -49,7 +49,7 @@ func (n *node) liveAt(drop string) string {
 // serveViewer is the role that shows dashboards in a browser. It answers from the start; until ClickHouse does, the
 // page says so.
 func (n *node) serveViewer(ctx context.Context) error {
-	waiting := errors.New("waits for ClickHouse")
+	waiting := fmt.Errorf("waits for ClickHouse, as user %s", n.cfg.ClickhouseReadonlyUser)
 	n.ops.check("viewer", func() error { return waiting })
 	source := &viewerSource{}
 	answers, sample, err := n.answerMetrics()
@@ -83,9 +83,9 @@ func (n *node) serveViewer(ctx context.Context) error {
 		return nil
 	})
 	group.Go(func() error {
-		client, err := n.cfg.openReader(ctx, n.servers.ClickhouseURL, n.log)
-		if err != nil {
-			return err
+		client := n.reader(ctx)
+		if client == nil {
+			return nil
 		}
 		defer client.Close()
 		source.client.Store(client)
