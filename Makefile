@@ -34,10 +34,9 @@ test: lint chdb kafka python feast web ## Every test
 chaos: chdb kafka ## 2,000 crash points instead of 200 (about an hour; CRASH_POINTS=n, DROPLIFT_TEST_SEED=n)
 	DROPLIFT_REQUIRE=kafka,clickhouse DROPLIFT_CRASH_POINTS=$(CRASH_POINTS) go test -v -timeout 6h -run '^Test(Broker)?CrashPoints$$' .
 
-screenshots: chdb web ## Take the README's pictures of the dashboards
+screenshots: chdb web ## Take the README's picture; all others go to .cache/screenshots
 	DROPLIFT_REQUIRE=clickhouse,chromium,web DROPLIFT_SCREENSHOTS=$(abspath $(CACHE)/screenshots) go test -run '^TestViewer$$' .
 	mkdir -p dashboards/viewer/screenshots && cp $(CACHE)/screenshots/drop-live-dark-desktop.png dashboards/viewer/screenshots/drop-live.png
-	cp $(CACHE)/screenshots/edge-revenue-light-desktop.png dashboards/viewer/screenshots/edge-revenue.png
 
 bench: build chdb kafka ## Measure the bars; writes bench.json
 	go test -run '^$$' -bench '^BenchmarkBars$$' -benchtime 1x -timeout 60m .
