@@ -205,7 +205,7 @@ func (d *simulatedDrop) samePage(uid string, target dashboards.Target, v dashboa
 	if err != nil || status != http.StatusOK {
 		d.t.Fatal(status, err)
 	}
-	if records, err := csv.NewReader(strings.NewReader(body)).ReadAll(); err != nil || len(records) != rows+1 {
+	if records, err := csv.NewReader(strings.NewReader(body)).ReadAll(); err != nil || rows == 0 && len(records) > 1 || rows > 0 && len(records) != rows+1 {
 		d.t.Errorf("%s %s: a CSV of %d lines for %d rows, %v", uid, target.Title, len(records), rows, err)
 	}
 }

@@ -11,7 +11,7 @@ SELECT time, language, argMax(decided, at) AS state
 FROM
 (
     -- Nothing decided yet is ok: a decision is published when it differs from the one that stands.
-    SELECT DISTINCT toDateTime64(0, 3, 'UTC') AS at, {from:DateTime64(3,'UTC')} AS time, toString(language) AS language, toUInt8(0) AS decided
+    SELECT DISTINCT toDateTime64(0, 3, 'UTC') AS at, toTimeZone({from:DateTime64(3,'UTC')}, 'UTC') AS time, toString(language) AS language, toUInt8(0) AS decided
     FROM localization
     WHERE drop_id = {drop:String} AND pane_start < {to:DateTime64(3,'UTC')} AND (has({languages:Array(String)}, '*') OR has({languages:Array(String)}, language))
     UNION ALL
