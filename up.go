@@ -118,7 +118,7 @@ func startNode(ctx context.Context, cfg *Config, log *slog.Logger) (*node, error
 
 // roles are those of a process that runs the whole pipeline.
 func (n *node) roles() []role {
-	roles := []role{n.processors, n.sink, n.signals}
+	roles := []role{n.processors, n.sink, n.signals, n.lifts}
 	if n.features != nil {
 		roles = append(roles, n.serveFeatures)
 	}

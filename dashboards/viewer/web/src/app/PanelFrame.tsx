@@ -74,7 +74,7 @@ export function PanelFrame(props: Props) {
   );
   const answer = hasTargets ? loaded.data : none;
   const dimmed = loaded.data !== null && (loaded.problem !== null || loaded.key !== key);
-  const empty = hasTargets && answer !== null && !hasRows(answer);
+  const empty = useMemo(() => hasTargets && answer !== null && (!hasRows(answer) || (bodies !== null && !bodies.hasPicture(panel, answer))), [bodies, panel, answer, hasTargets]);
   const truncated = answer?.frames.some((f) => f.truncated) ?? false;
   const summary = useMemo(() => (bodies && answer && !empty ? bodies.summarize(panel, answer) : ""), [bodies, panel, answer, empty]);
 
