@@ -250,7 +250,7 @@ func (v *viewerPage) drawn(board dashboards.Dashboard) {
 var emptyAfterSimulation = []string{
 	"Who answers", "Published versions", "Scores", "Probabilities", "Time to score", "Disagreement", "Calibration over time", "Reliability",
 	"Drift against training", "Skew between store and edge",
-	"Lifetime value by age", "Predicted lifetime value", "How unevenly the value of a member's first week is spread", "Retention by day of age",
+	"Lifetime value by age", "Predicted lifetime value", "Predicted against observed", "How unevenly the value of a member's first week is spread", "Retention by day of age",
 	"Effect on conversion, look by look", "Always-valid p of each variant", "Sample-ratio test", "Minutes, less the mean of their age",
 }
 
