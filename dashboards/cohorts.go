@@ -61,8 +61,10 @@ func ageCurve(x, unitOf, axis, xAxis string) *trend.PanelBuilder {
 func triangle() *table.PanelBuilder {
 	t := cells(nil).NoValue(notCopied).
 		OverrideByRegexp("/^age /", []dashboard.DynamicConfigValue{
-			property("decimals", 2), property("noValue", ""), property("custom.width", 78),
-			property("color", map[string]any{"mode": "continuous-BlPu"}),
+			property("decimals", 2), property("custom.width", 78),
+			// Each age by itself: value adds up, so that all cohorts grow with age.
+			property("fieldMinMax", true), property("color", map[string]any{"mode": "continuous-YlBl"}),
+			property("mappings", []map[string]any{{"type": "special", "options": map[string]any{"match": "null", "result": map[string]any{"text": "not yet", "color": "transparent", "index": 0}}}}),
 			property("custom.cellOptions", map[string]any{"type": "color-background", "mode": "basic"}),
 		})
 	return headed(t, map[string]string{"next_mature": "next mature", "reporting_currency": "currency", "watermark": ""})

@@ -87,13 +87,16 @@ func TestLocalization(t *testing.T) {
 	late := of("de")
 	late.From = start + 1_000_000
 	s.want("Decisions about burn rates", late, // how it stood when the range begins
-		"time=2026-03-02 12:16:40.000 language=* state=1",
 		"time=2026-03-02 12:16:40.000 language=de state=2",
 		"time=2026-03-02 12:20:00.000 language=de state=3",
 		"time=2026-03-02 12:30:00.000 language=de state=0")
 	late.To = start + 1_100_000
 	late.Values = map[string][]string{"drop": {"d"}, "language": {"en"}}
-	s.want("Decisions about burn rates", late, "time=2026-03-02 12:16:40.000 language=* state=1", "time=2026-03-02 12:16:40.000 language=en state=0")
+	s.want("Decisions about burn rates", late, "time=2026-03-02 12:16:40.000 language=en state=0")
+	// Languages with few cues are shown once their joint burn has been more than "no cues" or ok.
+	s.exec(fmt.Sprintf("INSERT INTO decisions (drop_id, topic, subject, at, chosen, kafka_time) VALUES ('d', 'burn_rate', '', fromUnixTimestamp64Milli(%d), 'ticket', now64(3))", start+1_050_000))
+	s.want("Decisions about burn rates", late, "time=2026-03-02 12:16:40.000 language=en state=0", "time=2026-03-02 12:16:40.000 language=few cues state=1",
+		"time=2026-03-02 12:17:30.000 language=few cues state=2")
 
 	estimate := func(metric, dimensions string, revision int, at int64, value, low, high, p, details string) {
 		s.exec(fmt.Sprintf(`INSERT INTO estimates (drop_id, creator_id, metric, dimensions, revision, as_of, from, maturity, enough, n, value, low, high, p, details, confidence, kafka_time)
@@ -129,6 +132,19 @@ func TestLocalization(t *testing.T) {
 	if empty := s.all("droplift-localization", Vars{From: start, To: start, Values: unknown}); len(empty) != 13 {
 		t.Errorf("an unknown drop has rows: only %q are empty", empty)
 	}
+	cueTimes(s, whole)
+}
+
+func cueTimes(s server, v Vars) {
+	// The stream goes on until its cues are half an hour behind the newest data.
+	times := func(newest, last string) {
+		s.want("dashboard_drop_times", v, "starts=2026-03-02 12:00:00.000 ends=2026-03-03 12:00:00.000 newest="+newest+" first_cue=2026-03-02 12:00:00.000 last_cue="+last)
+	}
+	times("<nil>", "2026-03-02 12:20:15.000")
+	s.velocity(pane{drop: "d", pop: "fra", start: start + 3_000_000, width: 10_000, revision: 1, maturity: "final"})
+	times("2026-03-02 12:50:10.000", "2026-03-02 12:50:10.000")
+	s.velocity(pane{drop: "d", pop: "fra", start: start + 3_010_000, width: 10_000, revision: 1, maturity: "final"})
+	times("2026-03-02 12:50:20.000", "2026-03-02 12:20:15.000")
 }
 
 // columnsOf and valuesOf read "column=value column=value" as the ends of an INSERT.
