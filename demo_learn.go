@@ -114,7 +114,7 @@ func (n *node) trainModels(ctx context.Context, client *clickhouse.Client, s sim
 	tested := slices.DeleteFunc(slices.Clone(rows.rows), func(r churn.Row) bool { return r.At < champion.testFrom })
 	evidence, err := evidenceOf(tested, nil, champion.scorer, "", opens)
 	if err != nil {
-		return err
+		return &notLearned{err}
 	}
 	gates := gate.Config{}.WithDefaults().Judge(*evidence)
 	missed := gate.Missed(gates)

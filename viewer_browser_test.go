@@ -61,8 +61,9 @@ func TestViewer(t *testing.T) {
 			}
 			d = p.in(t).simulated(demo.Truth)
 		}()
-		// Nobody touches the page: it must come to show the drop by itself.
-		v.until(`[...document.querySelectorAll("article.panel")].some(a => /landed/.test(a.innerText) && /[1-9]/.test(a.innerText))`)
+		t.Cleanup(func() { <-played })
+		// Nobody touches the page: it must come to show the drop by itself, once the history before it is there.
+		v.within(10*time.Minute, `[...document.querySelectorAll("article.panel")].some(a => /landed/.test(a.innerText) && /[1-9]/.test(a.innerText))`)
 		<-played
 		v.forgive("404") // of the drop that was not there yet
 		v.check(t)
@@ -164,8 +165,13 @@ func (v *viewerPage) open(path string) {
 // until waits for a JavaScript expression to hold.
 func (v *viewerPage) until(expression string) {
 	v.t.Helper()
+	v.within(2*time.Minute, expression)
+}
+
+func (v *viewerPage) within(patience time.Duration, expression string) {
+	v.t.Helper()
 	var held bool
-	ctx, cancel := context.WithTimeout(v.ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(v.ctx, patience)
 	defer cancel()
 	if err := chromedp.Run(ctx, chromedp.Poll(expression, &held, chromedp.WithPollingTimeout(0))); err != nil {
 		var text string
