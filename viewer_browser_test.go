@@ -75,8 +75,8 @@ func TestViewer(t *testing.T) {
 					v.t = t
 					v.screen(screen.width, screen.height, theme)
 					v.open("/d/" + board.UID() + "?" + url.Values{"var-drop": {v.drop}}.Encode()) // with its own range
+					v.whole(screen.width)
 					v.settled()
-					v.whole(screen.width, screen.height)
 					v.picture(strings.TrimPrefix(board.UID(), "droplift-") + "-" + theme + "-" + screen.name)
 					v.drawn(board)
 					v.accessible(string(axe))
@@ -166,14 +166,12 @@ func (v *viewerPage) evaluate(script string, into any) {
 }
 
 // whole makes the screen as high as the page, since panels that are out of sight ask for nothing.
-func (v *viewerPage) whole(width, height int64) {
+func (v *viewerPage) whole(width int64) {
 	v.t.Helper()
-	var page int64
-	v.evaluate(`document.documentElement.scrollHeight`, &page)
-	if page > height {
-		v.run(chromedp.EmulateViewport(width, page+20))
-		v.settled()
-	}
+	v.until(`document.querySelectorAll("article.panel").length > 0`)
+	var height int64
+	v.evaluate(`document.documentElement.scrollHeight`, &height)
+	v.run(chromedp.EmulateViewport(width, height))
 }
 
 func (v *viewerPage) picture(name string) {
