@@ -92,13 +92,14 @@ func TestViewer(t *testing.T) {
 	for _, screen := range []struct {
 		name          string
 		width, height int64
-	}{{"desktop", 1440, 5000}, {"phone", 390, 16000}} {
+	}{{"desktop", 1440, 3000}, {"phone", 390, 9000}} {
 		for _, theme := range []string{"dark", "light"} {
 			for _, board := range all {
 				t.Run(screen.name+" "+theme+" "+board.UID(), func(t *testing.T) {
 					v.t = t
 					v.screen(screen.width, screen.height, theme)
-					v.open(v.path(board.UID(), nil))
+					v.open("/d/" + board.UID() + "?" + url.Values{"var-drop": {v.drop}}.Encode()) // with its own range
+					v.whole(screen.width)
 					v.settled()
 					v.picture(strings.TrimPrefix(board.UID(), "droplift-") + "-" + theme + "-" + screen.name)
 					v.drawn(board)
@@ -193,6 +194,15 @@ func (v *viewerPage) evaluate(script string, into any) {
 	v.run(chromedp.Evaluate(script, into, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
 }
 
+// whole makes the screen as high as the page, since panels that are out of sight ask for nothing.
+func (v *viewerPage) whole(width int64) {
+	v.t.Helper()
+	v.until(`document.querySelectorAll("article.panel").length > 0`)
+	var height int64
+	v.evaluate(`document.documentElement.scrollHeight`, &height)
+	v.run(chromedp.EmulateViewport(width, height))
+}
+
 func (v *viewerPage) picture(name string) {
 	v.t.Helper()
 	var width, height float64
@@ -260,7 +270,7 @@ func (v *viewerPage) drawn(board dashboards.Dashboard) {
 		}
 	}
 	for i, a := range shown {
-		if a.Problem || a.Note != "" {
+		if a.Problem || a.Note != "" && emptyAfterSimulation[a.Title] == "" {
 			v.t.Errorf("panel %q says: %s", a.Title, a.Note)
 		}
 		if a.Note == "" && a.Marks == 0 || a.Width < 100 || a.Height < 60 || a.Outside > 0 {
@@ -272,6 +282,11 @@ func (v *viewerPage) drawn(board dashboards.Dashboard) {
 			}
 		}
 	}
+}
+
+// emptyAfterSimulation are the panels that say in words why there is nothing after the demo's drop.
+var emptyAfterSimulation = map[string]string{
+	"Settled within 5 s and 60 s": "a simulated sale is older than any wait that is measured",
 }
 
 // accessible runs axe-core, which must find nothing serious.

@@ -41,8 +41,8 @@ func creators() (Dashboard, error) {
 	b.sql("Payouts", size{24, 8}, payoutsTable(), named{as: rows, name: "dashboard_payouts"})
 
 	b.row("Open and refused")
-	b.sql("Open money", size{12, 8}, openTable(), named{as: rows, name: "dashboard_open_money"})
-	b.sql("Exceptions", size{12, 8}, cells(map[string][]string{units.LocaleFormat: {"amount"}}).OverrideByName("detail", wrapped()), named{as: rows, name: "dashboard_exceptions"})
+	b.sql("Open money", size{9, 8}, openTable(), named{as: rows, name: "dashboard_open_money"})
+	b.sql("Exceptions", size{15, 8}, cells(map[string][]string{units.LocaleFormat: {"amount"}}).OverrideByName("detail", wrapped()), named{as: rows, name: "dashboard_exceptions"})
 	return b.build()
 }
 
@@ -97,7 +97,7 @@ func returnsGraph() *timeseries.PanelBuilder {
 func evidenceTable() *table.PanelBuilder {
 	return headed(cells(map[string][]string{units.NoUnit: {"value", "low", "high"}, units.PercentUnit: {"confidence"}}),
 		map[string]string{"low": "at least", "high": "at most", "unit": "in", "n": "players", "words": "may be called", "note": "missing"}).
-		OverrideByName("of", wrapped()).OverrideByName("words", wrapped()).OverrideByName("note", wrapped()).
+		OverrideByName("of", wrapped()).OverrideByName("note", wrapped()).
 		OverrideByName("grade", gradeWords())
 }
 
