@@ -192,12 +192,14 @@ func (c *DemoCmd) live(ctx context.Context, n *node, player *player, watch *watc
 	if n.features != nil {
 		audience := newAudience(n.featuresAt())
 		player.sending, leave = audience.see, audience.leave
-		group.Go(func() error {
-			if err := audience.ask(ctx); err != nil {
-				n.log.Warn("the edge did not answer everybody who landed", "error", err)
-			}
-			return nil
-		})
+		for range askers {
+			group.Go(func() error {
+				if err := audience.ask(ctx); err != nil {
+					n.log.Warn("the edge did not answer everybody who landed", "error", err)
+				}
+				return nil
+			})
+		}
 	}
 	group.Go(func() error {
 		defer close(over)
