@@ -25,15 +25,16 @@ func (d Datasource) ref() common.DataSourceRef {
 	return common.DataSourceRef{Type: &plugin, Uid: &uid}
 }
 
-// macros says what fills each parameter of a query in Grafana. Arrays take "*" as all.
+// macros says what fills each parameter of a query in Grafana. Arrays take "*" as all. Grafana's own quotes leave a
+// backslash as it is, by which a value could end its string: encoded, one cannot.
 var macros = map[string]string{
-	"drop":       "${drop:singlequote}",
+	"drop":       "decodeURLComponent('${drop:percentencode}')",
 	"pops":       "[${pop:singlequote}]",
 	"currencies": "[${currency:singlequote}]",
 	"creators":   "[${creator:singlequote}]",
 	"languages":  "[${language:singlequote}]",
-	"cohort":     "${cohort:singlequote}",
-	"model":      "${model:singlequote}",
+	"cohort":     "decodeURLComponent('${cohort:percentencode}')",
+	"model":      "decodeURLComponent('${model:percentencode}')",
 	"from":       "$__fromTime_ms",
 	"to":         "$__toTime_ms",
 	"step_s":     "$__interval_s",

@@ -374,7 +374,7 @@ func TestExpand(t *testing.T) {
 	for text, want := range map[string]string{
 		"a BETWEEN $__fromTime_ms AND $__toTime_ms": "a BETWEEN fromUnixTimestamp64Milli(1000500) AND fromUnixTimestamp64Milli(2000500)",
 		"$__fromTime,$__toTime,$__interval_s * 2":   "toDateTime(1000),toDateTime(2000),30 * 2",
-		"${drop:singlequote}":                       `'d\'1\\'`,
+		"'${drop:percentencode}'":                   "'d%271%5C'",
 		"[${pop:singlequote}]":                      "['fra','sin']",
 		"[${currency:singlequote}]":                 "['*']",
 		"no macros, 5 $ and {braces}":               "no macros, 5 $ and {braces}",
@@ -388,7 +388,7 @@ func TestExpand(t *testing.T) {
 			t.Errorf("%s became %s (%v), want an error that names it", text, got, err)
 		}
 	}
-	if got, err := Expand("${drop:singlequote}", Vars{}); err == nil {
+	if got, err := Expand("${drop:percentencode}", Vars{}); err == nil {
 		t.Errorf("no drop became %s", got)
 	}
 	if got, err := Expand("$__interval_s", Vars{}); err != nil || got != "60" {
@@ -418,7 +418,7 @@ func TestOwnValuesAndDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"CAST('it\\'s', 'String')", "${drop:singlequote}"} {
+	for _, want := range []string{"CAST('it\\'s', 'String')", "decodeURLComponent('${drop:percentencode}')"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s is not in %s", want, text)
 		}

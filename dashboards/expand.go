@@ -3,6 +3,7 @@ package dashboards
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -110,17 +111,21 @@ func (v Vars) value(variable, format, macro string) (string, error) {
 	default:
 		return "", errors.New("unknown macro")
 	}
-	if format != "singlequote" {
-		return "", errors.New("variables are quoted: use the format singlequote")
-	}
 	values := v.Values[variable]
-	if len(values) == 0 {
-		if variable == "drop" {
+	if format == "percentencode" {
+		value, optional := single[variable]
+		switch {
+		case len(values) > 0:
+			value = values[0]
+		case !optional:
 			return "", errors.New("no value given")
 		}
-		if value, ok := single[variable]; ok {
-			return quote(value), nil
-		}
+		return strings.ReplaceAll(url.QueryEscape(value), "+", "%20"), nil
+	}
+	if format != "singlequote" {
+		return "", errors.New("variables are encoded or quoted: use the format percentencode or singlequote")
+	}
+	if len(values) == 0 {
 		return allValue, nil
 	}
 	quoted := make([]string, len(values))
