@@ -44,7 +44,7 @@ func (c *Config) forDemo() {
 // and another one that scores beside it. What an interrupted run has made is not made again.
 func (n *node) learn(ctx context.Context, client *clickhouse.Client, s simulate.Scenario) error {
 	registry, err := readModelRegistry(ctx, n.kafka, n.log)
-	if err != nil || len(registry.versions) > 0 {
+	if err != nil || len(registry.rollouts) > 0 {
 		return err
 	}
 	for _, step := range []struct {
@@ -114,11 +114,13 @@ func (n *node) trainModels(ctx context.Context, client *clickhouse.Client, s sim
 	tested := slices.DeleteFunc(slices.Clone(rows.rows), func(r churn.Row) bool { return r.At < champion.testFrom })
 	evidence, err := evidenceOf(tested, nil, champion.scorer, "", opens)
 	if err != nil {
-		return err
+		return &notLearned{err}
 	}
 	gates := gate.Config{}.WithDefaults().Judge(*evidence)
 	missed := gate.Missed(gates)
-	err = decideOnModels(ctx, n.kafka, n.log, func(r *modelRegistry) (messages []event.Message, err error) {
+	// Versions first, so that edges know of them when they are told to answer with them. A version that is there already, of a
+	// run that was interrupted here, is the same.
+	err = decideOnModels(ctx, n.kafka, n.log, func(*modelRegistry) (messages []event.Message, err error) {
 		for _, m := range models {
 			message, err := modelMessage(m.scorer.Artefact(), m.file, opens)
 			if err != nil {
@@ -126,13 +128,17 @@ func (n *node) trainModels(ctx context.Context, client *clickhouse.Client, s sim
 			}
 			messages = append(messages, message)
 		}
+		return messages, nil
+	})
+	if err != nil {
+		return err
+	}
+	err = decideOnModels(ctx, n.kafka, n.log, func(r *modelRegistry) (messages []event.Message, err error) {
 		rollout := event.Rollout{Name: n.cfg.DecideModel, Shadow: shadow.version(), Action: "shadow", At: opens.UnixMilli(), Reason: "trained on the demo's history, to compare"}
 		if missed == nil {
-			promoted, err := r.promote(n.cfg.DecideModel, champion.version(), "", passed("trained on the demo's history", gates), opens)
-			if err != nil {
+			if messages, err = r.promote(n.cfg.DecideModel, champion.version(), "", passed("trained on the demo's history", gates), opens); err != nil {
 				return nil, err
 			}
-			messages = append(messages, promoted...)
 			rollout.Champion = champion.version()
 		}
 		return append(messages, rolloutMessage(rollout)), nil

@@ -101,7 +101,8 @@ func burnGraph() *timeseries.PanelBuilder {
 }
 
 func burnStates() *statetimeline.PanelBuilder {
-	return states(map[string]word{"0": {"ok", "green"}, "1": {"no data", "gray"}, "2": {"ticket", "orange"}, "3": {"page", "red"}}).
+	return states(map[string]word{"0": {"ok", "green"}, "1": {"no cues", "gray"}, "2": {"ticket", "orange"}, "3": {"page", "red"}}).
+		OverrideByRegexp("/.*/", []dashboard.DynamicConfigValue{property("custom.spanNulls", true)}). // a language decides when it likes
 		NoValue("No cue of this drop has been judged before the end of the range.").
 		DisplayName("${__field.labels.language}")
 }
@@ -135,7 +136,8 @@ func probability(axis string, level float64, below, above, label string) *timese
 
 func arms() *table.PanelBuilder {
 	t := cells(map[string][]string{units.PercentUnit: {"rate", "rate_low", "rate_high", "sample_rate"}}).NoValue(noExperiment).
-		OverrideByName("refund_maturity", maturity())
+		OverrideByName("refund_maturity", maturity()).
+		OverrideByName("changed", words(map[string]word{"false": {text: "no"}, "true": {"yes", "orange"}, "0": {text: "no"}, "1": {"yes", "orange"}}))
 	return headed(t, map[string]string{"rate": "conversion", "rate_low": "at least", "rate_high": "at most", "crossed": "saw two arms",
 		"misassigned": "in the wrong arm", "changed": "arm changed", "sample_rate": "", "refund_maturity": "refunds are", "watermark": ""})
 }

@@ -156,14 +156,14 @@ func TestCreatorsBoard(t *testing.T) {
 		"time=2026-03-02 12:00:00 within 5 s=0.5 within 60 s=1",
 		"time=2026-03-02 12:01:00 within 5 s=0 within 60 s=0")
 	s.want("Refunds and chargebacks", on("m", map[string][]string{"currency": {"USD"}}),
-		"time=2026-03-02 12:00:00 currency=USD sales=99.98 refunds=0 chargebacks=0 returned=0",
-		"time=2026-03-02 12:02:00 currency=USD sales=0 refunds=-10 chargebacks=0 returned=-10",
-		"time=2026-03-02 12:03:00 currency=USD sales=0 refunds=0 chargebacks=-39.99 returned=-39.99")
+		"time=2026-03-02 12:00:00 currency=USD reporting=USD sales=99.98 refunds=0 chargebacks=0 returned=0",
+		"time=2026-03-02 12:02:00 currency=USD reporting=USD sales=0 refunds=-10 chargebacks=0 returned=-10",
+		"time=2026-03-02 12:03:00 currency=USD reporting=USD sales=0 refunds=0 chargebacks=-39.99 returned=-39.99")
 
 	s.want("Creators", on("m", map[string][]string{"creator": {"ada"}}),
 		"creator=ada currency=USD drops=1 sales=2 gross=99.98 refunds=-10 chargebacks=-39.99 net=49.99 shares=44.99 platform=5",
 		"creator=ada currency=KWD drops=1 sales=1 gross=12.345 refunds=0 chargebacks=0 net=12.345 shares=11.11 platform=1.235")
-	s.want("Net revenue by creator", on("m", map[string][]string{"currency": {"KWD"}}), "time=2026-03-02 12:01:00 creator=ada currency=KWD net=12.345 reported=40.12125")
+	s.want("Net revenue by creator", on("m", map[string][]string{"currency": {"KWD"}}), "time=2026-03-02 12:01:00 creator=ada currency=KWD reporting=USD net=12.345 reported=40.12125")
 	s.want("Shares of the drop", m,
 		"version=2 participant=a agreed=0.9 currency=KWD credited=11.11 share=0.899959",
 		"version=2 participant=platform agreed=0.1 currency=KWD credited=1.235 share=0.100041",
@@ -389,6 +389,15 @@ func TestCostBoard(t *testing.T) {
 	s.find("Decisions on cost", m, "time=2026-03-02 12:02:00.000 topic=pace chosen=slow previous=1 value=0.9 reason=because spent=180 projected=1140 budget=500 currency=USD")
 	s.find("Decisions on cost", free, "time=<nil> topic=none")
 	testBadChoices(s, "droplift-cost", m)
+
+	// What was decided last holds as far as there are data of the drop, and no further than the range.
+	s.edgeCost("m", "fra", start+600_000, "final", "USD", "500000000", 2)
+	s.want("Pace", m, "time=2026-03-02 12:00:00 pace=1", "time=2026-03-02 12:01:00 pace=1", "time=2026-03-02 12:02:00 pace=0.9", "time=2026-03-02 12:10:00 pace=0.9")
+	later.To = start + 300_000
+	s.want("Replicas", later,
+		"time=2026-03-02 12:01:30.000 chosen=40 wanted=40 cost_max=<nil>",
+		"time=2026-03-02 12:02:00.000 chosen=66 wanted=80 cost_max=66",
+		"time=2026-03-02 12:05:00.000 chosen=66 wanted=80 cost_max=66")
 }
 
 // testBadChoices asks every panel for what is not there; none may fail, and of an unknown drop nothing is known.

@@ -56,13 +56,15 @@ func (s *fakeSource) Query(ctx context.Context, name string, params map[string]a
 	s.calls = append(s.calls, call{name, params, rows})
 	s.mu.Unlock()
 	if name == "dashboard_drop_times" {
-		table := &Table{Columns: []string{"starts", "ends", "newest"}, Types: []string{"DateTime64(3, 'UTC')", "DateTime64(3, 'UTC')", "Nullable(DateTime64(3, 'UTC'))"}}
+		table := &Table{Columns: []string{"starts", "ends", "newest", "first_cue", "last_cue"}, Types: []string{"DateTime64(3, 'UTC')", "DateTime64(3, 'UTC')",
+			"Nullable(DateTime64(3, 'UTC'))", "Nullable(DateTime64(3, 'UTC'))", "Nullable(DateTime64(3, 'UTC'))"}}
+		none := (*time.Time)(nil)
 		newest := time.UnixMilli(dataUpTo).UTC()
 		switch params["drop"] {
 		case "d", "' OR 1=1 --":
-			table.Rows = [][]any{{time.UnixMilli(dropMS).UTC(), time.UnixMilli(dropEnd).UTC(), &newest}}
+			table.Rows = [][]any{{time.UnixMilli(dropMS).UTC(), time.UnixMilli(dropEnd).UTC(), &newest, none, none}}
 		case "coming":
-			table.Rows = [][]any{{time.UnixMilli(dropMS).UTC(), time.UnixMilli(dropEnd).UTC(), (*time.Time)(nil)}}
+			table.Rows = [][]any{{time.UnixMilli(dropMS).UTC(), time.UnixMilli(dropEnd).UTC(), none, none, none}}
 		}
 		return table, nil
 	}

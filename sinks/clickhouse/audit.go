@@ -139,6 +139,9 @@ var viewSources = []struct {
 	{"money_facts", []event.Kind{event.KindCheckout}},
 	{"money_posted", []event.Kind{event.KindLedger}},
 	{"canary_requests", []event.Kind{event.KindLatency}},
+	{"money_exceptions", []event.Kind{event.KindLedger}},
+	{"feature_progress", []event.Kind{event.KindFeatures}},
+	{"score_samples", []event.Kind{event.KindScore}},
 	{"rejected", []event.Kind{event.KindDeadLetter, event.KindLate}},
 }
 

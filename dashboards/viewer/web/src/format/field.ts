@@ -241,6 +241,7 @@ export function dataOf(panel: Panel, answer: PanelAnswer): Data[] {
       for (const o of source.overrides ?? []) {
         if (matches(o.matcher, { name: r.name, title, type: r.type }, frame.ref)) for (const p of o.properties) setProperty(config, p.id, p.value);
       }
+      if (config.custom.axisLabel) config.custom.axisLabel = interpolate(config.custom.axisLabel, lookup);
       const renamed = config.displayName !== source.defaults?.displayName && config.displayName ? interpolate(config.displayName, lookup).trim() : title;
       return { ...r, config, title: renamed, index: r.type === "number" ? index++ : 0, tone: 0, display: () => ({ text: "", parts: { prefix: "", text: "", suffix: "" }, share: 0 }) };
     });
@@ -248,15 +249,17 @@ export function dataOf(panel: Panel, answer: PanelAnswer): Data[] {
   });
   giveTones(data.flatMap((d) => d.fields.filter((f) => isNumeric(f) && f.name !== panel.options?.xField)));
   const range = { min: Infinity, max: -Infinity };
-  for (const f of data.flatMap((d) => d.fields)) {
-    if (f.type !== "number") continue;
-    for (const v of f.values) {
+  const widen = (r: typeof range, f: Field) => {
+    for (const v of f.type === "number" ? f.values : []) {
       if (typeof v !== "number") continue;
-      range.min = Math.min(range.min, v);
-      range.max = Math.max(range.max, v);
+      r.min = Math.min(r.min, v);
+      r.max = Math.max(r.max, v);
     }
-  }
-  for (const f of data.flatMap((d) => d.fields)) f.display = shower(f, range);
+    return r;
+  };
+  const fields = data.flatMap((d) => d.fields);
+  for (const f of fields) widen(range, f);
+  for (const f of fields) f.display = shower(f, f.config.fieldMinMax ? widen({ min: Infinity, max: -Infinity }, f) : range);
   return data;
 }
 
