@@ -92,7 +92,8 @@ func TestPrometheusSeesWhatTheViewerSees(t *testing.T) {
 	if _, err := exec.LookPath("prometheus"); err != nil {
 		embeddedtest.Missing(t, "promtool", err.Error()) // Debian has both in one package
 	}
-	p := startPipeline(t, t.TempDir(), "--metrics-addr=127.0.0.1:0", "--viewer-addr=127.0.0.1:0", "--idle-after=2s")
+	dir := t.TempDir()
+	p := startPipeline(t, dir, "--metrics-addr=127.0.0.1:0", "--viewer-addr=127.0.0.1:0", "--idle-after=2s")
 	prometheus := startPrometheus(t, strings.TrimPrefix(p.node.ops.MetricsAt, "http://"))
 	own, beside := p.node.viewerAt(), p.serveBeside(prometheus)
 	d := playTiny(p, pipelineSeed(t))
@@ -115,6 +116,11 @@ func TestPrometheusSeesWhatTheViewerSees(t *testing.T) {
 	})
 	eventually(t, time.Minute, func() error { return healthyRules(prometheus) })
 	eventually(t, time.Minute, func() error { return sameSeries(t, own, beside) })
+
+	p.close()
+	if files := mustGlob(t, filepath.Join(dir, "metrics", "*.samples")); len(files) == 0 {
+		t.Error("the process leaves no metrics to the next one")
+	}
 }
 
 type viewedAlert struct {

@@ -13,7 +13,7 @@ type ViewerConfig struct {
 	ViewerAddr      string        `group:"viewer" help:"Address of the dashboards' viewer; empty turns it off. Beyond loopback it wants a token, see --viewer-token-file." default:"127.0.0.1:8127"`
 	ViewerTokenFile string        `group:"viewer" help:"File that holds the token that browsers must show (or set DROPLIFT_VIEWER_TOKEN)." placeholder:"FILE"`
 	ViewerTimeout   time.Duration `group:"viewer" help:"How long a panel's query may take." default:"5s"`
-	PrometheusURL   string        `name:"prometheus-url" group:"viewer" help:"URL of a Prometheus whose data panels and alerts use. Empty keeps this process's own metrics in memory and asks those." placeholder:"URL"`
+	PrometheusURL   string        `name:"prometheus-url" group:"viewer" help:"URL of a Prometheus whose data panels and alerts use. Empty asks this process's own metrics, which are kept for a day: by droplift up and demo below --data-dir, else in memory." placeholder:"URL"`
 }
 
 // validate reports every problem at once.

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -244,8 +245,8 @@ func sameValue(kind string, got, want any) bool {
 func TestViewerWaits(t *testing.T) {
 	needLibrary(t)
 	t.Setenv("DROPLIFT_VIEWER_TOKEN", "s3cret")
-	at, dir := freeAddr(t), t.TempDir()
-	cfg := parseConfig(t, "--clickhouse", "http://"+at, "--metrics-addr=127.0.0.1:0", "--pprof-addr=", "--features-addr=", "--viewer-addr=127.0.0.1:0")
+	at, dir, untouched := freeAddr(t), t.TempDir(), t.TempDir()
+	cfg := parseConfig(t, "--data-dir", untouched, "--clickhouse", "http://"+at, "--metrics-addr=127.0.0.1:0", "--pprof-addr=", "--features-addr=", "--viewer-addr=127.0.0.1:0")
 	listener, err := cfg.listenViewer()
 	if err != nil {
 		t.Fatal(err)
@@ -333,6 +334,9 @@ func TestViewerWaits(t *testing.T) {
 	server = start()
 	defer server.Close(context.Background())
 	until(drops, 200, `{"options":[],"more":false}`)
+	if entries, err := os.ReadDir(untouched); err != nil || len(entries) > 0 {
+		t.Errorf("a process that only reads has written %v, %v", entries, err)
+	}
 }
 
 // What is no fault of the connection or the size is a defect, which must not hide behind "ClickHouse does not answer".
