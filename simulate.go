@@ -22,7 +22,7 @@ type Simulation struct {
 	Seed         uint64  `help:"Seed: the same one gives the same bytes." default:"1"`
 	Truth        string  `help:"Write the true effects and the exact books here." placeholder:"FILE"`
 	Speed        float64 `help:"Simulated seconds per second during the drop; 0 plays it as fast as it goes." default:"960"`
-	HistorySpeed float64 `help:"The same for the history before it." default:"0"`
+	HistorySpeed float64 `help:"The same for the history before it and the days after it." default:"0"`
 }
 
 func (s *Simulation) scenario() (simulate.Scenario, error) {
@@ -118,6 +118,10 @@ type player struct {
 	generator           *simulate.Generator
 	speed, historySpeed float64
 	observe             func(simulate.Progress)
+	// sending, unless nil, is told of every record that is sent now.
+	sending func(*simulate.Record)
+	// hold, unless nil, is called after every holdEvery records and waits for whoever reads them.
+	hold func(context.Context) error
 
 	// have counts, per topic and partition, records that an interrupted run left in the log.
 	have     map[string]map[int32]int64
@@ -167,6 +171,9 @@ func (p *player) sent(r *simulate.Record) bool {
 	return true
 }
 
+// holdEvery is how many records are sent between two calls of hold.
+const holdEvery = 4096
+
 // observeEvery is how often progress is reported and, at least, records are handed over.
 const observeEvery = 50 * time.Millisecond
 
@@ -185,11 +192,17 @@ func (p *player) playUntil(ctx context.Context, conf kafka.Config, stop func(*si
 
 	var clock pace
 	batch := make([]event.Message, 0, 1024)
+	held := 0
 	reported := time.Now()
 	send := func() error {
 		err := producer.Produce(ctx, batch...)
 		p.produced += uint64(len(batch))
+		held += len(batch)
 		batch = batch[:0]
+		if err == nil && p.hold != nil && held >= holdEvery {
+			held = 0
+			err = p.hold(ctx)
+		}
 		return err
 	}
 	var r simulate.Record
@@ -210,6 +223,9 @@ func (p *player) playUntil(ctx context.Context, conf kafka.Config, stop func(*si
 				}
 			}
 			batch = append(batch, event.Message{Kind: r.Kind, Key: r.Key, Value: r.Value})
+			if p.sending != nil {
+				p.sending(&r)
+			}
 			if len(batch) == cap(batch) {
 				if err := send(); err != nil {
 					return err

@@ -13,6 +13,7 @@ const (
 	notMature      = "No cohort is mature yet: its first age is complete one age after the cohort's end, a week or a day. The numbers are copied every half hour."
 	notCopied      = "No cohort yet: the numbers are copied every half hour from the first activity of each member."
 	notPredicted   = "No prediction is stored: droplift ltv fits lifetimes to the purchases so far and publishes them."
+	notCompared    = "No prediction has been compared yet: droplift ltv fit publishes predictions, and what came since is copied every half hour."
 	notDistributed = "No week is mature yet: the watermark has not passed the end of one and a week more."
 )
 
@@ -37,6 +38,7 @@ func cohorts() (Dashboard, error) {
 
 	b.row("Predicted lifetimes")
 	b.sql("Predicted lifetime value", size{24, 6}, predicted(), named{as: rows, name: "dashboard_ltv_predicted"})
+	b.sql("Predicted against observed", size{24, 9}, calibrated(), named{as: rows, name: "dashboard_ltv_calibration"})
 	return b.build()
 }
 
@@ -59,8 +61,10 @@ func ageCurve(x, unitOf, axis, xAxis string) *trend.PanelBuilder {
 func triangle() *table.PanelBuilder {
 	t := cells(nil).NoValue(notCopied).
 		OverrideByRegexp("/^age /", []dashboard.DynamicConfigValue{
-			property("decimals", 2), property("noValue", ""), property("custom.width", 78),
-			property("color", map[string]any{"mode": "continuous-BlPu"}),
+			property("decimals", 2), property("custom.width", 78),
+			// Each age by itself: value adds up, so that all cohorts grow with age.
+			property("fieldMinMax", true), property("color", map[string]any{"mode": "continuous-YlBl"}),
+			property("mappings", []map[string]any{{"type": "special", "options": map[string]any{"match": "null", "result": map[string]any{"text": "not yet", "color": "transparent", "index": 0}}}}),
 			property("custom.cellOptions", map[string]any{"type": "color-background", "mode": "basic"}),
 		})
 	return headed(t, map[string]string{"next_mature": "next mature", "reporting_currency": "currency", "watermark": ""})
@@ -80,4 +84,11 @@ func retention() *table.PanelBuilder {
 
 func predicted() *table.PanelBuilder {
 	return cells(map[string][]string{units.PercentUnit: {"alive"}}).NoValue(notPredicted)
+}
+
+func calibrated() *table.PanelBuilder {
+	t := cells(map[string][]string{units.PercentUnit: {"passed"}}).NoValue(notCompared).
+		OverrideByName("verdict", words(map[string]word{"as predicted": {color: "green"}, "too young": {color: "text"}, "more came": {color: "orange"}, "fewer came": {color: "orange"}})).
+		OverrideByRegexp("/^(predicted|observed|low|high|so_far|predicted_spend|observed_spend)$/", []dashboard.DynamicConfigValue{property("decimals", 2)})
+	return headed(t, map[string]string{"low": "at least", "high": "at most", "passed": "of the horizon is over", "so_far": "came so far", "predicted_spend": "predicted spend", "observed_spend": "observed spend"})
 }

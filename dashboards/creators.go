@@ -25,9 +25,13 @@ func creators() (Dashboard, error) {
 	b.row("What creators earn")
 	b.sql("Creators", size{24, 7}, headed(cells(map[string][]string{units.LocaleFormat: {"gross", "refunds", "chargebacks", "net", "shares", "platform"}}),
 		map[string]string{"shares": "participants' shares", "platform": "platform's share"}), named{as: rows, name: "dashboard_creator_revenue"})
-	b.sql("Net revenue by creator", size{24, 8}, reported(byPOP(units.Short, "reporting currency"), "${__field.labels.creator} ${__field.labels.currency}"),
+	b.sql("Net revenue by creator", size{24, 8}, reported(byPOP(units.Short, reportingCode), "${__field.labels.creator} ${__field.labels.currency}"),
 		named{as: series, name: "dashboard_creator_net"})
 	b.sql("Effects and their evidence", size{24, 8}, evidenceTable(), named{as: rows, name: "dashboard_evidence"})
+
+	b.row("What drops changed: creator uplift and returns")
+	b.sql("What the drop changed", size{24, 11}, changesTable(), named{as: rows, name: "dashboard_changes"})
+	b.sql("What each creator's drops changed", size{24, 11}, changesTable(), named{as: rows, name: "dashboard_changes_by_drop"})
 
 	b.row("Shares and payouts")
 	b.sql("Shares of the drop", size{12, 9}, headed(cells(map[string][]string{units.PercentUnit: {"agreed", "share"}, units.LocaleFormat: {"credited"}}),
@@ -37,8 +41,8 @@ func creators() (Dashboard, error) {
 	b.sql("Payouts", size{24, 8}, payoutsTable(), named{as: rows, name: "dashboard_payouts"})
 
 	b.row("Open and refused")
-	b.sql("Open money", size{12, 8}, openTable(), named{as: rows, name: "dashboard_open_money"})
-	b.sql("Exceptions", size{12, 8}, cells(map[string][]string{units.LocaleFormat: {"amount"}}), named{as: rows, name: "dashboard_exceptions"})
+	b.sql("Open money", size{9, 8}, openTable(), named{as: rows, name: "dashboard_open_money"})
+	b.sql("Exceptions", size{15, 8}, cells(map[string][]string{units.LocaleFormat: {"amount"}}).OverrideByName("detail", wrapped()), named{as: rows, name: "dashboard_exceptions"})
 	return b.build()
 }
 
@@ -57,7 +61,7 @@ func reconciled() *stat.PanelBuilder {
 
 func settlementStats() *stat.PanelBuilder {
 	share := append(unit(units.PercentUnit), property("decimals", 2))
-	return big().
+	return big().NoValue("not measured").
 		OverrideByRegexp("/^(measured|p50_s|p99_s)$/", []dashboard.DynamicConfigValue{fixed("text")}).
 		OverrideByName("recorded", called("from a recording", fixed("text"))).
 		OverrideByName("within_5s", append(share, called("within 5 s", limits("red", bound{0.99, "green"}))...)).
@@ -70,7 +74,7 @@ func settlementStats() *stat.PanelBuilder {
 // settledShares draws the two objectives as thresholds.
 func settledShares() *timeseries.PanelBuilder {
 	return against(timeseries.NewPanelBuilder().Unit(units.PercentUnit).Decimals(2).AxisLabel("of the sales").AxisSoftMin(0.98).Max(1).LineWidth(1).
-		ShowPoints(common.VisibilityModeAuto).NoValue("no sale was posted as it came: a recording says nothing of the latency"),
+		ShowPoints(common.VisibilityModeAuto).NoValue("No sale of this range was settled live: a recording says nothing of the time that settling takes."),
 		thresholds("red", bound{0.99, "orange"}, bound{0.999, "green"}))
 }
 
@@ -86,17 +90,35 @@ func reconciliationTable() *table.PanelBuilder {
 func returnsGraph() *timeseries.PanelBuilder {
 	return inCurrencies(moneyBars().DisplayName("${__field.labels.currency} ${__field.name}")).MaxDataPoints(coarse).
 		OverrideByRegexp("/ (sales|refunds|chargebacks)$/", inTooltip()).
-		OverrideByRegexp("/ returned$/", []dashboard.DynamicConfigValue{property("unit", units.Short), property("custom.axisLabel", "reporting currency"),
+		OverrideByRegexp("/ returned$/", []dashboard.DynamicConfigValue{property("unit", units.Short), property("custom.axisLabel", reportingCode),
 			property("displayName", "${__field.labels.currency}")})
 }
 
 func evidenceTable() *table.PanelBuilder {
 	return headed(cells(map[string][]string{units.NoUnit: {"value", "low", "high"}, units.PercentUnit: {"confidence"}}),
 		map[string]string{"low": "at least", "high": "at most", "unit": "in", "n": "players", "words": "may be called", "note": "missing"}).
-		OverrideByName("grade", words(map[string]word{
-			"A": {text: "A randomised", color: "green"}, "B": {text: "B randomised, by instrument", color: "green"}, "C": {text: "C quasi-experiment", color: "yellow"},
-			"D": {text: "D association, matched", color: "orange"}, "E": {text: "E description", color: "orange"},
-		}))
+		OverrideByName("of", wrapped()).OverrideByName("note", wrapped()).
+		OverrideByName("grade", gradeWords())
+}
+
+func gradeWords() []dashboard.DynamicConfigValue {
+	return words(map[string]word{
+		"A": {text: "A randomised", color: "green"}, "B": {text: "B randomised, by instrument", color: "green"}, "C": {text: "C quasi-experiment", color: "yellow"},
+		"D": {text: "D association, matched", color: "orange"}, "E": {text: "E description", color: "orange"},
+	})
+}
+
+// changesTable shows what drops changed; the numbers are per cent or points, as the column beside them says.
+func changesTable() *table.PanelBuilder {
+	t := headed(cells(map[string][]string{units.PercentUnit: {"confidence"}}).NoValue("No drop of the chosen creators is in the catalogue."),
+		map[string]string{"low": "at least", "high": "at most", "unit": "in", "scope": "over", "words": "may be called", "missing": "remarks, and what is missing", "as_of": "as of"}).
+		OverrideByName("words", wrapped()).OverrideByName("missing", wrapped()).
+		OverrideByName("grade", gradeWords()).
+		OverrideByName("p", []dashboard.DynamicConfigValue{property("unit", units.NoUnit), property("decimals", 4)})
+	for _, column := range []string{"value", "low", "high"} {
+		t = t.OverrideByName(column, []dashboard.DynamicConfigValue{property("unit", units.NoUnit), property("decimals", 2)})
+	}
+	return t
 }
 
 func balancesTable() *table.PanelBuilder {
@@ -106,7 +128,7 @@ func balancesTable() *table.PanelBuilder {
 }
 
 func payoutsTable() *table.PanelBuilder {
-	return cells(map[string][]string{units.LocaleFormat: {"amount", "paid"}}).
+	return headed(cells(map[string][]string{units.LocaleFormat: {"amount", "paid"}}), map[string]string{"as_of": "released"}).
 		OverrideByName("status", words(map[string]word{"open": {color: "blue"}, "settled": {color: "green"}, "mismatched": {color: "red"}, "double": {color: "red"}, "unknown": {color: "red"}}))
 }
 

@@ -28,14 +28,14 @@ func edgeRevenue() (Dashboard, error) {
 
 	b.row("Latency and caches")
 	b.sql("Landing latency by POP", size{12, 10}, latencyByPOP(), named{as: series, name: "dashboard_latency"})
-	b.sql("Answered from the cache by POP", size{12, 10}, byPOP(units.PercentUnit, "of requests that a cache may answer").
+	b.sql("Answered from the cache by POP", size{12, 10}, joined(byPOP(units.PercentUnit, "of requests that a cache may answer")).
 		DisplayName("${__field.labels.pop}").Max(1).MaxDataPoints(coarse/2), named{as: series, name: "dashboard_cache"})
 	b.sql("Spread of landing latency", size{24, 9}, latencyHeat(), named{as: series, name: "dashboard_latency_heatmap"})
 	b.sql("The edge by POP", size{14, 9}, edgeTable(), named{as: rows, name: "dashboard_edge"})
 	b.sql("Caches before the start", size{10, 9}, prewarmTable(), named{as: rows, name: "dashboard_prewarm"})
 
 	b.row("Revenue")
-	b.sql("Net revenue by POP", size{12, 9}, reported(byPOP(units.Short, "reporting currency"), "${__field.labels.pop} ${__field.labels.currency}"),
+	b.sql("Net revenue by POP", size{12, 9}, reported(byPOP(units.Short, reportingCode), "${__field.labels.pop} ${__field.labels.currency}"),
 		named{as: series, name: "dashboard_revenue_by_pop"})
 	b.sql("POPs compared", size{12, 9}, popTable(), named{as: rows, name: "dashboard_pops"})
 	return b.build()

@@ -39,9 +39,9 @@ func dropLive() (Dashboard, error) {
 
 	b.row("Edge latency against conversion and revenue")
 	b.sql("Landing latency by POP", size{12, 10}, latencyByPOP(), named{as: series, name: "dashboard_latency"})
-	b.sql("Net revenue by POP", size{12, 10}, reported(byPOP(units.Short, "reporting currency"), "${__field.labels.pop} ${__field.labels.currency}"), named{as: series, name: "dashboard_revenue_by_pop"})
-	b.sql("Converted by landing time and POP", size{12, 10}, byPOP(units.PercentUnit, "of the players who landed then").
-		DisplayName("${__field.labels.pop}").Min(0).Max(1).MaxDataPoints(coarse/2), named{as: series, name: "dashboard_conversion_by_pop"})
+	b.sql("Net revenue by POP", size{12, 10}, reported(byPOP(units.Short, reportingCode), "${__field.labels.pop} ${__field.labels.currency}"), named{as: series, name: "dashboard_revenue_by_pop"})
+	b.sql("Converted by landing time and POP", size{12, 10}, joined(byPOP(units.PercentUnit, "of the players who landed then")).
+		DisplayName("${__field.labels.pop}").Min(0).AxisSoftMax(0.3).MaxDataPoints(coarse/2), named{as: series, name: "dashboard_conversion_by_pop"})
 	b.sql("POPs compared", size{12, 10}, popTable(), named{as: rows, name: "dashboard_pops"})
 	b.sql("Lost to latency by POP", size{24, 10}, lossTable(), named{as: rows, name: "dashboard_latency_losses"})
 	return b.build()
@@ -74,9 +74,14 @@ func byPOP(unit, axis string) *timeseries.PanelBuilder {
 // coarse is how many points shares of few players have at most: finer ones show chance.
 const coarse = 60
 
+// joined draws values that hold for a stretch of time: steps with too few players or samples are joined.
+func joined(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
+	return p.LineInterpolation(common.LineInterpolationStepAfter).NoValue("too few players or requests in this range for a number that is no chance")
+}
+
 // latencyByPOP shows p95, which hurts; p50 is in the tooltip.
 func latencyByPOP() *timeseries.PanelBuilder {
-	return byPOP(units.Milliseconds, "time to first byte").DisplayName("${__field.labels.pop} ${__field.name}").Min(0).MaxDataPoints(coarse).
+	return joined(byPOP(units.Milliseconds, "time to first byte")).DisplayName("${__field.labels.pop} ${__field.name}").Min(0).MaxDataPoints(coarse).
 		OverrideByRegexp("/ p50$/", inTooltip())
 }
 
@@ -84,7 +89,7 @@ func latencyByPOP() *timeseries.PanelBuilder {
 // that was paid is in the tooltip. What can still change is grey.
 func reported(p *timeseries.PanelBuilder, name string) *timeseries.PanelBuilder {
 	of := func(more ...dashboard.DynamicConfigValue) []dashboard.DynamicConfigValue {
-		return append(more, property("unit", units.Short), property("custom.axisLabel", "reporting currency"))
+		return append(more, property("unit", units.Short), property("custom.axisLabel", reportingCode))
 	}
 	return inCurrencies(p.DisplayName(name+" ${__field.name}")).MaxDataPoints(coarse).
 		OverrideByRegexp("/ (net|net_provisional|returns)$/", inTooltip()).
@@ -92,6 +97,9 @@ func reported(p *timeseries.PanelBuilder, name string) *timeseries.PanelBuilder 
 		OverrideByRegexp("/ reported_provisional$/", of(property("displayName", name+" provisional"), fixed("gray"),
 			property("custom.hideFrom", map[string]any{"viz": false, "legend": true, "tooltip": false})))
 }
+
+// reportingCode is the reporting currency's code, as the rows have it.
+const reportingCode = "${__field.labels.reporting}"
 
 // inTooltip hides a series but for the tooltip.
 func inTooltip() []dashboard.DynamicConfigValue {
@@ -202,7 +210,7 @@ func convertCurve() *trend.PanelBuilder {
 
 // moneyBars are bars of money in one currency, stacked by the currency that was paid.
 func moneyBars() *timeseries.PanelBuilder {
-	p := timeseries.NewPanelBuilder().Unit(units.Short).AxisLabel("reporting currency").
+	p := timeseries.NewPanelBuilder().Unit(units.Short).AxisLabel(reportingCode).
 		DrawStyle(common.GraphDrawStyleBars).FillOpacity(70).LineWidth(0).
 		Stacking(common.NewStackingConfigBuilder().Mode(common.StackingModeNormal).Group("A"))
 	for _, c := range symbols {

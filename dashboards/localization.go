@@ -11,7 +11,7 @@ import (
 )
 
 // noExperiment says why panels about experiments are empty.
-const noExperiment = "No look at an experiment in this range: the drop has none in the catalogue, or none was shown to a consenting player yet."
+const noExperiment = "No look at an experiment in this range. Looks begin with enough conversions and go on after the stream: the whole drop has more. Or the drop has no experiment in the catalogue, or none was shown to a consenting player yet."
 
 // localization is about subtitles and calls to action in each language of a drop.
 func localization() (Dashboard, error) {
@@ -62,16 +62,16 @@ func objectives() *table.PanelBuilder {
 }
 
 func goodCues() *timeseries.PanelBuilder {
-	return against(line(units.PercentUnit, "of the expected cues").Max(1), thresholds("red", bound{0.95, "green"})).
+	return against(line(units.PercentUnit, "of the expected cues").Max(1).FillOpacity(0).MaxDataPoints(coarse), thresholds("red", bound{0.95, "green"})).
 		NoValue("No cue of this drop has been judged in this range.").
 		DisplayName("${__field.labels.language} ${__field.name}").
 		OverrideByRegexp("/provisional/", append(unit(units.PercentUnit), dashed(), unlisted()))
 }
 
 func cueLatency() *timeseries.PanelBuilder {
-	return against(line(units.Milliseconds, "from the words to their display"), thresholds("green", bound{5000, "red"})).
+	return against(line(units.Milliseconds, "from the words to their display").FillOpacity(0), thresholds("green", bound{5000, "red"})).
 		NoValue("No cue of this drop has been judged in this range.").
-		DisplayName("${__field.labels.language} ${__field.name}").MaxDataPoints(240).
+		DisplayName("${__field.labels.language} ${__field.name}").MaxDataPoints(coarse).
 		OverrideByRegexp("/ p(50|99)$/", []dashboard.DynamicConfigValue{property("custom.hideFrom", map[string]any{"viz": true, "legend": true, "tooltip": false})})
 }
 
@@ -94,14 +94,15 @@ func budgetTable() *table.PanelBuilder {
 }
 
 func burnGraph() *timeseries.PanelBuilder {
-	return line(units.Short, "times the rate that lasts for the drop").
+	return line(units.Short, "times the rate that lasts for the drop").FillOpacity(0).
 		NoValue("No cue of this drop has been judged in this range.").
 		DisplayName("${__field.labels.language} ${__field.name}").
 		OverrideByRegexp("/factor/", append(unit(units.Short), dashed(), fixed("red"), unlisted()))
 }
 
 func burnStates() *statetimeline.PanelBuilder {
-	return states(map[string]word{"0": {"ok", "green"}, "1": {"no data", "gray"}, "2": {"ticket", "orange"}, "3": {"page", "red"}}).
+	return states(map[string]word{"0": {"ok", "green"}, "1": {"no cues", "gray"}, "2": {"ticket", "orange"}, "3": {"page", "red"}}).
+		OverrideByRegexp("/.*/", []dashboard.DynamicConfigValue{property("custom.spanNulls", true)}). // a language decides when it likes
 		NoValue("No cue of this drop has been judged before the end of the range.").
 		DisplayName("${__field.labels.language}")
 }
@@ -111,6 +112,7 @@ func readout() *table.PanelBuilder {
 		percentagePoints:  {"effect_pp", "low_pp", "high_pp", "loss_pp", "refund_pp", "refund_low_pp", "refund_high_pp"},
 		units.PercentUnit: {"better", "confidence", "sample_rate"},
 	}).NoValue(noExperiment).
+		OverrideByName("decision", wrapped()).
 		OverrideByName("srm_p", colored(units.Short, "red", bound{0.001, "green"})).
 		OverrideByName("alarm", words(map[string]word{"1": {"split is broken", "red"}, "0": {"none", "green"}, "true": {"split is broken", "red"}, "false": {"none", "green"}}))
 	return headed(t, map[string]string{"effect_pp": "effect", "low_pp": "at least", "high_pp": "at most", "p": "always-valid p", "p_holm": "p, all variants",
@@ -135,7 +137,8 @@ func probability(axis string, level float64, below, above, label string) *timese
 
 func arms() *table.PanelBuilder {
 	t := cells(map[string][]string{units.PercentUnit: {"rate", "rate_low", "rate_high", "sample_rate"}}).NoValue(noExperiment).
-		OverrideByName("refund_maturity", maturity())
+		OverrideByName("refund_maturity", maturity()).
+		OverrideByName("changed", words(map[string]word{"false": {text: "no"}, "true": {"yes", "orange"}, "0": {text: "no"}, "1": {"yes", "orange"}}))
 	return headed(t, map[string]string{"rate": "conversion", "rate_low": "at least", "rate_high": "at most", "crossed": "saw two arms",
 		"misassigned": "in the wrong arm", "changed": "arm changed", "sample_rate": "", "refund_maturity": "refunds are", "watermark": ""})
 }

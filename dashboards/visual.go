@@ -67,7 +67,7 @@ func maturity() []dashboard.DynamicConfigValue {
 // cells is a table with columns by unit; what is not named is a plain number or text.
 func cells(byUnit map[string][]string) *table.PanelBuilder {
 	// First, so that the panel's own sentence is for the empty table and not for every empty cell of a full one.
-	t := table.NewPanelBuilder().Unit(units.Short).OverrideByRegexp("/.*/", []dashboard.DynamicConfigValue{property("noValue", "–")}).
+	t := table.NewPanelBuilder().Unit(units.Short).OverrideByFieldType("time", unit("time:YYYY-MM-DD HH:mm:ss")).OverrideByRegexp("/.*/", []dashboard.DynamicConfigValue{property("noValue", "–")}).
 		OverrideByName("maturity", append(maturity(), property("displayName", "numbers are")))
 	for _, u := range slices.Sorted(maps.Keys(byUnit)) {
 		for _, column := range byUnit[u] {
@@ -87,6 +87,11 @@ func headed(t *table.PanelBuilder, headings map[string]string) *table.PanelBuild
 		}
 	}
 	return t
+}
+
+// wrapped is a column of sentences, whose cells grow to hold them.
+func wrapped() []dashboard.DynamicConfigValue {
+	return []dashboard.DynamicConfigValue{property("custom.cellOptions", map[string]any{"type": "auto", "wrapText": true})}
 }
 
 // percentagePoints is a unit of Grafana's own making.

@@ -122,7 +122,7 @@ func (h *Handler) times(ctx context.Context, drop string) (dropTimes, error) {
 		if len(table.Rows) == 0 {
 			return times, 0, problem(UnknownDrop, "There is no drop %s.", shorten(drop)).fixedBy("Choose another drop.")
 		}
-		var at [3]int64
+		var at [5]int64
 		if len(table.Columns) != len(at) {
 			return times, 0, fmt.Errorf("query %s has %d columns", name, len(table.Columns))
 		}
@@ -131,7 +131,7 @@ func (h *Handler) times(ctx context.Context, drop string) (dropTimes, error) {
 				at[i] = t.UnixMilli()
 			}
 		}
-		return dropTimes{at[0], at[1], at[2]}, 24, nil
+		return dropTimes{at[0], at[1], at[2], at[3], at[4]}, 40, nil
 	})
 }
 

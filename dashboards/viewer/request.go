@@ -54,7 +54,7 @@ func (b *board) decode(query url.Values) (*request, *Problem) {
 		var ok bool
 		if *end.at, ok = parseInstant(text); !ok {
 			return nil, problem(BadRequest, "%s is %q, which is no time.", end.name, shorten(text)).
-				fixedBy("A time is Unix ms, RFC 3339, or now, start, end or data with offsets such as now-6h or start-30m.")
+				fixedBy("A time is Unix ms, RFC 3339, or now, start, end, data, first-cue or last-cue with offsets such as now-6h or start-30m.")
 		}
 	}
 	var bad *Problem

@@ -1,12 +1,13 @@
 package viewer
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// A time is an anchor with offsets (now-6h, start-30m, end, data-1h30m), Unix ms, or RFC 3339.
+// A time is an anchor with offsets (now-6h, start-30m, end, data-1h30m, first-cue, last-cue), Unix ms, or RFC 3339.
 
 // anchor is what an offset counts from.
 type anchor string
@@ -17,6 +18,8 @@ const (
 	atStart anchor = "start" // the chosen drop's
 	atEnd   anchor = "end"
 	atData  anchor = "data" // newest event time stored of it
+	atFirst anchor = "first-cue"
+	atLast  anchor = "last-cue" // while the stream goes on, its newest data
 )
 
 // instant is a parsed time: an offset from its anchor, or from the Unix epoch, in ms.
@@ -39,7 +42,7 @@ var unitMS = map[byte]int64{'s': 1000, 'm': 60_000, 'h': 3_600_000, 'd': 24 * 3_
 
 // parseInstant reads a time; ok is false for anything else.
 func parseInstant(s string) (at instant, ok bool) {
-	for _, a := range []anchor{atNow, atStart, atEnd, atData} {
+	for _, a := range []anchor{atNow, atStart, atEnd, atData, atFirst, atLast} {
 		if rest, found := strings.CutPrefix(s, string(a)); found {
 			offset, ok := parseOffset(rest)
 			return instant{a, offset}, ok
@@ -86,10 +89,10 @@ func parseOffset(s string) (ms int64, ok bool) {
 	return ms, true
 }
 
-// dropTimes are a drop's anchors in Unix ms. newest is 0 before there is data.
-type dropTimes struct{ start, end, newest int64 }
+// dropTimes are a drop's anchors in Unix ms. newest is 0 before there is data, and the cues' are 0 for a stream without any.
+type dropTimes struct{ start, end, newest, firstCue, lastCue int64 }
 
-// ms resolves the instant. Before there is data, it has come as far as the drop's start.
+// ms resolves the instant. Before there is data, it has come as far as the drop's start; without cues, they are where data are.
 func (i instant) ms(now int64, drop dropTimes) int64 {
 	switch i.from {
 	case atNow:
@@ -98,11 +101,12 @@ func (i instant) ms(now int64, drop dropTimes) int64 {
 		return drop.start + i.offset
 	case atEnd:
 		return drop.end + i.offset
+	case atFirst:
+		return cmp.Or(drop.firstCue, drop.start) + i.offset
+	case atLast:
+		return cmp.Or(drop.lastCue, drop.newest, drop.start) + i.offset
 	case atData:
-		if drop.newest == 0 {
-			return drop.start + i.offset
-		}
-		return drop.newest + i.offset
+		return cmp.Or(drop.newest, drop.start) + i.offset
 	}
 	return i.offset
 }
@@ -133,8 +137,25 @@ func resolve(from, to instant, now int64, drop dropTimes, round time.Duration, p
 	case r.From < earliest || r.To > latest:
 		return r, problem(BadRequest, "The time range lies outside the years 2000 to 2199.").fixedBy("Choose another range.")
 	}
-	r.Step = niceStep((r.To - r.From + int64(points)*1000 - 1) / (int64(points) * 1000))
+	r.Step = stepOf(r, points)
 	return r, nil
+}
+
+// stepOf is the step that gives a range about points steps.
+func stepOf(r timeRange, points int) int64 {
+	return niceStep((r.To - r.From + int64(points)*1000 - 1) / (int64(points) * 1000))
+}
+
+// since is the part of the range in which there are samples, and whether it is less than all of it: a young process would
+// show a sliver at the right edge. At least a minute stays.
+func (r timeRange) since(oldest time.Time, round time.Duration, points int) (timeRange, bool) {
+	from := min(floor(oldest.UnixMilli(), round.Milliseconds()), r.To-time.Minute.Milliseconds())
+	if oldest.IsZero() || from <= r.From || oldest.UnixMilli() >= r.To {
+		return r, false
+	}
+	r.From = from
+	r.Step = stepOf(r, points)
+	return r, true
 }
 
 func floor(ms, to int64) int64 {

@@ -7,7 +7,7 @@ import (
 )
 
 func TestRanges(t *testing.T) {
-	drop := dropTimes{dropMS, dropEnd, dataUpTo}
+	drop := dropTimes{dropMS, dropEnd, dataUpTo, dropMS + 60_000, dropMS + 3_600_000}
 	const second, minute, hour = 1000, 60_000, 3_600_000
 	now := nowMS + 2_300
 	for _, tt := range []struct {
@@ -17,6 +17,7 @@ func TestRanges(t *testing.T) {
 	}{
 		{"now-6h", "now", 600, timeRange{nowMS - 6*hour, nowMS + 5*second, 60}},
 		{"start-30m", "data", 600, timeRange{dropMS - 30*minute, dataUpTo, 10}},
+		{"first-cue-5m", "last-cue+5m", 600, timeRange{dropMS - 4*minute, dropMS + hour + 5*minute, 10}},
 		{"start", "end", 600, timeRange{dropMS, dropEnd, 300}},
 		{"start", "end", 1, timeRange{dropMS, dropEnd, 2 * 86_400}},
 		{"data-1h30m", "data", 600, timeRange{dataUpTo - 90*minute, dataUpTo, 10}},
@@ -35,11 +36,14 @@ func TestRanges(t *testing.T) {
 		}
 	}
 	// Before there is data, it has come as far as the start.
-	coming := dropTimes{dropMS, dropEnd, 0}
+	coming := dropTimes{dropMS, dropEnd, 0, 0, 0}
 	if got, bad := resolve(instant{atStart, 0}, instant{atData, 0}, now, coming, 5*time.Second, 600); bad != nil || got.From != dropMS || got.To != dropMS+5000 {
 		t.Errorf("%+v, %v", got, bad)
 	}
-	for _, bad := range []string{"", "Now", "now-", "now-6", "now6h", "now-6y", "now--6h", "now-6h ", " now", "end-99999w", "now-9999999999w", "started", "data/d", "1e12", "12345",
+	if got, bad := resolve(instant{atFirst, 0}, instant{atLast, 0}, now, dropTimes{dropMS, dropEnd, dataUpTo, 0, 0}, 5*time.Second, 600); bad != nil || got.From != dropMS || got.To != dataUpTo {
+		t.Errorf("without cues: %+v, %v", got, bad)
+	}
+	for _, bad := range []string{"", "Now", "first-cued", "last-cue5m", "now-", "now-6", "now6h", "now-6y", "now--6h", "now-6h ", " now", "end-99999w", "now-9999999999w", "started", "data/d", "1e12", "12345",
 		"99999999999999999999", "2026-03-02", "2026-03-02T12:00:00", "-1772452800000", "1999-12-31T23:59:59Z", "now-6h;DROP TABLE x"} {
 		if at, ok := parseInstant(bad); ok {
 			t.Errorf("%q is %+v", bad, at)
@@ -79,7 +83,7 @@ func FuzzInstant(f *testing.F) {
 			return
 		}
 		end := instant{atNow, 0}
-		r, bad := resolve(at, end, nowMS, dropTimes{dropMS, dropEnd, dataUpTo}, 5*time.Second, int(min(max(points, 1), maxPoints)))
+		r, bad := resolve(at, end, nowMS, dropTimes{dropMS, dropEnd, dataUpTo, 0, 0}, 5*time.Second, int(min(max(points, 1), maxPoints)))
 		if bad != nil {
 			return
 		}

@@ -56,13 +56,15 @@ func (s *fakeSource) Query(ctx context.Context, name string, params map[string]a
 	s.calls = append(s.calls, call{name, params, rows})
 	s.mu.Unlock()
 	if name == "dashboard_drop_times" {
-		table := &Table{Columns: []string{"starts", "ends", "newest"}, Types: []string{"DateTime64(3, 'UTC')", "DateTime64(3, 'UTC')", "Nullable(DateTime64(3, 'UTC'))"}}
+		table := &Table{Columns: []string{"starts", "ends", "newest", "first_cue", "last_cue"}, Types: []string{"DateTime64(3, 'UTC')", "DateTime64(3, 'UTC')",
+			"Nullable(DateTime64(3, 'UTC'))", "Nullable(DateTime64(3, 'UTC'))", "Nullable(DateTime64(3, 'UTC'))"}}
+		none := (*time.Time)(nil)
 		newest := time.UnixMilli(dataUpTo).UTC()
 		switch params["drop"] {
 		case "d", "' OR 1=1 --":
-			table.Rows = [][]any{{time.UnixMilli(dropMS).UTC(), time.UnixMilli(dropEnd).UTC(), &newest}}
+			table.Rows = [][]any{{time.UnixMilli(dropMS).UTC(), time.UnixMilli(dropEnd).UTC(), &newest, none, none}}
 		case "coming":
-			table.Rows = [][]any{{time.UnixMilli(dropMS).UTC(), time.UnixMilli(dropEnd).UTC(), (*time.Time)(nil)}}
+			table.Rows = [][]any{{time.UnixMilli(dropMS).UTC(), time.UnixMilli(dropEnd).UTC(), none, none, none}}
 		}
 		return table, nil
 	}
@@ -622,7 +624,10 @@ type fakeMetrics struct {
 	from, to time.Time
 	step     time.Duration
 	states   []metrics.AlertState
+	since    time.Time
 }
+
+func (m *fakeMetrics) Since() time.Time { return m.since }
 
 func (m *fakeMetrics) QueryRange(_ context.Context, expr string, from, to time.Time, step time.Duration) ([]metrics.Series, error) {
 	m.mu.Lock()
@@ -674,6 +679,49 @@ func TestMetricsPanels(t *testing.T) {
 	}
 	if got := legend("{{ stage }} of {{none}}.", map[string]string{"stage": "a"}); got != "a of ." {
 		t.Error(got)
+	}
+}
+
+// Panels of a young process begin with it, and say so.
+func TestMetricsPanelsOfYoungProcess(t *testing.T) {
+	for _, tt := range []struct {
+		since, query   string
+		length         time.Duration
+		step, sinceSec int64
+	}{
+		{"", "from=now-1h&to=now", time.Hour, 10, 0},
+		{"2h", "from=now-1h&to=now", time.Hour, 10, 0},
+		{"1h", "from=now-1h&to=now", time.Hour, 10, 0},
+		{"10m3s", "from=now-1h&to=now", 10*time.Minute + 5*time.Second, 5, 603},
+		{"10m3s", "var-drop=d&from=start&to=data", 10*time.Minute + 5*time.Second, 5, 603},
+		{"20s", "from=now-1h&to=now", time.Minute, 5, 20},
+		{"20s", "from=now-30s&to=now", 30 * time.Second, 5, 0},
+		{"20s", "from=now-2h&to=now-1h", time.Hour, 10, 0}, // before there was anything
+	} {
+		metrics := &fakeMetrics{}
+		f := newFixture(t, func(cfg *Config) { cfg.Metrics, cfg.Scrape = metrics, 5*time.Second })
+		if tt.since != "" {
+			age, err := time.ParseDuration(tt.since)
+			if err != nil {
+				t.Fatal(err)
+			}
+			metrics.since = f.now.Add(-age)
+		}
+		var a struct {
+			Range timeRange
+			Since int64
+		}
+		w := f.get(panelPath(t, "Records processed") + "?" + tt.query)
+		if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil {
+			t.Fatalf("%s: %v", w.Body, err)
+		}
+		want := int64(0)
+		if tt.sinceSec != 0 {
+			want = nowMS - 1000*tt.sinceSec
+		}
+		if a.Range.To-a.Range.From != tt.length.Milliseconds() || a.Range.Step != tt.step || a.Since != want {
+			t.Errorf("since %q, %s: %+v", tt.since, tt.query, a)
+		}
 	}
 }
 

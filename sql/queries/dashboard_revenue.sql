@@ -1,6 +1,6 @@
 -- purpose: Revenue of a drop over time by currency, refunds and chargebacks at their own time.
 -- grain: One row per step and currency.
--- units: Major units of currency (minor units divided by 10^exponent). returns is refunds plus chargebacks, negative. reported is the net in the reporting currency at the rate of its day; 0 without a rate.
+-- units: Major units of currency (minor units divided by 10^exponent). returns is refunds plus chargebacks, negative. reported is the net in the reporting currency, whose code is reporting, at the rate of its day; 0 without a rate.
 -- maturity: net_provisional holds the net of a step with a pane that can still change, net that of the others; reported_provisional and reported likewise.
 -- param drop String: drop id.
 -- param pops Array(String): POPs; an element * stands for all.
@@ -8,10 +8,11 @@
 -- param from DateTime64(3,'UTC'): start of the range.
 -- param to DateTime64(3,'UTC'): end of the range, exclusive.
 -- param step_s Int64: distance between two points, in seconds.
-WITH (SELECT argMax(value, changed_at) FROM settings WHERE name = 'reporting_currency') AS reporting
+WITH ifNull((SELECT argMax(value, changed_at) FROM settings WHERE name = 'reporting_currency'), '') AS reporting
 SELECT
     toStartOfInterval(v.pane_start, toIntervalSecond({step_s:Int64})) AS time,
     v.code AS currency,
+    reporting,
     if((max(v.maturity != 'final') AS open) = 1, NULL, (sum(v.minor) / exp10(any(c.exponent)) AS total)) AS net,
     if(open = 1, total, NULL) AS net_provisional,
     -sum(v.back) / exp10(any(c.exponent)) AS returns,

@@ -1,6 +1,6 @@
 -- purpose: Net revenue of a drop over time by the POP of the checkout and currency.
 -- grain: One row per step, POP and currency.
--- units: Major units of currency (minor units divided by 10^exponent), refunds and chargebacks at their own time. reported is the same in the reporting currency at the rate of its day; 0 without a rate.
+-- units: Major units of currency (minor units divided by 10^exponent), refunds and chargebacks at their own time. reported is the same in the reporting currency, whose code is reporting, at the rate of its day; 0 without a rate.
 -- maturity: Steps with panes that can still change are provisional; dashboard_velocity shows which.
 -- param drop String: drop id.
 -- param pops Array(String): POPs; an element * stands for all.
@@ -8,11 +8,12 @@
 -- param from DateTime64(3,'UTC'): start of the range.
 -- param to DateTime64(3,'UTC'): end of the range, exclusive.
 -- param step_s Int64: distance between two points, in seconds.
-WITH (SELECT argMax(value, changed_at) FROM settings WHERE name = 'reporting_currency') AS reporting
+WITH ifNull((SELECT argMax(value, changed_at) FROM settings WHERE name = 'reporting_currency'), '') AS reporting
 SELECT
     toStartOfInterval(v.pane_start, toIntervalSecond({step_s:Int64})) AS time,
     v.pop AS pop,
     v.code AS currency,
+    reporting,
     sum(v.minor) / exp10(any(c.exponent)) AS net,
     sum(v.minor * if(v.code = reporting, 1, toFloat64(r.rate))) / exp10(any(c.exponent)) AS reported
 FROM

@@ -79,6 +79,8 @@ export interface FieldConfig {
   decimals?: number;
   min?: number;
   max?: number;
+  /** The range of values is the field's own, not that of all. */
+  fieldMinMax?: boolean;
   mappings?: Mapping[];
   thresholds?: Thresholds;
   color?: { mode: string; fixedColor?: string; seriesBy?: "last" | "min" | "max" };

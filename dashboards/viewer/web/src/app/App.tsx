@@ -17,7 +17,7 @@ import { Scheduler } from "./refresh";
 import { shortcuts, useShortcuts } from "./shortcuts";
 import { Status } from "./Status";
 import { rememberedTheme, rememberTheme, useTheme } from "./theme";
-import { choices, choose, hasDrop, query } from "./variables";
+import { choices, choose, hasCues, hasDrop, query } from "./variables";
 
 const themes: ThemeChoice[] = ["system", "dark", "light"];
 
@@ -49,7 +49,7 @@ export function App() {
     document.title = dashboard ? `${dashboard.title} · Droplift` : "Droplift";
   }, [dashboard]);
 
-  const own = dashboard ? defaultRange(hasDrop(dashboard), dashboard.time) : { from: "", to: "" };
+  const own = dashboard ? defaultRange(hasDrop(dashboard), hasCues(dashboard), dashboard.time) : { from: "", to: "" };
   const range = { from: place.from || own.from, to: place.to || own.to };
   const wanted = dashboard ? query(dashboard, place.vars, range) : null;
   const { waiting, problem: dropProblem } = useDrop(scheduler, uid, dashboard !== null && hasDrop(dashboard), wanted, place, go);
@@ -149,6 +149,7 @@ export function App() {
             <RangePicker
               {...range}
               hasDrop={hasDrop(dashboard)}
+              hasCues={hasCues(dashboard)}
               answered={answered}
               {...opener("range")}
               onChange={(next) => {

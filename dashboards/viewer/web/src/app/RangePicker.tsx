@@ -2,12 +2,13 @@ import { useRef, useState } from "preact/hooks";
 import type { Range } from "../api";
 import { type Cell, useCell } from "./cell";
 import { Dialog, Icon } from "./Dialog";
-import { clockPresets, dropPresets, parseUTC, rangeLabel, spanLabel, utc, wider } from "./range";
+import { clockPresets, parseUTC, type Preset, presetsOf, rangeLabel, spanLabel, utc, wider } from "./range";
 
 interface Props {
   from: string;
   to: string;
   hasDrop: boolean;
+  hasCues: boolean;
   /** What the server made of it, null until it has answered. */
   answered: Cell<Range | null>;
   open: boolean;
@@ -15,7 +16,7 @@ interface Props {
   onChange(range: { from: string; to: string }): void;
 }
 
-export function RangePicker({ from, to, hasDrop, answered, open, onOpen, onChange }: Props) {
+export function RangePicker({ from, to, hasDrop, hasCues, answered, open, onOpen, onChange }: Props) {
   const button = useRef<HTMLButtonElement>(null);
   const shown = useCell(answered);
   const text = rangeLabel(from, to);
@@ -32,7 +33,7 @@ export function RangePicker({ from, to, hasDrop, answered, open, onOpen, onChang
       </button>
       {open && (
         <Dialog label="Time range" anchor={button.current} onClose={() => onOpen(false)}>
-          {hasDrop && <Presets title="Of the drop" presets={dropPresets} from={from} to={to} onTake={take} />}
+          {hasDrop && <Presets title="Of the drop" presets={presetsOf(hasCues)} from={from} to={to} onTake={take} />}
           <Presets title="Of the clock" presets={clockPresets} from={from} to={to} onTake={take} />
           <Custom shown={shown} onTake={take} />
           {shown && (
@@ -46,7 +47,7 @@ export function RangePicker({ from, to, hasDrop, answered, open, onOpen, onChang
   );
 }
 
-function Presets({ title, presets, from, to, onTake }: { title: string; presets: typeof dropPresets; from: string; to: string; onTake(range: { from: string; to: string }): void }) {
+function Presets({ title, presets, from, to, onTake }: { title: string; presets: Preset[]; from: string; to: string; onTake(range: { from: string; to: string }): void }) {
   return (
     <>
       <h3>{title}</h3>

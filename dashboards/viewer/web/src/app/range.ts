@@ -15,6 +15,12 @@ export const dropPresets: Preset[] = [
   { label: "Last 6 hours of the data", from: "data-6h", to: "data" },
 ];
 
+/** While the drop's stream has subtitles, a small part of a long drop. */
+const streamPreset: Preset = { label: "Stream so far", from: "first-cue-5m", to: "last-cue+5m" };
+
+/** The drop's ranges for a dashboard, which is about cues or not. */
+export const presetsOf = (hasCues: boolean): Preset[] => (hasCues ? [streamPreset, ...dropPresets] : dropPresets);
+
 /** Ranges anchored in the wall clock. */
 export const clockPresets: Preset[] = [
   { label: "Last hour", from: "now-1h", to: "now" },
@@ -22,16 +28,17 @@ export const clockPresets: Preset[] = [
 ];
 
 /** defaultRange suits a dashboard: a simulated drop may lie in the past, where "now" shows nothing. */
-export function defaultRange(hasDrop: boolean, own: { from: string; to: string } | undefined): { from: string; to: string } {
+export function defaultRange(hasDrop: boolean, hasCues: boolean, own: { from: string; to: string } | undefined): { from: string; to: string } {
+  if (hasDrop && hasCues) return { from: streamPreset.from, to: streamPreset.to };
   if (hasDrop) return { from: "start-30m", to: "data" };
   return own ?? { from: "now-1h", to: "now" };
 }
 
-const words: Record<string, string> = { now: "now", start: "drop start", end: "drop end", data: "newest data" };
+const words: Record<string, string> = { now: "now", start: "drop start", end: "drop end", data: "newest data", "first-cue": "first cue", "last-cue": "last cue" };
 
 /** rangeLabel says a range in words: a preset's name, anchors spelled out, or UTC times. */
 export function rangeLabel(from: string, to: string): string {
-  const preset = [...dropPresets, ...clockPresets].find((p) => p.from === from && p.to === to);
+  const preset = [...presetsOf(true), ...clockPresets].find((p) => p.from === from && p.to === to);
   if (preset) return preset.label;
   const [a, b] = [absolute(from), absolute(to)];
   if (a !== null && b !== null) return spanLabel(a, b);
@@ -41,7 +48,7 @@ export function rangeLabel(from: string, to: string): string {
 function momentLabel(moment: string): string {
   const at = absolute(moment);
   if (at !== null) return utc(at);
-  const match = /^(now|start|end|data)(?:([+-])(\d+)([smhd]))?$/.exec(moment);
+  const match = /^(now|start|end|data|first-cue|last-cue)(?:([+-])(\d+)([smhd]))?$/.exec(moment);
   if (!match) return moment;
   const anchor = words[match[1] ?? ""] ?? moment;
   if (!match[2]) return anchor;
@@ -67,6 +74,12 @@ export function utc(ms: number): string {
 export function spanLabel(from: number, to: number): string {
   const [a, b] = [utc(from), utc(to)];
   return a.slice(0, 10) === b.slice(0, 10) ? `${a} – ${b.slice(11)} UTC` : `${a} – ${b} UTC`;
+}
+
+/** sinceLabel says from when on there are metrics, with the day where it is not that of the range's end. */
+export function sinceLabel(since: number, to: number): string {
+  const [at, end] = [since, to].map((ms) => new Date(ms).toISOString().slice(0, 19).replace("T", " ")) as [string, string];
+  return `since ${at.slice(0, 10) === end.slice(0, 10) ? at.slice(11) : at}`;
 }
 
 /** parseUTC reads a time as utc writes it: one way for all, where a browser's own field would follow its country. */

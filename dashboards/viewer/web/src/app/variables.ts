@@ -6,6 +6,9 @@ export const choices = (dashboard: Dashboard): Variable[] => (dashboard.templati
 
 export const hasDrop = (dashboard: Dashboard): boolean => choices(dashboard).some((v) => v.name === "drop");
 
+/** A dashboard with languages is about a stream's cues. */
+export const hasCues = (dashboard: Dashboard): boolean => choices(dashboard).some((v) => v.name === "language");
+
 export const labelOf = (variable: Variable): string => variable.label || variable.name;
 
 /** chosen says a variable's values shortly. */

@@ -126,6 +126,17 @@ describe("thresholds", () => {
   });
 });
 
+test("ranges are those of all fields, or a field's own", () => {
+  const columns: Column[] = [{ name: "members", type: "number", values: [1000] }, { name: "age 0", type: "number", values: [1, 3, 2] }];
+  const shares = (own: boolean) => fields(columns, {}, [{ matcher: { id: "byName", options: "age 0" }, properties: [{ id: "fieldMinMax", value: own }] }], "table").map((f) => f.display(2).share);
+  expect(shares(true)[1]).toBe(0.5);
+  expect(shares(false)[1]).toBeCloseTo(0.001);
+});
+test("axes are named by labels", () => {
+  const columns: Column[] = [{ ...time, values: [1] }, { name: "net", type: "number", values: [1], labels: { reporting: "JPY" } }];
+  expect(fields(columns, { custom: { axisLabel: "in ${__field.labels.reporting}" } })[1]!.config.custom.axisLabel).toBe("in JPY");
+});
+
 describe("calculations", () => {
   const values = [null, 4, 1, 3, null];
   test.each([["last", null], ["lastNotNull", 3], ["first", null], ["firstNotNull", 4], ["min", 1], ["max", 4], ["mean", 8 / 3], ["median", 3], ["sum", 8], ["count", 3], ["countAll", 5], ["range", 3], ["diff", -1], ["diffperc", -25], ["distinctCount", 3],

@@ -25,8 +25,10 @@ export interface Field {
   values: Value[];
   labels: Record<string, string>;
   config: FieldConfig & { custom: NonNullable<FieldConfig["custom"]> };
-  /** Its place among the numeric fields, for the palette. */
+  /** Its place among the numeric fields. */
   index: number;
+  /** Its place in the palette. */
+  tone: number;
   /** Shows a value with the field's unit; decimals replace the configured ones for ticks of an axis. */
   display(value: Value, decimals?: number): Display;
 }
@@ -164,7 +166,7 @@ export function thresholdColor(thresholds: Thresholds | undefined, value: number
 function scaleColor(field: Field, value: number, share: number): string | undefined {
   const mode = field.config.color?.mode ?? "thresholds";
   if (mode === "fixed" || mode === "shades") return field.config.color?.fixedColor;
-  if (mode.startsWith("palette-")) return `palette:${field.index}`;
+  if (mode.startsWith("palette-")) return `palette:${field.tone}`;
   if (mode.startsWith("continuous-")) return `${mode}:${share}`;
   return thresholdColor(field.config.thresholds, value, share);
 }
@@ -198,6 +200,19 @@ function shower(field: Field, range: { min: number; max: number }): Field["displ
 /** Panel types whose series take colours of the palette where nothing else is said. */
 const byPalette = new Set(["timeseries", "trend", "barchart", "histogram", "xychart"]);
 
+/** Tones go by the legend. What it does not list, a bound or a part of a series, has the tone of the one with its labels. */
+function giveTones(fields: Field[]) {
+  const tones = new Map<string, number>();
+  const key = (f: Field) => JSON.stringify(f.labels);
+  const listed = (f: Field) => isShown(f) && !f.config.custom.hideFrom?.legend;
+  let next = 0;
+  for (const f of fields.filter(listed)) {
+    f.tone = next++;
+    if (Object.keys(f.labels).length > 0 && !tones.has(key(f))) tones.set(key(f), f.tone);
+  }
+  for (const f of fields) if (!listed(f)) f.tone = tones.get(key(f)) ?? next++;
+}
+
 /** The answer as fields, by what the panel says of them. */
 export function dataOf(panel: Panel, answer: PanelAnswer): Data[] {
   const source = panel.fieldConfig ?? {};
@@ -226,24 +241,30 @@ export function dataOf(panel: Panel, answer: PanelAnswer): Data[] {
       for (const o of source.overrides ?? []) {
         if (matches(o.matcher, { name: r.name, title, type: r.type }, frame.ref)) for (const p of o.properties) setProperty(config, p.id, p.value);
       }
+      if (config.custom.axisLabel) config.custom.axisLabel = interpolate(config.custom.axisLabel, lookup);
       const renamed = config.displayName !== source.defaults?.displayName && config.displayName ? interpolate(config.displayName, lookup).trim() : title;
-      return { ...r, config, title: renamed, index: r.type === "number" ? index++ : 0, display: () => ({ text: "", parts: { prefix: "", text: "", suffix: "" }, share: 0 }) };
+      return { ...r, config, title: renamed, index: r.type === "number" ? index++ : 0, tone: 0, display: () => ({ text: "", parts: { prefix: "", text: "", suffix: "" }, share: 0 }) };
     });
     return { ref: frame.ref, name: frame.name ?? "", fields, length: fields[0]?.values.length ?? 0 };
   });
+  giveTones(data.flatMap((d) => d.fields.filter((f) => isNumeric(f) && f.name !== panel.options?.xField)));
   const range = { min: Infinity, max: -Infinity };
-  for (const f of data.flatMap((d) => d.fields)) {
-    if (f.type !== "number") continue;
-    for (const v of f.values) {
+  const widen = (r: typeof range, f: Field) => {
+    for (const v of f.type === "number" ? f.values : []) {
       if (typeof v !== "number") continue;
-      range.min = Math.min(range.min, v);
-      range.max = Math.max(range.max, v);
+      r.min = Math.min(r.min, v);
+      r.max = Math.max(r.max, v);
     }
-  }
-  for (const f of data.flatMap((d) => d.fields)) f.display = shower(f, range);
+    return r;
+  };
+  const fields = data.flatMap((d) => d.fields);
+  for (const f of fields) widen(range, f);
+  for (const f of fields) f.display = shower(f, f.config.fieldMinMax ? widen({ min: Infinity, max: -Infinity }, f) : range);
   return data;
 }
 
 export const isShown = (f: Field): boolean => !f.config.custom.hideFrom?.viz;
 export const isNumeric = (f: Field): boolean => f.type === "number" || f.type === "boolean";
 export const isEmpty = (data: Data[]): boolean => data.every((d) => d.length === 0);
+/** Whether a field has a value anywhere. */
+export const hasValue = (f: Field): boolean => f.values.some((v) => v !== null);

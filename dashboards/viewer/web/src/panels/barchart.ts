@@ -27,9 +27,9 @@ function barsOf({ data, panel }: Pick<Context, "data" | "panel">): Bars | undefi
 function barColor(context: Context, frame: Data, f: Field, row: number): string {
   const mode = f.config.color?.mode ?? "palette-classic";
   const by = frame.fields.find((c) => c.name === context.panel.options?.colorByField);
-  if (by) return colorOf(context.theme, by.display(by.values[row] ?? null).color ?? `palette:${f.index}`);
+  if (by) return colorOf(context.theme, by.display(by.values[row] ?? null).color ?? `palette:${f.tone}`);
   const own = f.display(f.values[row] ?? null).color;
-  return colorOf(context.theme, mode.startsWith("palette-") ? (own ?? `palette:${f.index}`) : own);
+  return colorOf(context.theme, mode.startsWith("palette-") ? (own ?? `palette:${f.tone}`) : own);
 }
 
 const num = (v: Value | undefined) => (typeof v === "number" ? v : v === true ? 1 : v === false ? 0 : null);

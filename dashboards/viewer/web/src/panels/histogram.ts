@@ -51,7 +51,7 @@ export function histogramOf(data: Data[], options: Options): Histogram | undefin
   return { buckets, series, value: fields[0]! };
 }
 
-const colored = (context: Context, f: Field) => colorOf(context.theme, f.config.color?.mode === "fixed" ? f.config.color.fixedColor : `palette:${f.index}`);
+const colored = (context: Context, f: Field) => colorOf(context.theme, f.config.color?.mode === "fixed" ? f.config.color.fixedColor : `palette:${f.tone}`);
 
 const legend: Kind["legend"] = (c) => legendItems(c, (histogramOf(c.data, c.panel.options ?? {})?.series ?? []).map(({ field }) => ({ field, title: field.title, color: colored(c, field) })));
 

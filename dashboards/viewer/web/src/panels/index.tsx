@@ -1,6 +1,8 @@
 // The bodies of panels, drawn from Grafana's JSON and the server's answer.
 import { useMemo } from "preact/hooks";
-import { dataOf, isEmpty } from "../format/field";
+import type { PanelAnswer } from "../api";
+import { dataOf, hasValue, isEmpty, isShown, type Data } from "../format/field";
+import type { Panel } from "../model";
 import { barchart } from "./barchart";
 import { Chart, useTheme, type Kind } from "./chart";
 import { BarGauges, Gauges } from "./gauge";
@@ -28,6 +30,14 @@ const singles: Record<string, typeof Stats> = { stat: Stats, gauge: Gauges, barg
 /** The panel types that PanelBody draws. */
 export const drawn = [...Object.keys(kinds), ...Object.keys(singles), "table", "text"];
 
+/** Whether there is something to draw: a chart of rows without any value would be an empty frame. */
+export const hasPicture = (panel: Panel, answer: PanelAnswer): boolean => isPicture(panel, dataOf(panel, answer));
+
+function isPicture(panel: Panel, data: Data[]): boolean {
+  if (!(panel.type in kinds)) return !isEmpty(data);
+  return data.some((d) => d.fields.some((f) => f.type !== "time" && (f.type !== "string" || panel.type === "state-timeline") && f.name !== panel.options?.xField && isShown(f) && hasValue(f)));
+}
+
 /** Draws a panel of any type that we generate, in the width and height given. */
 export function PanelBody(props: PanelProps) {
   const { root, theme } = useTheme(props.theme);
@@ -42,7 +52,7 @@ function Body(props: PanelProps & { colors: NonNullable<ReturnType<typeof useThe
   const { panel, answer, colors, width, height } = props;
   const data = useMemo(() => dataOf(panel, answer), [panel, answer]);
   if (panel.type === "text") return <Words content={panel.options?.content ?? ""} mode={panel.options?.mode} />;
-  if (isEmpty(data)) return <Empty text={panel.fieldConfig?.defaults?.noValue} />;
+  if (!isPicture(panel, data)) return <Empty text={panel.fieldConfig?.defaults?.noValue} />;
   const kind = kinds[panel.type];
   if (kind) return <Chart key={panel.type} {...props} kind={kind} data={data} theme={colors} label={summarize(panel, answer)} />;
   if (panel.type === "table") return <Table panel={panel} data={data} theme={colors} />;

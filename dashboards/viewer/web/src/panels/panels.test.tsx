@@ -7,7 +7,7 @@ import { fixtures, hostile, start } from "../../test/gallery/fixtures";
 import { dataOf } from "../format/field";
 import type { Theme } from "../format/theme";
 import { alongScale, colorOf, inkOn } from "../format/theme";
-import { createHover, summarize, toRows } from "./index";
+import { createHover, hasPicture, summarize, toRows } from "./index";
 import { TipBox, type Context } from "./chart";
 import { along, Gauges } from "./gauge";
 import { cellsOf, heatmap } from "./heatmap";
@@ -18,7 +18,7 @@ import { Stats } from "./stat";
 import { linkTarget, sortedRows, Table } from "./table";
 import { niceStep, niceTicks, timeTicks } from "./ticks";
 import { timelineOf } from "./timeline";
-import { nearest, timeseries } from "./timeseries";
+import { nearest, timeseries, tipRows } from "./timeseries";
 import { Words } from "./words";
 import { xySeriesOf } from "./xychart";
 
@@ -51,7 +51,7 @@ describe("untrusted names", () => {
     expect(root.querySelector("b")!.textContent).toBe("<b>1</b>");
   });
   test("are text in legends", () => {
-    show(<Legend options={{}} items={[{ title: hostile, color: "#fff", calcs: [] }]} hidden={new Set()} onHide={() => {}} size={{ right: 0, bottom: 20 }} height={100} />);
+    show(<Legend options={{}} items={[{ title: hostile, color: "#fff", calcs: [] }]} hidden={new Set()} onHide={() => {}} size={{ right: 0, bottom: 20, shown: 1 }} height={100} />);
     nothingRuns();
   });
   test("are text in tables, stats, gauges and Markdown", () => {
@@ -211,6 +211,19 @@ describe("tables", () => {
   });
 });
 
+test("tooltips cut rows, but not the one at the pointer, and zeros first", () => {
+  const rows = Array.from({ length: 20 }, (_, i) => ({ name: i, y: i < 8 ? 0 : i }));
+  expect(tipRows("desc", rows, rows[3]!).map((r) => r.name)).toEqual([19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 0, 3]);
+  expect(tipRows(undefined, rows.slice(0, 2), rows[0]!)).toHaveLength(2);
+});
+
+test("rows without a value make no chart, though they make a table", () => {
+  const answer = answerOf({ name: "time", type: "time", values: [start] }, { name: "share", type: "number", values: [null] });
+  expect(["timeseries", "state-timeline", "table"].map((type) => hasPicture(panelOf(type), answer))).toEqual([false, false, true]);
+  const ages = answerOf({ name: "age", type: "number", values: [0, 1] }, { name: "newest", type: "number", values: [null, null] });
+  expect(hasPicture(panelOf("trend", { options: { xField: "age" } }), ages)).toBe(false);
+});
+
 describe("legends", () => {
   const items = ["a", "b", "c"].map((title) => ({ title, color: "#fff", calcs: [] }));
   test("show one series alone, then all again", () => {
@@ -225,9 +238,35 @@ describe("legends", () => {
     expect([...toggled(items, off, "b", true)]).toEqual([]);
   });
   test("leave the chart most of the room", () => {
-    expect(legendSize({}, items, 600, 100)).toEqual({ right: 0, bottom: 0 });
+    expect(legendSize({}, items, 600, 100)).toEqual({ right: 0, bottom: 0, shown: 3 });
     expect(legendSize({ displayMode: "table" }, Array(50).fill(items[0]), 600, 300).bottom).toBe(90);
     expect(legendSize({ placement: "right" }, items, 300, 300).right).toBe(0);
+    const many = Array.from({ length: 40 }, (_, i) => ({ title: `series ${i}`, color: "#fff", calcs: [] }));
+    expect(legendSize({}, many, 600, 300)).toEqual({ right: 0, bottom: 44, shown: 11 });
+    expect(legendSize({}, many, 600, 120).bottom).toBe(24);
+  });
+  test("keep the names that have no room behind a button", () => {
+    const size = { right: 0, bottom: 44, shown: 1 };
+    const view = <Legend options={{}} items={items} hidden={new Set()} onHide={() => {}} size={size} height={300} />;
+    show(view);
+    const names = () => [...root.querySelectorAll("button")].map((b) => b.textContent);
+    expect(names()).toEqual(["a", "+2 more"]);
+    act(() => root.querySelectorAll("button")[1]!.click());
+    expect(names()).toEqual(["a", "b", "c", "show fewer"]);
+    act(() => void root.querySelector("button")!.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true })));
+    expect(names()).toEqual(["a", "+2 more"]);
+  });
+  test("leave out what has no value, and name zeros last", () => {
+    const panel = panelOf("timeseries");
+    const numbers = { none: [null, null], zeros: [0, null], some: [0, 1] };
+    const answer = answerOf({ name: "time", type: "time", values: [start, start + 1] }, ...Object.entries(numbers).map(([name, values]) => ({ name, type: "number" as const, values })));
+    expect(timeseries.legend(context({ panel, answer })).map((i) => i.title)).toEqual(["some", "zeros"]);
+  });
+  test("give what they do not list the colour of its series", () => {
+    const panel = panelOf("timeseries", { fieldConfig: { overrides: [{ matcher: { id: "byName", options: "low" }, properties: [{ id: "custom.hideFrom", value: { viz: false, legend: true } }] }] } });
+    const columns = ["low", "effect"].flatMap((name) => ["de", "en"].map((language) => ({ name, type: "number" as const, values: [1], labels: { language } })));
+    const [data] = dataOf(panel, answerOf({ name: "time", type: "time", values: [start] }, ...columns));
+    expect(data!.fields.slice(1).map((f) => f.tone)).toEqual([0, 1, 0, 1]);
   });
 });
 

@@ -9,6 +9,9 @@ import { barBackground } from "./gauge";
 /** Rows that are drawn; more would make the page slow, and nobody reads them. */
 const most = 500;
 
+/** Columns stretch to this many px on average: what belongs together must not stand too far apart to be read as a row. */
+const widest = 210;
+
 /** Rows in the order of one column; absent values come last either way. */
 export function sortedRows(length: number, field: Field | undefined, descending: boolean): number[] {
   const rows = Array.from({ length }, (_, i) => i);
@@ -64,7 +67,7 @@ export function Table({ panel, data, theme }: { panel: Panel; data: Data[]; them
   const footer = options.footer?.show ? options.footer : undefined;
   return (
     <div class="viz-table" tabIndex={0} role="region" aria-label={panel.title}>
-      <table>
+      <table style={{ minWidth: `min(100%, ${fields.length * widest}px)` }}>
         {options.showHeader !== false && (
           <thead>
             <tr>
@@ -116,7 +119,7 @@ function Cell({ frame, field, row, theme }: { frame: Data; field: Field; row: nu
   const style: Record<string, string> = { textAlign: alignment(field) };
   if (custom.width) style.maxWidth = `${custom.width}px`;
   if (color && type === "color-text") style.color = color;
-  if (color && type.startsWith("color-background") && !custom.cellOptions?.applyToRow) Object.assign(style, { background: color, color: inkOn(color) });
+  if (color && type.startsWith("color-background") && !custom.cellOptions?.applyToRow) Object.assign(style, color === "transparent" ? { color: theme.muted } : { background: color, color: inkOn(color) });
   const link = links?.[0];
   const href = link && linkTarget(link, frame, field, row, globalThis.location?.search ?? "");
   const text = href ? <a href={href} title={link.title} {...(link.targetBlank ? { target: "_blank", rel: "noopener noreferrer" } : {})}>{shown.text}</a> : shown.text;

@@ -1,6 +1,6 @@
 // Time series and trends: lines, bars and points over time or over a number.
 import type { CustomSeriesOption, LineSeriesOption } from "echarts/types/dist/shared";
-import { isNumeric, isShown, type Data, type Field } from "../format/field";
+import { hasValue, isNumeric, isShown, type Data, type Field } from "../format/field";
 import { keepsUnit, reduce } from "../format/reduce";
 import { colorOf, withAlpha, type Theme } from "../format/theme";
 import { isoTime } from "../format/units";
@@ -36,7 +36,7 @@ export function seriesOf({ data, theme, panel }: Pick<Context, "data" | "theme" 
     if (!x) return [];
     const order = x.values.map((_, i) => i).sort((a, b) => Number(x.values[a]) - Number(x.values[b]));
     const pick = (f: Field) => order.map((i) => asNumber(f.values[i]));
-    return d.fields.filter((f) => f !== x && isNumeric(f)).map((field) => ({ field, title: field.title, color: seriesColor(field, theme), dashed: field.index >= theme.palette.length && field.config.color?.mode !== "fixed", x: pick(x), y: pick(field) }));
+    return d.fields.filter((f) => f !== x && isNumeric(f)).map((field) => ({ field, title: field.title, color: seriesColor(field, theme), dashed: field.tone >= theme.palette.length && field.config.color?.mode !== "fixed", x: pick(x), y: pick(field) }));
   });
   return series;
 }
@@ -44,7 +44,7 @@ export function seriesOf({ data, theme, panel }: Pick<Context, "data" | "theme" 
 /** A series has one colour: by a scale or thresholds it is that of its last value. */
 function seriesColor(field: Field, theme: Theme): string {
   const last = reduce(field.values, field.config.color?.seriesBy ?? "lastNotNull");
-  return colorOf(theme, field.display(last).color ?? (field.config.color?.mode === "fixed" ? field.config.color.fixedColor : `palette:${field.index}`));
+  return colorOf(theme, field.display(last).color ?? (field.config.color?.mode === "fixed" ? field.config.color.fixedColor : `palette:${field.tone}`));
 }
 
 export function legendItems(context: Context, series: { field: Field; title: string; color: string; dashed?: boolean }[]): LegendItem[] {
@@ -53,8 +53,11 @@ export function legendItems(context: Context, series: { field: Field; title: str
     const v = reduce(f.values, id);
     return keepsUnit(id) ? f.display(v).text : v === null ? "" : String(v);
   };
+  // Names of nothing are left out; those of zeros alone say the least, and come last.
+  const flat = ({ field }: { field: Field }) => Number(field.values.every((v) => !v));
   return series
-    .filter(({ field }) => isShown(field) && !field.config.custom.hideFrom?.legend)
+    .filter(({ field }) => isShown(field) && !field.config.custom.hideFrom?.legend && hasValue(field))
+    .toSorted((a, b) => flat(a) - flat(b))
     .map(({ field, title, color, dashed }) => ({ title, color, dashed, band: field.config.custom.lineWidth === 0 && (field.config.custom.fillOpacity ?? 0) > 0, calcs: calcs.map((c) => text(field, c)) }));
 }
 
@@ -300,7 +303,10 @@ function draw(context: Context): Drawing {
     const at = anchor.s.x[anchor.i]!;
     return {
       head: xField ? `${xField.title}: ${xField.display(at).text}` : `${isoTime(at, range.step < 1)} UTC`,
-      rows: sortedRows(panel.options?.tooltip?.sort, near).map(({ s, i, y }) => ({ name: s.title, value: s.field.display(y).text, color: s.color, dashed: s.dashed, strong: near.length > 1 && closest.s === s && closest.i === i })),
+      rows: [
+        ...tipRows(panel.options?.tooltip?.sort, near, closest).map((row) => ({ name: row.s.title, value: row.s.field.display(row.y).text, color: row.s.color, dashed: row.s.dashed, strong: near.length > 1 && row === closest })),
+        ...(near.length > most ? [{ name: `+${near.length - most} more`, value: "" }] : []),
+      ],
     };
   };
   return {
@@ -318,12 +324,15 @@ function draw(context: Context): Drawing {
   };
 }
 
+/** Rows that a tooltip has room for. */
 const most = 14;
 
-/** Rows in the order that the panel asks for; many are cut. */
-function sortedRows<T extends { y: number }>(order: string | undefined, rows: T[]): T[] {
+/** Rows in the order that the panel asks for. Of too many, the one at the pointer stays, and then those that are not 0. */
+export function tipRows<T extends { y: number }>(order: string | undefined, rows: T[], closest: T): T[] {
+  const weight = (r: T) => (r === closest ? 2 : Number(r.y !== 0));
+  const kept = new Set(rows.toSorted((a, b) => weight(b) - weight(a)).slice(0, most));
   const sorted = order === "desc" ? rows.toSorted((a, b) => b.y - a.y) : order === "asc" ? rows.toSorted((a, b) => a.y - b.y) : rows;
-  return sorted.slice(0, most);
+  return sorted.filter((r) => kept.has(r));
 }
 
 export const timeseries: Kind = { legend: (c) => legendItems(c, seriesOf(c)), draw };
