@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -187,8 +188,9 @@ func (c *Config) openReader(ctx context.Context, url string, log *slog.Logger) (
 
 // MigrateCmd creates or upgrades the tables.
 type MigrateCmd struct {
-	DryRun      bool `help:"List what would be applied."`
-	RepairViews bool `help:"Then make materialized views that were dropped or changed by hand anew, and fill them from their base tables."`
+	DryRun      bool     `help:"List what would be applied."`
+	RepairViews bool     `help:"Then make materialized views that were dropped or changed by hand anew, and fill them from their base tables."`
+	RefillViews []string `help:"Then run the materialized views over these tables again for every row they hold, as after loading exchange rates: player_events, checkout_events and so on. Rows that are right stay." placeholder:"TABLE"`
 }
 
 func (c *MigrateCmd) Run(ctx context.Context, cfg *Config) error {
@@ -208,14 +210,26 @@ func (c *MigrateCmd) Run(ctx context.Context, cfg *Config) error {
 	if err == nil && len(migrations) == 0 {
 		fmt.Println("The schema is up to date.")
 	}
-	if err != nil || c.DryRun || !c.RepairViews {
+	if err != nil || c.DryRun {
 		return err
 	}
-	views, err := client.RepairViews(ctx)
-	for _, view := range views {
-		fmt.Println(view, "repaired")
+	if c.RepairViews {
+		views, err := client.RepairViews(ctx)
+		for _, view := range views {
+			fmt.Println(view, "repaired")
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	for _, table := range c.RefillViews {
+		began := time.Now()
+		if err := client.Rebuild(ctx, table); err != nil {
+			return err
+		}
+		fmt.Printf("views over %s filled in %s\n", table, time.Since(began).Round(time.Millisecond))
+	}
+	return nil
 }
 
 // writeJSON writes a value as people read JSON, indented.

@@ -87,6 +87,12 @@ func TestSinkRefusesDriftedSchema(t *testing.T) {
 	if out := p.command(&MigrateCmd{RepairViews: true}); !strings.Contains(out, "purchases_from_checkout_events repaired") {
 		t.Errorf("migrate --repair-views says %q", out)
 	}
+	execSQL(t, p, "INSERT INTO droplift.latency_events (synthetic, request) SETTINGS insert_deduplicate = 0 VALUES (true, 'probe')")
+	execSQL(t, p, "TRUNCATE TABLE droplift.canary_requests")
+	if out := p.command(&MigrateCmd{RefillViews: []string{"latency_events"}}); !strings.Contains(out, "views over latency_events filled in ") {
+		t.Errorf("migrate --refill-views says %q", out)
+	}
+	p.want("canaries after a refill", "SELECT count() FROM canary_requests FINAL", "1")
 }
 
 // execSQL runs a statement as the embedded server's administrator.

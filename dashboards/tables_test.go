@@ -16,7 +16,7 @@ var aggregates = []string{
 	// What views fold raw rows into.
 	"money_facts", "money_posted", "money_exceptions", "canary_requests", "rejected", "feature_progress", "drop_versions", "score_samples",
 	// Copies of slow read-outs, made by the clock.
-	"ltv_copies", "ltv_spread_copies", "retention_copies", "drop_roi_copies",
+	"ltv_copies", "ltv_spread_copies", "ltv_calibration_copies", "retention_copies", "drop_roi_copies",
 	// Reference data.
 	"drops", "currencies", "settings", "fx_rates", "models", "rollouts", "feature_sets",
 }

@@ -145,10 +145,14 @@ var viewSources = []struct {
 	{"rejected", []event.Kind{event.KindDeadLetter, event.KindLate}},
 }
 
+// viewWorkers is how many views are checked at once: each takes a connection, and whoever else audits needs some, too.
+const viewWorkers = 4
+
 // CheckViews recomputes what the materialized views over the sources make of the records below released, per kind and
 // Kafka partition. Kinds and partitions without an entry are left out.
 func (c *Client) CheckViews(ctx context.Context, released map[event.Kind]map[int32]int64) ([]ViewCheck, error) {
 	group, inner := errgroup.WithContext(ctx)
+	group.SetLimit(viewWorkers)
 	checks := make([][]ViewCheck, 1+len(viewSources))
 	if below := released[event.KindCheckout]; len(below) > 0 {
 		group.Go(func() (err error) {
