@@ -140,7 +140,7 @@ func TestAudit(t *testing.T) {
 	if refused == 0 || excused != int64(refused) {
 		t.Errorf("%d records are excused, %d are dead-lettered for not decoding", excused, refused)
 	}
-	if len(report.Views) != 11 {
+	if len(report.Views) != 16 {
 		t.Errorf("views: %+v", report.Views)
 	}
 	if small := p.audit(func(c *auditConfig) { c.Window = 500 }); fmt.Sprint(small) != fmt.Sprint(report) {
@@ -180,6 +180,9 @@ func TestAudit(t *testing.T) {
 			"TRUNCATE TABLE drops",
 			"DELETE FROM purchases WHERE kafka_partition = "+fmt.Sprint(money),
 			"TRUNCATE TABLE money_posted",
+			"TRUNCATE TABLE canary_requests",
+			"TRUNCATE TABLE feature_progress",
+			"DELETE FROM rejected WHERE stored_in = 'late_events'",
 		)
 		report := p.audit()
 		check := func(topic string, partition int32, verdict string, first, last int64) {
@@ -204,10 +207,10 @@ func TestAudit(t *testing.T) {
 				disagree = append(disagree, v.View+" from "+v.Source)
 			}
 		}
-		if fmt.Sprint(disagree) != "[purchases from checkout money_posted from ledger]" {
+		if fmt.Sprint(disagree) != "[purchases from checkout money_posted from ledger canary_requests from latency feature_progress from features rejected from late]" {
 			t.Errorf("views that disagree: %v", disagree)
 		}
-		if len(report.findings()) != 8 {
+		if len(report.findings()) != 11 {
 			t.Errorf("findings:\n%s", strings.Join(report.findings(), "\n"))
 		}
 		if quick := p.audit(func(c *auditConfig) { c.Quick, c.Kinds = true, []event.Kind{event.KindFeatures} }); quick.of(t, "features", 2).verdict() != "doubled" {

@@ -30,7 +30,7 @@ import (
 
 // benchScenario is the demo's: four weeks of history and a drop, 1.6 M events.
 func benchScenario() simulate.Scenario {
-	s := simulate.Demo(1)
+	s := simulate.Crowd(1)
 	s.Faults.NoIngestTime = 0 // as the demo: the log stamps records with the real clock
 	return s
 }

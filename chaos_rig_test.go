@@ -83,7 +83,7 @@ type world struct {
 // flags make a process work on that world. Static membership lets a restarted process take its own place again at once.
 func (r *rig) flags(w world, brokers, engine string) []string {
 	return []string{"--kafka", brokers, "--clickhouse", engine, "--kafka-topic-prefix", w.prefix, "--clickhouse-database", w.database,
-		"--data-dir", filepath.Join(r.dir, w.prefix+"data"), "--metrics-addr=", "--pprof-addr=", "--features-addr=", "--viewer-addr=",
+		"--data-dir", filepath.Join(r.dir, w.prefix+"data"), "--metrics-addr=", "--pprof-addr=", "--features-addr=", "--viewer-addr=", "--lift-every=0",
 		"--process-transaction-timeout", rigTransactionTimeout.String(), "--session-timeout", rigSessionTimeout.String(),
 		"--process-commit-interval", "20ms", "--sink-batch-age", "50ms", "--snapshot-interval", "500ms"}
 }

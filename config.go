@@ -121,6 +121,8 @@ type Config struct {
 	SinkBatchBytes int           `group:"sink" help:"Bytes of JSON at which it is inserted; up to three batches per topic-partition are in memory." default:"67108864"`
 	SinkBatchAge   time.Duration `group:"sink" help:"Age at which it is inserted at the latest while the sink keeps up; less where ClickHouse has time for more and smaller inserts." default:"1s"`
 
+	LiftEvery time.Duration `group:"operations" help:"How often droplift up looks for drops whose audience, revenue or returns can be read out at a further age, and publishes that; 0 turns it off." default:"1m"`
+
 	// adjustKafka, when set, has the last word on how clients reach Kafka: tests put proxies and faults there.
 	adjustKafka func(*kafka.Config)
 	// onlyRules, when set, names the rule sets that run: benchmarks compare some of them with other programs.
@@ -222,6 +224,9 @@ func (c *Config) Validate() error {
 		problems = append(problems, err)
 	}
 	positive("sink-batch-age", c.SinkBatchAge)
+	if c.LiftEvery < 0 {
+		bad("lift-every", "%s is negative", c.LiftEvery)
+	}
 	if c.SinkBatchRows < 1 {
 		bad("sink-batch-rows", "%d is not positive", c.SinkBatchRows)
 	}

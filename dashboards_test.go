@@ -41,8 +41,13 @@ func playScenario(p *pipeline, scenario string, seed uint64) *simulatedDrop {
 	command := &SimulateCmd{Simulation: Simulation{Scenario: scenario, Seed: seed, Truth: filepath.Join(p.t.TempDir(), "truth.json")}}
 	p.command(command)
 	p.settle()
+	return p.simulated(command.Truth)
+}
 
-	text, err := os.ReadFile(command.Truth)
+// simulated is the drop that a file of the truth tells of.
+func (p *pipeline) simulated(file string) *simulatedDrop {
+	p.t.Helper()
+	text, err := os.ReadFile(file)
 	if err != nil {
 		p.t.Fatal(err)
 	}

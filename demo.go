@@ -28,7 +28,7 @@ type DemoCmd struct {
 // Help is shown by --help.
 func (c *DemoCmd) Help() string {
 	return "Starts the pipeline, shows its dashboards in a browser (--no-browser prints their address only), backfills four weeks of " +
-		"history, plays one 48 h drop at --speed, prints its report and keeps serving. Interrupted and started again with the same --data-dir, --scenario and --seed, it goes on where it was.\n\n" +
+		"history, trains a model on it, plays one 48 h drop at --speed and the week after it, prints its report and keeps serving. Interrupted and started again with the same --data-dir, --scenario and --seed, it goes on where it was.\n\n" +
 		"Example: droplift demo --speed 2000 --exit"
 }
 
@@ -41,6 +41,7 @@ func (c *DemoCmd) Run(ctx context.Context, cfg *Config) error {
 		cfg.LogLevel = "warn"
 	}
 	cfg.DataDir = filepath.Join(cfg.DataDir, fmt.Sprintf("demo-%s-%d", strings.NewReplacer("/", "_", ".", "_").Replace(c.Scenario), c.Seed))
+	cfg.forDemo()
 	log := cfg.logger(os.Stderr)
 	scenario, err := c.scenario()
 	if err != nil {
@@ -99,23 +100,21 @@ func (c *DemoCmd) play(ctx context.Context, n *node, generator *simulate.Generat
 	if err := player.resume(ctx, n.kafka, n.log); err != nil {
 		return err
 	}
-	backfill := newBar("Four weeks of history", 1000)
-	player.observe = func(p simulate.Progress) {
-		if p.Phase != simulate.Live {
-			backfill.set("Four weeks of history", int64(p.Fraction*1000))
-		}
-	}
-	live := func(r *simulate.Record) bool { return r.Phase == simulate.Live }
-	if err := player.playUntil(ctx, n.kafka, live); err != nil {
+	if err := player.fast(ctx, n.kafka, "Four weeks of history", simulate.Live); err != nil {
 		return err
 	}
-	backfill.finish()
 	if err := watch.drain(ctx, "Processing and storing it"); err != nil {
+		return err
+	}
+	if err := n.learn(ctx, client, generator.Scenario()); err != nil {
 		return err
 	}
 
 	fmt.Fprintf(os.Stderr, "\nThe drop opens: 48 h at %gx.\n", c.Speed)
 	if err := c.live(ctx, n, player, watch); err != nil {
+		return err
+	}
+	if err := player.fast(ctx, n.kafka, "The days after", end); err != nil {
 		return err
 	}
 	if err := watch.drain(ctx, "Settling"); err != nil {
@@ -135,6 +134,29 @@ func (c *DemoCmd) play(ctx context.Context, n *node, generator *simulate.Generat
 	}
 	fmt.Printf("\nServing until Ctrl-C. Try: droplift query --sql 'SHOW TABLES'\n")
 	<-ctx.Done()
+	return nil
+}
+
+// end is a phase that no record is of.
+const end = simulate.After + 1
+
+// until says whether a phase, or a later one, has begun.
+func until(phase simulate.Phase) func(*simulate.Record) bool {
+	return func(r *simulate.Record) bool { return r.Phase >= phase }
+}
+
+// fast plays up to the first record of a phase, with a bar.
+func (p *player) fast(ctx context.Context, conf kafka.Config, label string, phase simulate.Phase) error {
+	progress := newBar(label, 1000)
+	p.observe = func(at simulate.Progress) {
+		if at.Phase < phase {
+			progress.set(label, int64(at.Fraction*1000))
+		}
+	}
+	if err := p.playUntil(ctx, conf, until(phase)); err != nil {
+		return err
+	}
+	progress.finish()
 	return nil
 }
 
@@ -160,9 +182,21 @@ func (c *DemoCmd) live(ctx context.Context, n *node, player *player, watch *watc
 		}
 		progress <- p
 	}
+	leave := func() {}
+	if n.features != nil {
+		audience := newAudience(n.featuresAt())
+		player.sending, leave = audience.see, audience.leave
+		group.Go(func() error {
+			if err := audience.ask(ctx); err != nil {
+				n.log.Warn("the edge did not answer everybody who landed", "error", err)
+			}
+			return nil
+		})
+	}
 	group.Go(func() error {
 		defer close(over)
-		return player.play(ctx, n.kafka)
+		defer leave()
+		return player.playUntil(ctx, n.kafka, until(simulate.After))
 	})
 	group.Go(func() error {
 		interval := time.Second

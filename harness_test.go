@@ -59,7 +59,7 @@ func startPipeline(t testing.TB, dataDir string, flags ...string) *pipeline {
 	t.Helper()
 	needLibrary(t)
 	cfg := parseConfig(t, append([]string{"--data-dir", dataDir, "--kafka-addr", "127.0.0.1:0", "--clickhouse-addr", "127.0.0.1:0",
-		"--metrics-addr=", "--pprof-addr=", "--features-addr=", "--viewer-addr="}, flags...)...)
+		"--metrics-addr=", "--pprof-addr=", "--features-addr=", "--viewer-addr=", "--lift-every=0"}, flags...)...)
 	ctx, cancel := context.WithCancel(context.Background())
 	n, err := startNode(ctx, cfg, embeddedtest.Logger(t))
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 type LiftCmd struct {
 	Drop        string `arg:"" help:"Drop id." placeholder:"DROP"`
 	Format      string `help:"Format: ${enum}." enum:"table,csv,json" default:"table"`
+	Publish     bool   `help:"Publish the read-out as of the newest complete window among the estimates, too. The running pipeline does so by itself; doing it again changes nothing."`
 	LiftOptions `embed:""`
 }
 
@@ -33,7 +34,12 @@ func (c *LiftCmd) Run(ctx context.Context, cfg *Config) error {
 		return err
 	}
 	defer client.Close()
-	rows, err := measureLift(ctx, client, c.Drop, cfg.AllowedLateness, c.LiftOptions)
+	var rows []LiftRow
+	if c.Publish {
+		rows, err = c.publish(ctx, cfg, client)
+	} else {
+		rows, err = measureLift(ctx, client, c.Drop, cfg.AllowedLateness, c.LiftOptions)
+	}
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,7 +12,10 @@ import (
 
 // creatorWindow is one of the two windows after a drop's start.
 type creatorWindow struct {
-	name   string
+	name string
+	// from and to are days after the start.
+	from, to int
+
 	of     func(*outcome) float64
 	clean  func(*creatorChange) bool
 	mature func(*creatorChange) bool
@@ -19,9 +23,9 @@ type creatorWindow struct {
 }
 
 var creatorWindows = []creatorWindow{
-	{"[0 d, 7 d)", func(o *outcome) float64 { return o.first }, func(c *creatorChange) bool { return c.cleanFirst },
+	{"[0 d, 7 d)", 0, 7, func(o *outcome) float64 { return o.first }, func(c *creatorChange) bool { return c.cleanFirst },
 		func(c *creatorChange) bool { return c.matureFirst }, func(c *creatorChange) time.Time { return c.firstMatures }},
-	{"[7 d, 28 d)", func(o *outcome) float64 { return o.later }, func(c *creatorChange) bool { return c.cleanLater },
+	{"[7 d, 28 d)", 7, 28, func(o *outcome) float64 { return o.later }, func(c *creatorChange) bool { return c.cleanLater },
 		func(c *creatorChange) bool { return c.matureLate }, func(c *creatorChange) time.Time { return c.laterMatures }},
 }
 
@@ -45,7 +49,7 @@ func (o LiftOptions) creators(drop string, all []creatorChange) []LiftRow {
 	var rows []LiftRow
 	for _, window := range creatorWindows {
 		for _, outcome := range creatorOutcomes {
-			row := LiftRow{Metric: outcome.metric, Horizon: window.name, Scope: drop}
+			row := LiftRow{Metric: outcome.metric, Horizon: window.name, Scope: drop, fromDay: window.from, toDay: window.to}
 			rows = append(rows, settleLift(o.creator(row, own, window, outcome.of)))
 			if len(all) > len(own) {
 				row.Scope = fmt.Sprintf("drops of %d d", o.BackDays)
@@ -114,6 +118,7 @@ func (o LiftOptions) creator(r LiftRow, changes []creatorChange, window creatorW
 		r.Note = join(r.Note, fmt.Sprintf("%d drops %s", left[why], why))
 	}
 	if len(effect) == 0 {
+		r.Note = cmp.Or(r.Note, "no activity of a creator is stored")
 		return r
 	}
 	r.Maturity = final

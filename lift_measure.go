@@ -41,6 +41,9 @@ type LiftRow struct {
 	Wording   string `json:"wording"`
 	Statement string `json:"statement"`
 	Note      string `json:"note"`
+
+	// fromDay and toDay are the window in days after the drop's start; that of returns ends toDay days after the drop's end.
+	fromDay, toDay int
 }
 
 // Interval is an estimate with its interval.
@@ -64,6 +67,9 @@ type LiftOptions struct {
 	BackDays      int     `help:"Drops that started this many days before are stacked with this one for creators." default:"90"`
 	Assignments   int     `help:"Permutation tests look at every assignment up to so many, and else draw that many." default:"20000"`
 	Seed          uint64  `help:"Of the draws." default:"1"`
+
+	// asOf is the watermark to take, in Unix ms; 0 takes that of the stored events.
+	asOf int64
 }
 
 // Validate reports every problem at once.
@@ -101,7 +107,7 @@ func measureLift(ctx context.Context, client *clickhouse.Client, drop string, la
 	}
 	var rows []LiftRow
 	for _, days := range o.Horizons {
-		params := clickhouse.Params{"drop": drop, "days": days, "lateness_ms": lateness.Milliseconds()}
+		params := clickhouse.Params{"drop": drop, "days": days, "lateness_ms": lateness.Milliseconds(), "watermark_ms": o.asOf}
 		arms, err := client.Query(ctx, "lift_holdout", params)
 		if err != nil {
 			return nil, err
@@ -113,7 +119,8 @@ func measureLift(ctx context.Context, client *clickhouse.Client, drop string, la
 		}
 		rows = append(rows, o.returns(drop, readReturns(returns, days))...)
 	}
-	creators, err := client.Query(ctx, "lift_creators", clickhouse.Params{"drop": drop, "back_days": o.BackDays, "lateness_ms": lateness.Milliseconds()})
+	creators, err := client.Query(ctx, "lift_creators", clickhouse.Params{"drop": drop, "back_days": o.BackDays,
+		"lateness_ms": lateness.Milliseconds(), "watermark_ms": o.asOf})
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +183,7 @@ func horizonName(days int) string { return fmt.Sprintf("D%d", days) }
 
 // returns computes grades C, D and E.
 func (o LiftOptions) returns(drop string, c returnCounts) []LiftRow {
-	base := LiftRow{Metric: returnMetric, Horizon: horizonName(c.days), Scope: drop, Maturity: provisional, MaturesAt: c.matures}
+	base := LiftRow{Metric: returnMetric, Horizon: horizonName(c.days), Scope: drop, Maturity: provisional, MaturesAt: c.matures, toDay: max(c.days, 2)}
 	var treated, control, treatedBefore, controlBefore lift.Proportion
 	var panel, trend [2]lift.Group
 	strata := map[string]*lift.Stratum{}
@@ -282,7 +289,7 @@ func sumGroups(a, b lift.Group) lift.Group {
 
 // holdout computes grades A and B of every experiment that withholds the offer.
 func (o LiftOptions) holdout(drop string, days int, arms []holdoutArm) []LiftRow {
-	base := LiftRow{Metric: returnMetric, Horizon: horizonName(days), Scope: drop, Maturity: provisional}
+	base := LiftRow{Metric: returnMetric, Horizon: horizonName(days), Scope: drop, Maturity: provisional, toDay: max(days, 2)}
 	var rows []LiftRow
 	for len(arms) > 0 {
 		n := 1

@@ -112,6 +112,7 @@ func TestLiftStory(t *testing.T) {
 			t.Errorf("as %s:\n%s", format, out)
 		}
 	}
+	checkPublished(t, p, drop)
 	if _, err := measureLift(context.Background(), p.client, "drop-nobody-knows", 0, liftDefaults); err == nil || !strings.Contains(err.Error(), "not in the catalogue") {
 		t.Errorf("an unknown drop: %v", err)
 	}

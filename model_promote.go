@@ -163,15 +163,22 @@ func (c *ModelPromoteCmd) evidence(ctx context.Context, cfg *Config, registry *m
 	if len(rows.rows) == 0 {
 		return nil, fmt.Errorf("there is no labelled row to judge it by; of %d the label is not known yet", rows.unknown)
 	}
-	j := judgeRows(candidate, rows.rows)
 	now := time.Now()
 	if !c.AsOf.IsZero() {
 		now = c.AsOf
 	}
+	return evidenceOf(rows.rows, registry, candidate, champion, now)
+}
+
+// evidenceOf scores rows with the candidate and the champion, if there is one.
+func evidenceOf(rows []churn.Row, registry *modelRegistry, candidate *scoring.Scorer, champion string, now time.Time) (*gate.Evidence, error) {
+	a := candidate.Artefact()
+	j := judgeRows(candidate, rows)
 	e := &gate.Evidence{
 		FeatureHash: a.Features.Hash, CurrentHash: feature.Player.Hash(), Training: a.Training, RowsFrom: j.from, Now: now.UnixMilli(), ScoreUS: j.us,
 		NoChampion: "there is no champion to compare with",
 	}
+	var err error
 	if e.Metrics, err = j.metrics(a, 10); err != nil {
 		return nil, err
 	}
@@ -183,7 +190,7 @@ func (c *ModelPromoteCmd) evidence(ctx context.Context, cfg *Config, registry *m
 		e.NoChampion = "the champion cannot score: " + refusalOf(err)
 		return e, nil
 	}
-	m, err := judgeRows(scorer, rows.rows).metrics(scorer.Artefact(), 10)
+	m, err := judgeRows(scorer, rows).metrics(scorer.Artefact(), 10)
 	if errors.Is(err, churn.ErrTooFew) {
 		e.NoChampion = "the champion can score none of these rows"
 		return e, nil

@@ -89,6 +89,11 @@ func (s *RowSource) read(ctx context.Context, cfg *Config, model string) (*label
 	if s.Examples {
 		return s.readExamples(ctx, client, model)
 	}
+	return s.readTimes(ctx, cfg, client)
+}
+
+// readTimes reads the rows of a point-in-time set, with a bar.
+func (s *RowSource) readTimes(ctx context.Context, cfg *Config, client *clickhouse.Client) (*labelledRows, error) {
 	times, err := s.times()
 	if err != nil {
 		return nil, err

@@ -13,6 +13,12 @@ func (p *pageMaker) liftSection() error {
 	if err != nil {
 		return err
 	}
+	// The same numbers as they were published are older ones, and not shown again.
+	for i := range p.estimates.Rows {
+		if strings.HasPrefix((row{p.estimates, i}).text("metric"), "change_") {
+			p.used[i] = true
+		}
+	}
 	s := report.Section{ID: "lift", Title: "What the drop changed",
 		Lead: "Returns of players and activity of creators, at every grade of evidence that the data allow. Only the grades from A to C speak of effects; D and E compare groups that differed before."}
 	t := report.Table{Caption: "Estimates by grade of evidence", Columns: columns("what", "pp", "95 %", "relative", "95 %", "p", "n")}

@@ -22,7 +22,7 @@ type Simulation struct {
 	Seed         uint64  `help:"Seed: the same one gives the same bytes." default:"1"`
 	Truth        string  `help:"Write the true effects and the exact books here." placeholder:"FILE"`
 	Speed        float64 `help:"Simulated seconds per second during the drop; 0 plays it as fast as it goes." default:"960"`
-	HistorySpeed float64 `help:"The same for the history before it." default:"0"`
+	HistorySpeed float64 `help:"The same for the history before it and the days after it." default:"0"`
 }
 
 func (s *Simulation) scenario() (simulate.Scenario, error) {
@@ -118,6 +118,8 @@ type player struct {
 	generator           *simulate.Generator
 	speed, historySpeed float64
 	observe             func(simulate.Progress)
+	// sending, unless nil, is told of every record that is sent now.
+	sending func(*simulate.Record)
 
 	// have counts, per topic and partition, records that an interrupted run left in the log.
 	have     map[string]map[int32]int64
@@ -210,6 +212,9 @@ func (p *player) playUntil(ctx context.Context, conf kafka.Config, stop func(*si
 				}
 			}
 			batch = append(batch, event.Message{Kind: r.Kind, Key: r.Key, Value: r.Value})
+			if p.sending != nil {
+				p.sending(&r)
+			}
 			if len(batch) == cap(batch) {
 				if err := send(); err != nil {
 					return err

@@ -16,7 +16,7 @@ import (
 // visitors is a drop with many viewers and few other events: 12 hours, no history, strong load.
 func visitors(seed uint64, slope float64) simulate.Scenario {
 	const hour = 3_600_000
-	s := simulate.Demo(seed)
+	s := simulate.Crowd(seed)
 	s.Players, s.HistoryMS, s.DropMS = 2500, hour, 12*hour
 	s.Faults = simulate.Faults{}
 	s.Earlier = []simulate.EarlierDrop{}

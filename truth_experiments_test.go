@@ -27,7 +27,7 @@ type experimentRun struct {
 
 // simulateExperiments plays a small drop through three partitions and the rollup, which looks every minute.
 func simulateExperiments(t *testing.T, seed uint64) (run experimentRun) {
-	s := simulate.Demo(seed)
+	s := simulate.Crowd(seed)
 	s.Players, s.Languages, s.SourceLanguage = 4_500, []string{"en", "fr"}, "en"
 	s.Regions = []simulate.Region{
 		{Code: "US", Weight: 1, Currency: "USD", MinorPerCent: 1, Language: "en"}, {Code: "FR", Weight: 1, Currency: "EUR", MinorPerCent: 0.92, Language: "fr"},

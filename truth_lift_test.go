@@ -17,7 +17,7 @@ var liftDefaults = LiftOptions{Horizons: []int{7}, Confidence: 0.95, PretrendAlp
 
 // liftCrowd is a run of many players and few other events.
 func liftCrowd(seed uint64, players int, effects simulate.Effects) simulate.Scenario {
-	s := simulate.Demo(seed)
+	s := simulate.Crowd(seed)
 	s.Players, s.Effects, s.Faults = players, effects, simulate.Faults{}
 	s.Earlier, s.Degradations = []simulate.EarlierDrop{}, nil
 	s.DropMS = dayMS

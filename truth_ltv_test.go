@@ -307,6 +307,12 @@ func TestLifetimeValueOfSimulatedDrops(t *testing.T) {
 	if observed == 0 || math.Abs(predicted-observed) > 5*math.Sqrt(observed) {
 		t.Errorf("predicted %g, observed %g purchases", predicted, observed)
 	}
+	// By decile it is the same purchases, and every decile is as predicted as far as chance allows.
+	at := fmt.Sprintf("FROM ltv_calibration(watermark_ms = %d)", asOf.UnixMilli())
+	p.want("deciles", "SELECT count(), min(mature), sum(buyers), round(sum(observed * buyers)), round(sum(predicted * buyers)), min(passed) "+at,
+		fmt.Sprintf("10 1 %s %.0f %.0f 1", p.tsv("SELECT count() FROM lifetimes_latest"), observed, predicted))
+	p.want("deciles far off", "SELECT groupArray((decile, predicted, observed, observed_se)) "+at+" WHERE abs(predicted - observed) > 4 * observed_se + 0.01", "[]")
+	p.want("without a later watermark", "SELECT countIf(observed IS NOT NULL), round(sum(so_far * buyers)) FROM ltv_calibration(watermark_ms = 0)", fmt.Sprintf("0 %.0f", observed))
 	cohorts := p.query("ltv_predicted", clickhouse.Params{"currency": "EUR", "watermark_ms": asOf.UnixMilli()})
 	if len(cohorts.Rows) != 3 {
 		t.Errorf("cohorts %v", cohorts.Rows)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -76,6 +77,8 @@ type node struct {
 	features net.Listener
 	// viewer is where dashboards are shown, nil where they are not.
 	viewer net.Listener
+	// metricsDir is where the viewer's metrics and alerts outlive the process, empty where they do not.
+	metricsDir string
 	// demo says that what is shown is simulated.
 	demo bool
 
@@ -112,13 +115,13 @@ func startNode(ctx context.Context, cfg *Config, log *slog.Logger) (*node, error
 	if err != nil {
 		return nil, errors.Join(err, closeListener(listener), closeListener(viewer), servers.close(), ops.close())
 	}
-	n.features, n.viewer = listener, viewer
+	n.features, n.viewer, n.metricsDir = listener, viewer, filepath.Join(cfg.DataDir, "metrics")
 	return n, nil
 }
 
 // roles are those of a process that runs the whole pipeline.
 func (n *node) roles() []role {
-	roles := []role{n.processors, n.sink, n.signals}
+	roles := []role{n.processors, n.sink, n.signals, n.lifts}
 	if n.features != nil {
 		roles = append(roles, n.serveFeatures)
 	}

@@ -20,7 +20,7 @@ func (n *node) answerMetrics() (answers metrics.Metrics, run role, err error) {
 		return remote, func(context.Context) error { return nil }, err
 	}
 	local, err := metrics.NewLocal(metrics.Config{
-		Gatherer: n.ops.registry, Every: scrapeEvery, Rules: alertRules(), QueryTimeout: n.cfg.ViewerTimeout, Registerer: n.ops.registry, Logger: n.log,
+		Gatherer: n.ops.registry, Every: scrapeEvery, Dir: n.metricsDir, Rules: alertRules(), QueryTimeout: n.cfg.ViewerTimeout, Registerer: n.ops.registry, Logger: n.log,
 	})
 	if err != nil {
 		return nil, nil, err

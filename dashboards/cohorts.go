@@ -13,6 +13,7 @@ const (
 	notMature      = "No cohort is mature yet: its first age is complete one age after the cohort's end, a week or a day. The numbers are copied every half hour."
 	notCopied      = "No cohort yet: the numbers are copied every half hour from the first activity of each member."
 	notPredicted   = "No prediction is stored: droplift ltv fits lifetimes to the purchases so far and publishes them."
+	notCompared    = "No prediction has been compared yet: droplift ltv fit publishes predictions, and what came since is copied every half hour."
 	notDistributed = "No week is mature yet: the watermark has not passed the end of one and a week more."
 )
 
@@ -37,6 +38,7 @@ func cohorts() (Dashboard, error) {
 
 	b.row("Predicted lifetimes")
 	b.sql("Predicted lifetime value", size{24, 6}, predicted(), named{as: rows, name: "dashboard_ltv_predicted"})
+	b.sql("Predicted against observed", size{24, 9}, calibrated(), named{as: rows, name: "dashboard_ltv_calibration"})
 	return b.build()
 }
 
@@ -82,4 +84,11 @@ func retention() *table.PanelBuilder {
 
 func predicted() *table.PanelBuilder {
 	return cells(map[string][]string{units.PercentUnit: {"alive"}}).NoValue(notPredicted)
+}
+
+func calibrated() *table.PanelBuilder {
+	t := cells(map[string][]string{units.PercentUnit: {"passed"}}).NoValue(notCompared).
+		OverrideByName("verdict", words(map[string]word{"as predicted": {color: "green"}, "too young": {color: "text"}, "more came": {color: "orange"}, "fewer came": {color: "orange"}})).
+		OverrideByRegexp("/^(predicted|observed|low|high|so_far|predicted_spend|observed_spend)$/", []dashboard.DynamicConfigValue{property("decimals", 2)})
+	return headed(t, map[string]string{"low": "at least", "high": "at most", "passed": "of the horizon is over", "so_far": "came so far", "predicted_spend": "predicted spend", "observed_spend": "observed spend"})
 }

@@ -29,6 +29,10 @@ func creators() (Dashboard, error) {
 		named{as: series, name: "dashboard_creator_net"})
 	b.sql("Effects and their evidence", size{24, 8}, evidenceTable(), named{as: rows, name: "dashboard_evidence"})
 
+	b.row("What drops changed: creator uplift and returns")
+	b.sql("What the drop changed", size{24, 11}, changesTable(), named{as: rows, name: "dashboard_changes"})
+	b.sql("What each creator's drops changed", size{24, 11}, changesTable(), named{as: rows, name: "dashboard_changes_by_drop"})
+
 	b.row("Shares and payouts")
 	b.sql("Shares of the drop", size{12, 9}, headed(cells(map[string][]string{units.PercentUnit: {"agreed", "share"}, units.LocaleFormat: {"credited"}}),
 		map[string]string{"share": "share of what was credited"}), named{as: rows, name: "dashboard_splits"})
@@ -94,10 +98,27 @@ func evidenceTable() *table.PanelBuilder {
 	return headed(cells(map[string][]string{units.NoUnit: {"value", "low", "high"}, units.PercentUnit: {"confidence"}}),
 		map[string]string{"low": "at least", "high": "at most", "unit": "in", "n": "players", "words": "may be called", "note": "missing"}).
 		OverrideByName("of", wrapped()).OverrideByName("note", wrapped()).
-		OverrideByName("grade", words(map[string]word{
-			"A": {text: "A randomised", color: "green"}, "B": {text: "B randomised, by instrument", color: "green"}, "C": {text: "C quasi-experiment", color: "yellow"},
-			"D": {text: "D association, matched", color: "orange"}, "E": {text: "E description", color: "orange"},
-		}))
+		OverrideByName("grade", gradeWords())
+}
+
+func gradeWords() []dashboard.DynamicConfigValue {
+	return words(map[string]word{
+		"A": {text: "A randomised", color: "green"}, "B": {text: "B randomised, by instrument", color: "green"}, "C": {text: "C quasi-experiment", color: "yellow"},
+		"D": {text: "D association, matched", color: "orange"}, "E": {text: "E description", color: "orange"},
+	})
+}
+
+// changesTable shows what drops changed; the numbers are per cent or points, as the column beside them says.
+func changesTable() *table.PanelBuilder {
+	t := headed(cells(map[string][]string{units.PercentUnit: {"confidence"}}).NoValue("No drop of the chosen creators is in the catalogue."),
+		map[string]string{"low": "at least", "high": "at most", "unit": "in", "scope": "over", "words": "may be called", "missing": "remarks, and what is missing", "as_of": "as of"}).
+		OverrideByName("words", wrapped()).OverrideByName("missing", wrapped()).
+		OverrideByName("grade", gradeWords()).
+		OverrideByName("p", []dashboard.DynamicConfigValue{property("unit", units.NoUnit), property("decimals", 4)})
+	for _, column := range []string{"value", "low", "high"} {
+		t = t.OverrideByName(column, []dashboard.DynamicConfigValue{property("unit", units.NoUnit), property("decimals", 2)})
+	}
+	return t
 }
 
 func balancesTable() *table.PanelBuilder {

@@ -215,7 +215,8 @@ func TestPanelsOnTheEngine(t *testing.T) {
 	// One sample in ten of slow requests weighs as much as the 100 others together.
 	s.sketch(sketch{drop: "e", pop: "sin", start: start + 60_000, ms: map[float64]float64{10: 100, 1000: 10 * 10}})
 	s.sketch(sketch{drop: "e", pop: "sin", start: start + 60_000, request: "segment", ms: map[float64]float64{9999: 1}})
-	s.exec("INSERT INTO dead_letters (topic, class, timestamp) SELECT 'player', 'malformed', toDateTime64('2026-03-02 12:00:00', 3, 'UTC') FROM numbers(3)")
+	// A record that is stored twice counts once.
+	s.exec("INSERT INTO dead_letters (topic, class, timestamp, kafka_offset) SELECT 'player', 'malformed', toDateTime64('2026-03-02 12:00:00', 3, 'UTC'), number % 3 FROM numbers(4)")
 	s.exec("INSERT INTO late_events (topic, drop_id, timestamp) VALUES ('checkout', 'e', '2026-03-02 12:00:01')")
 	e := whole
 	e.Values = map[string][]string{"drop": {"e"}}

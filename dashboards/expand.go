@@ -45,7 +45,7 @@ func Expand(text string, v Vars) (string, error) {
 }
 
 // single are the variables of one choice, with what stands before there is one.
-var single = map[string]string{"cohort": "week", "model": ""}
+var single = map[string]string{"cohort": "week", "model": "churn"}
 
 // variable names the variable behind each parameter that one fills.
 var variable = map[string]string{"pops": "pop", "currencies": "currency", "creators": "creator", "languages": "language"}

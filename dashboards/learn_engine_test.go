@@ -256,6 +256,41 @@ func TestCohorts(t *testing.T) {
 	s.want("Predicted lifetime value", early,
 		"model=bgbb creator= currency=USD repeats=0 buyers=2 alive=0.6 purchases=2 value=5 horizon=5 as_of=1970-01-01 00:00:00.002",
 		"model=bgbb creator= currency=USD repeats=7+ buyers=1 alive=0.9 purchases=2 value=10 horizon=5 as_of=1970-01-01 00:00:00.002")
+	// Twenty buyers are predicted 0, 0.5, … 9.5 purchases in two weeks: two in each decile. Of the highest one buys in time, and
+	// one too late; what comes of 9.25 by chance is 0.5 ± 1.96 · √(9.25 / 2). The fit by drops waits for four drops more.
+	s.exec(fmt.Sprintf(`INSERT INTO lifetimes (model, fit, player_id, currency, revision, as_of, horizon, purchases, mean_spend)
+		SELECT 'bgnbd', 'weeks', concat('q', leftPad(toString(number), 2, '0')), 'USD', 1, fromUnixTimestamp64Milli(%d), 2, number / 2, 500 FROM numbers(20)`, start))
+	for player, at := range map[string]int64{"q18": day, "q19": 2 * week, "q01": 2*week - 1, "q00": 3 * day} {
+		buy(player, "completed", at, at, 300)
+	}
+	s.copied("ltv_calibration_copying")
+	tenths := s.run("Predicted against observed", early).Data
+	if len(tenths) != 13 || tenths[0]["verdict"] != "too young" || tenths[0]["observed"] != nil || tenths[0]["so_far"] != 0.0 || tenths[0]["passed"] != 0.2 || tenths[2]["decile"] != 3.0 {
+		t.Fatalf("deciles %v", tenths)
+	}
+	for i, want := range map[int]map[string]any{
+		3:  {"decile": 1.0, "buyers": 2.0, "predicted": 0.25, "observed": 1.0, "low": 0.307, "high": 1.693, "verdict": "more came", "so_far": 1.0, "passed": 1.0, "predicted_spend": 1.25, "observed_spend": 3.0},
+		4:  {"decile": 2.0, "predicted": 1.25, "observed": 0.0, "low": 0.0, "high": 1.5495, "verdict": "as predicted"},
+		12: {"decile": 10.0, "predicted": 9.25, "observed": 0.5, "low": 0.0, "high": 4.7151, "verdict": "fewer came", "predicted_spend": 46.25, "observed_spend": 1.5},
+	} {
+		for column, value := range want {
+			got := tenths[i][column]
+			if f, ok := got.(float64); ok {
+				got = math.Round(f*1e4) / 1e4
+			}
+			if got != value {
+				t.Errorf("row %d of the calibration: %s is %v, want %v", i, column, got, value)
+			}
+		}
+	}
+	// Another fit is too young, and the one before stays beside it.
+	s.exec(fmt.Sprintf(`INSERT INTO lifetimes (model, fit, player_id, currency, revision, as_of, horizon, purchases)
+		SELECT 'bgnbd', 'again', concat('q', leftPad(toString(number), 2, '0')), 'USD', 2, fromUnixTimestamp64Milli(%d), 8, 1 FROM numbers(20)`, start+week))
+	s.copied("ltv_calibration_copying")
+	tenths = s.run("Predicted against observed", early).Data
+	if len(tenths) != 23 || tenths[3]["verdict"] != "too young" || tenths[12]["so_far"] != 0.5 || tenths[13]["verdict"] != "more came" {
+		t.Errorf("deciles of two fits %v", tenths)
+	}
 	if empty := s.all("droplift-cohorts", early); len(empty) > 0 {
 		t.Errorf("empty panels: %q", empty)
 	}

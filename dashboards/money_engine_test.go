@@ -222,6 +222,88 @@ func TestCreatorsBoard(t *testing.T) {
 	testBadChoices(s, "droplift-creators", m)
 }
 
+// What drops changed is read out as a whole: a later read-out replaces an earlier one, even where that said more.
+func TestChanges(t *testing.T) {
+	s := newServer(t)
+	for i, id := range []string{"old", "m", `dr"op's 🎉`} {
+		s.exec(fmt.Sprintf(`INSERT INTO drops (drop_id, creator_id, version, starts, ends) VALUES (%s, 'ada', 1, fromUnixTimestamp64Milli(%d), fromUnixTimestamp64Milli(%d))`,
+			quote(id), start+int64(i)*day, end+int64(i)*day))
+	}
+	offset := 0
+	// read stores one number: NULL and its reason without a value.
+	read := func(drop, metric, horizon, scope, method, grade, words, unit, value string, revision int64, why string) {
+		t.Helper()
+		offset++
+		s.exec(fmt.Sprintf(`INSERT INTO estimates (drop_id, creator_id, metric, dimensions, revision, as_of, grade, label, enough, why, unit, value, low, high, p, confidence, n, maturity, details, kafka_offset, kafka_time)
+			SELECT %s, 'ada', '%s', map('horizon', '%s', 'scope', '%s', 'method', '%s', 'against', 'others'), %[6]d, fromUnixTimestamp64Milli(%[6]d), '%[7]s', '%[8]s', %[9]s IS NOT NULL, '%[10]s', '%[11]s',
+				%[9]s, %[9]s - 0.1, %[9]s + 0.1, if(%[9]s IS NULL, NULL, 0.5), 0.95, 12, if(%[9]s IS NULL, 'provisional', 'final'), map('treated', 1, 'permutation_p', 0.25), %[12]d, now64(3)`,
+			quote(drop), metric, horizon, scope, method, revision, grade, words, value, why, unit, offset))
+	}
+	const c, e = "estimated effect, assumes parallel trends", "purchasers retain more"
+	first, second := start+7*day, start+28*day
+	read("m", "change_audience", "[0 d, 7 d)", "this drop", "did", "quasi_did", c, "rel", "0.2", first, "")
+	read("m", "change_audience", "[0 d, 7 d)", "gone since", "did", "quasi_did", c, "rel", "0.2", first, "")
+	read("m", "change_audience", "[0 d, 7 d)", "this drop", "did", "quasi_did", c, "rel", "0.4", second, "")
+	read("m", "change_audience", "[0 d, 7 d)", "this drop", "did", "quasi_did", c, "rel", "0.3", second, "again, with late events")
+	read("m", "change_audience", "[0 d, 7 d)", "drops of 90 d", "did", "quasi_did", c, "rel", "0.25", second, "")
+	read("m", "change_audience", "[7 d, 28 d)", "this drop", "did", "quasi_did", c, "rel", "NULL", second, "withheld")
+	read("m", "change_return", "D7", "this drop", "two proportions", "randomized_itt", "caused, per offered player", "pp", "NULL", second, "no holdout")
+	read("m", "change_return", "D7", "this drop", "raw", "descriptive", e, "pp", "4", second, "")
+	read("m", "change_return", "D7", "this drop", "matching", "matched", "adjusted association", "pp", "2", second, "")
+	read("m", "change_return", "D28", "this drop", "raw", "descriptive", e, "pp", "3", second, "")
+	read("old", "change_revenue", "[0 d, 7 d)", "this drop", "did", "quasi_did", c, "rel", "2", first, "")
+
+	v := Vars{From: start, To: end, IntervalS: 60, Values: map[string][]string{"drop": {"m"}, "creator": {"ada"}}}
+	asOf := fmt.Sprintf("as_of=%s", s.text("SELECT fromUnixTimestamp64Milli(%d, 'UTC')", second))
+	change := func(outcome, window, scope, number, grade, method, words, maturity, why string) string {
+		p := "0.25" // the permutation test's
+		if strings.Contains(number, "nil") {
+			p = "<nil>"
+		}
+		return fmt.Sprintf("outcome=%s window=%s scope=%s %s grade=%s method=%s against=others words=%s p=%s n=12 treated=1 confidence=0.95 maturity=%s %s missing=%s",
+			outcome, window, scope, number, grade, method, words, p, maturity, asOf, why)
+	}
+	const none = "value=<nil> low=<nil> high=<nil>"
+	nothing := func(outcome, at string) string {
+		return "outcome=" + outcome + " window= scope= value=<nil> low=<nil> high=<nil> unit= grade=– method= against= words= p=<nil> n=<nil> treated=<nil> confidence=<nil> maturity=provisional as_of=<nil> missing=nothing is published yet: the first window is over at " + at + " UTC"
+	}
+	s.want("What the drop changed", v,
+		change("audience", "[0 d, 7 d)", "this drop", "value=30 low=20 high=40 unit=%", "C", "did", c, "final", "again, with late events"),
+		change("audience", "[7 d, 28 d)", "this drop", none+" unit=%", "C", "did", c, "provisional", "withheld"),
+		change("audience", "[0 d, 7 d)", "drops of 90 d", "value=25 low=15 high=35 unit=%", "C", "did", c, "final", ""),
+		nothing("revenue", "2026-03-10 12:00"), nothing("halo", "2026-03-10 12:00"),
+		change("return", "D7", "this drop", none+" unit=pp", "A", "two proportions", "caused, per offered player", "provisional", "no holdout"),
+		change("return", "D7", "this drop", "value=2 low=1.9 high=2.1 unit=pp", "D", "matching", "adjusted association", "final", ""),
+		change("return", "D7", "this drop", "value=4 low=3.9 high=4.1 unit=pp", "E", "raw", e, "final", ""),
+		change("return", "D28", "this drop", "value=3 low=2.9 high=3.1 unit=pp", "E", "raw", e, "final", ""))
+	v.Values["drop"] = []string{`dr"op's 🎉`}
+	s.want("What the drop changed", v,
+		nothing("audience", "2026-03-11 12:00"), nothing("revenue", "2026-03-11 12:00"), nothing("halo", "2026-03-11 12:00"), nothing("return", "2026-03-06 14:00"))
+	for prefix, want := range map[string]string{
+		`creator=ada drop=dr"op's 🎉`: "outcome=any window= value=<nil>",
+		"creator=ada drop=m starts=2026-03-03 12:00:00.000 outcome=audience window=[0 d, 7 d)": "value=30 ",
+		"creator=ada drop=m starts=2026-03-03 12:00:00.000 outcome=return":                     "value=2 low=1.9 high=2.1 unit=pp grade=D words=adjusted association",
+		"creator=ada drop=old": "outcome=revenue window=[0 d, 7 d) value=200 low=190 high=210 unit=% grade=C",
+	} {
+		if got := s.find("What each creator's drops changed", v, prefix); !strings.Contains(got, want) {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	if n := len(s.run("What each creator's drops changed", v).Data); n != 5 {
+		t.Errorf("%d rows of past drops, want 5", n)
+	}
+	// Elsewhere they are not shown again.
+	if got := s.find("Effects and their evidence", v, "grade=–"); !strings.Contains(got, "no effect has been estimated") {
+		t.Error(got)
+	}
+}
+
+// text is the answer to SQL with one cell.
+func (s server) text(format string, values ...any) string {
+	s.t.Helper()
+	return strings.TrimSpace(string(s.exec(fmt.Sprintf(format, values...) + " FORMAT TSVRaw")))
+}
+
 // edgeCost stores a pane of a minute.
 func (s server) edgeCost(drop, pop string, at int64, maturity, currency, cost string, conversions int) {
 	s.t.Helper()

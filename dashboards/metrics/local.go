@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -25,6 +26,11 @@ type Config struct {
 	MaxSeries int
 	// Labels are added to every series, as a Prometheus adds job and instance. Default: job "droplift", instance "local".
 	Labels map[string]string
+
+	// Dir is a directory of this process's own below which samples and alerts outlive it: they are written every minute
+	// and at the end of Run, and the next Run goes on with them. It holds what Retention does, compressed once more.
+	// Empty keeps nothing.
+	Dir string
 
 	// Rules are evaluated EvaluateEvery (default 15 s).
 	Rules         []Rule
@@ -93,6 +99,7 @@ type Local struct {
 	refused  prometheus.Counter
 	failures *prometheus.CounterVec
 	broken   bool // the last scrape failed; Run's alone
+	disk     *disk
 }
 
 // NewLocal makes a Local without samples.
@@ -133,9 +140,12 @@ func NewLocal(cfg Config) (*Local, error) {
 
 // Run scrapes and evaluates until ctx ends, whose cause it returns.
 func (l *Local) Run(ctx context.Context) error {
-	scrapes, evaluations := time.NewTicker(l.cfg.Every), time.NewTicker(l.cfg.EvaluateEvery)
+	scrapes, evaluations, saves := time.NewTicker(l.cfg.Every), time.NewTicker(l.cfg.EvaluateEvery), time.NewTicker(saveEvery)
 	defer scrapes.Stop()
 	defer evaluations.Stop()
+	defer saves.Stop()
+	l.restore(time.Now())
+	defer l.leave()
 	l.scrape(time.Now())
 	for {
 		select {
@@ -145,6 +155,8 @@ func (l *Local) Run(ctx context.Context) error {
 			l.scrape(time.Now())
 		case <-evaluations.C:
 			l.evaluate(ctx, time.Now())
+		case <-saves.C:
+			l.save(time.Now())
 		}
 	}
 }
@@ -212,6 +224,14 @@ func (l *Local) QueryRange(ctx context.Context, expr string, from, to time.Time,
 		return nil, queryErr(err)
 	}
 	return answer(matrix), nil
+}
+
+// Since implements Metrics.
+func (l *Local) Since() time.Time {
+	if oldest := l.store.oldest(); oldest != math.MaxInt64 {
+		return time.UnixMilli(oldest).UTC()
+	}
+	return time.Time{}
 }
 
 // Alerts implements Metrics, as of the last evaluation.

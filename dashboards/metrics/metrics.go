@@ -3,6 +3,7 @@
 //	metrics.go   what is asked and answered
 //	local.go     Local: this process's own metrics, kept in memory, and the rules over them
 //	store.go     their samples, compressed
+//	disk.go      samples and alerts in files, so that a restart goes on with them
 //	rules.go     what makes a rule's alerts pending and firing
 //	remote.go    Remote: the same questions to a real Prometheus
 package metrics
@@ -59,6 +60,8 @@ type Metrics interface {
 	QueryRange(ctx context.Context, expr string, from, to time.Time, step time.Duration) ([]Series, error)
 	// Alerts lists every rule's alerts: rules in their order, a rule's alerts by their labels.
 	Alerts(ctx context.Context) ([]AlertState, error)
+	// Since is the time of the oldest sample there is; zero where that is not known, as of a Prometheus.
+	Since() time.Time
 }
 
 var (

@@ -99,6 +99,9 @@ func (r *Remote) Alerts(ctx context.Context) ([]AlertState, error) {
 	return all, err
 }
 
+// Since implements Metrics.
+func (r *Remote) Since() time.Time { return time.Time{} }
+
 // activeAlerts are the pending and firing alerts of the rules of one name, by labels.
 func activeAlerts(name string, rules []prom.AlertingRule) []AlertState {
 	var states []AlertState
@@ -110,6 +113,9 @@ func activeAlerts(name string, rules []prom.AlertingRule) []AlertState {
 			}
 			s := AlertState{Name: name, State: State(alert.State), Since: alert.ActiveAt, Value: value, Labels: map[string]string{}}
 			for label, v := range alert.Labels {
+				if label == model.AlertNameLabel {
+					continue // it is Name, and Local has it there alone, too
+				}
 				s.Labels[string(label)] = string(v)
 			}
 			states = append(states, s)

@@ -111,8 +111,8 @@ func TestRemoteAlerts(t *testing.T) {
 		t.Errorf("a rule that is missing: %v", err)
 	}
 	want := []AlertState{
-		{Name: "A", State: Firing, Since: after(0), Value: math.NaN(), Labels: map[string]string{"alertname": "A", "drop": "d1"}},
-		{Name: "A", State: Pending, Since: after(0), Value: 2, Labels: map[string]string{"alertname": "A", "drop": "d2"}},
+		{Name: "A", State: Firing, Since: after(0), Value: math.NaN(), Labels: map[string]string{"drop": "d1"}},
+		{Name: "A", State: Pending, Since: after(0), Value: 2, Labels: map[string]string{"drop": "d2"}},
 		{Name: "C", State: Inactive, Value: math.NaN()},
 	}
 	if fmt.Sprint(states) != fmt.Sprint(want) {

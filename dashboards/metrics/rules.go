@@ -25,6 +25,8 @@ type active struct {
 	since  time.Time // the expression began to hold
 	fired  time.Time // zero while pending
 	value  float64
+	// until is how long an alert of an earlier process stays although its series is not back; zero for others.
+	until time.Time
 }
 
 // parseRules refuses rules that could never be evaluated: every problem at once.
@@ -72,8 +74,52 @@ func (r *rule) update(now time.Time, vector promql.Vector) error {
 		}
 		held[key] = a
 	}
+	for key, a := range r.active {
+		if held[key] == nil && now.Before(a.until) {
+			held[key] = a
+		}
+	}
 	r.active = held
 	return nil
+}
+
+// An alert outlives a pause of its process of at most outage, as in Prometheus. What it watches may take grace to be back:
+// signals wait for ClickHouse.
+const (
+	outage = time.Hour
+	grace  = 2 * time.Minute
+)
+
+// keptAlert is an alert in a file; times in Unix ms, Fired 0 while pending.
+type keptAlert struct {
+	Rule         string
+	Labels       []string
+	Since, Fired int64
+	Value        float64
+}
+
+// keep are the rule's pending and firing alerts as files hold them.
+func (r *rule) keep() []keptAlert {
+	var kept []keptAlert
+	for _, a := range r.active {
+		k := keptAlert{Rule: r.Name, Labels: pairs(a.labels), Since: a.since.UnixMilli(), Value: a.value}
+		if !a.fired.IsZero() {
+			k.Fired = a.fired.UnixMilli()
+		}
+		kept = append(kept, k)
+	}
+	return kept
+}
+
+// take goes on with an alert that was kept at a time. The pause since then does not count towards For: nobody looked.
+func (r *rule) take(k keptAlert, kept, now time.Time) {
+	a := &active{labels: labels.FromStrings(k.Labels...), since: time.UnixMilli(k.Since).UTC(), value: k.Value, until: now.Add(grace)}
+	if k.Fired != 0 {
+		a.fired = time.UnixMilli(k.Fired).UTC()
+	} else {
+		a.since = a.since.Add(now.Sub(kept))
+	}
+	r.active[string(a.labels.Bytes(nil))] = a
 }
 
 // states are the alerts by labels, or the one that says there is none.

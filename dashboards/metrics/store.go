@@ -14,9 +14,15 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// chunkSamples is after how many samples a chunk is full: 10 min of scrapes, as in Prometheus. A chunk is also what
-// retention drops at a time, and what a reader copies of the one that is still written.
-const chunkSamples = 120
+// A chunk holds at most chunkSamples of one window: 10 min of scrapes every 5 s, as many as in Prometheus. A chunk is
+// also what retention drops at a time, and what a reader copies of the one that is still written.
+const (
+	window       = 10 * time.Minute
+	chunkSamples = 240
+)
+
+// windowOf is the begin of the window of a time in Unix ms.
+func windowOf(at int64) int64 { return at - at%window.Milliseconds() }
 
 // store keeps samples in memory, compressed. One goroutine appends; any number read.
 type store struct {
@@ -27,6 +33,7 @@ type store struct {
 	series map[string]*memSeries // by the bytes of their labels
 	byName map[string][]*memSeries
 	scrape uint64 // how many scrapes there have been
+	newest int64  // of all samples
 	key    []byte
 }
 
@@ -34,7 +41,7 @@ type store struct {
 type memSeries struct {
 	labels labels.Labels
 	full   []chunk
-	head   *chunkenc.XORChunk
+	head   *chunkenc.XORChunk // nil until the first sample that is not of an earlier process
 	write  chunkenc.Appender
 	first  int64 // of head
 	newest int64
@@ -42,10 +49,10 @@ type memSeries struct {
 	stale  bool
 }
 
-// chunk holds samples of the time [from, to] in Unix ms.
+// chunk holds samples of the time [From, To] in Unix ms, all of one window.
 type chunk struct {
-	from, to int64
-	data     []byte
+	From, To int64
+	Data     []byte
 }
 
 func newStore(retention time.Duration, maxSeries int) *store {
@@ -64,18 +71,15 @@ func (s *store) append(at int64, scraped []sample) (refused int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.scrape++
+	s.newest = max(s.newest, at)
 	for _, sample := range scraped {
 		s.key = sample.labels.Bytes(s.key)
 		series, ok := s.series[string(s.key)]
 		if !ok {
-			if len(s.series) >= s.maxSeries {
+			if series = s.add(sample.labels); series == nil {
 				refused++
 				continue
 			}
-			series = &memSeries{labels: sample.labels, newest: math.MinInt64}
-			name := sample.labels.Get(labels.MetricName)
-			s.series[string(s.key)] = series
-			s.byName[name] = append(s.byName[name], series)
 		}
 		series.append(at, sample.value)
 		series.seen, series.stale = s.scrape, false
@@ -98,11 +102,23 @@ func (s *store) append(at int64, scraped []sample) (refused int) {
 	return refused
 }
 
+// add makes a series of these labels, whose bytes are in key; nil where there are too many.
+func (s *store) add(l labels.Labels) *memSeries {
+	if len(s.series) >= s.maxSeries {
+		return nil
+	}
+	series := &memSeries{labels: l, newest: math.MinInt64}
+	name := l.Get(labels.MetricName)
+	s.series[string(s.key)] = series
+	s.byName[name] = append(s.byName[name], series)
+	return series
+}
+
 func (m *memSeries) append(at int64, v float64) {
 	if at <= m.newest {
 		return
 	}
-	if m.head != nil && m.head.NumSamples() >= chunkSamples {
+	if m.head != nil && (m.head.NumSamples() >= chunkSamples || windowOf(at) != windowOf(m.first)) {
 		m.full = append(m.full, chunk{m.first, m.newest, slices.Clone(m.head.Bytes())})
 		m.head = nil
 	}
@@ -117,7 +133,7 @@ func (m *memSeries) append(at int64, v float64) {
 // forget drops chunks that end before oldest, and says whether nothing is left.
 func (m *memSeries) forget(oldest int64) bool {
 	keep := 0
-	for keep < len(m.full) && m.full[keep].to < oldest {
+	for keep < len(m.full) && m.full[keep].To < oldest {
 		keep++
 	}
 	if keep > 0 {
@@ -132,12 +148,96 @@ func (s *store) size() (series, bytes int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, m := range s.series {
-		bytes += len(m.head.Bytes())
+		if m.head != nil {
+			bytes += len(m.head.Bytes())
+		}
 		for _, c := range m.full {
-			bytes += len(c.data)
+			bytes += len(c.Data)
 		}
 	}
 	return len(s.series), bytes
+}
+
+// oldest is the time of the oldest sample in Unix ms, or math.MaxInt64.
+func (s *store) oldest() int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	oldest := int64(math.MaxInt64)
+	for _, m := range s.series {
+		if len(m.full) > 0 {
+			oldest = min(oldest, m.full[0].From)
+		} else {
+			oldest = min(oldest, m.first)
+		}
+	}
+	return oldest
+}
+
+// keptSeries is a series in a file: names and values of its labels in turn, and chunks in order.
+type keptSeries struct {
+	Labels []string
+	Chunks []chunk
+}
+
+// in are the series that have chunks in the window that begins at from, by labels.
+func (s *store) in(from int64) []keptSeries {
+	var kept []keptSeries
+	s.mu.RLock()
+	for _, m := range s.series {
+		if chunks := m.between(from, from+window.Milliseconds()-1); len(chunks) > 0 {
+			kept = append(kept, keptSeries{pairs(m.labels), chunks})
+		}
+	}
+	s.mu.RUnlock()
+	// Equal samples make equal files, and neighbours that look alike small ones.
+	slices.SortFunc(kept, func(a, b keptSeries) int { return slices.Compare(a.Labels, b.Labels) })
+	return kept
+}
+
+// take adds what an earlier process kept, oldest first, before the first append. What goes back in time is left out.
+func (s *store) take(kept []keptSeries) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range kept {
+		l := labels.FromStrings(k.Labels...)
+		s.key = l.Bytes(s.key)
+		series := s.series[string(s.key)]
+		if series == nil {
+			if series = s.add(l); series == nil {
+				continue
+			}
+		}
+		for _, c := range k.Chunks {
+			if c.From > series.newest {
+				series.full = append(series.full, c)
+				series.newest = c.To
+			}
+		}
+		s.newest = max(s.newest, series.newest)
+	}
+}
+
+// pause ends every series that was taken, and says when: a chart must show that nobody looked. One that the last scrape
+// lacked has ended before.
+func (s *store) pause() (at int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at = s.newest + 1
+	for _, m := range s.series {
+		if m.newest == s.newest {
+			m.append(at, math.Float64frombits(value.StaleNaN))
+		}
+		m.stale = true
+	}
+	s.newest = at
+	return at
+}
+
+// pairs are the names and values of labels in turn.
+func pairs(l labels.Labels) []string {
+	list := make([]string, 0, 2*l.Len())
+	l.Range(func(one labels.Label) { list = append(list, one.Name, one.Value) })
+	return list
 }
 
 // Querier implements storage.Queryable.
@@ -208,11 +308,11 @@ func matches(l labels.Labels, matchers []*labels.Matcher) bool {
 func (m *memSeries) between(from, to int64) []chunk {
 	var chunks []chunk
 	for _, c := range m.full {
-		if c.to >= from && c.from <= to {
+		if c.To >= from && c.From <= to {
 			chunks = append(chunks, c)
 		}
 	}
-	if m.newest >= from && m.first <= to {
+	if m.head != nil && m.newest >= from && m.first <= to {
 		chunks = append(chunks, chunk{m.first, m.newest, slices.Clone(m.head.Bytes())})
 	}
 	return chunks
@@ -233,7 +333,7 @@ func (s *seriesSet) Warnings() annotations.Annotations { return nil }
 func iterate(reuse chunkenc.Iterator, chunks []chunk) chunkenc.Iterator {
 	iterators := make([]chunkenc.Iterator, len(chunks))
 	for i, c := range chunks {
-		decoded, _ := chunkenc.FromData(chunkenc.EncXOR, c.data) // fails on unknown encodings only
+		decoded, _ := chunkenc.FromData(chunkenc.EncXOR, c.Data) // fails on unknown encodings only
 		iterators[i] = decoded.Iterator(nil)
 	}
 	return storage.ChainSampleIteratorFromIterators(reuse, iterators)

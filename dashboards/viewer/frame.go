@@ -23,7 +23,11 @@ type frame struct {
 type panelAnswer struct {
 	text   []byte
 	frames int
+	oldest int64 // see since; 0 for none
 }
+
+// since says that the range begins with the oldest sample.
+func (a *panelAnswer) since(oldest time.Time) { a.oldest = oldest.UnixMilli() }
 
 func newAnswer(r timeRange) *panelAnswer {
 	return &panelAnswer{text: fmt.Appendf(nil, `{"range":{"from":%d,"to":%d,"step":%d},"frames":[`, r.From, r.To, r.Step)}
@@ -45,7 +49,13 @@ func (a *panelAnswer) add(ref, name string, columns []byte, truncated bool) {
 	a.text = append(a.text, '}')
 }
 
-func (a *panelAnswer) end() []byte { return append(a.text, "]}"...) }
+func (a *panelAnswer) end() []byte {
+	a.text = append(a.text, ']')
+	if a.oldest != 0 {
+		a.text = fmt.Appendf(a.text, `,"since":%d`, a.oldest)
+	}
+	return append(a.text, '}')
+}
 
 // columnType is one of api.ts, by ClickHouse's type. What is none of them is a string.
 func columnType(kind string) string {

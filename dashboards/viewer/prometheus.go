@@ -39,6 +39,7 @@ func (h *Handler) serveMetrics(w http.ResponseWriter, r *http.Request, targets [
 	if bad != nil {
 		return bad
 	}
+	span, since := span.since(h.cfg.Metrics.Since(), h.cfg.Refresh, q.points)
 	span.Step = max(span.Step, int64(h.cfg.Scrape/time.Second))
 	if q.export {
 		target, err := chosen(targets, q.ref)
@@ -67,6 +68,9 @@ func (h *Handler) serveMetrics(w http.ResponseWriter, r *http.Request, targets [
 		return err
 	}
 	answer := newAnswer(span)
+	if since {
+		answer.since(h.cfg.Metrics.Since())
+	}
 	for i, t := range targets {
 		for _, s := range all[i] {
 			name := legend(t.Legend, s.Labels)

@@ -137,8 +137,25 @@ func resolve(from, to instant, now int64, drop dropTimes, round time.Duration, p
 	case r.From < earliest || r.To > latest:
 		return r, problem(BadRequest, "The time range lies outside the years 2000 to 2199.").fixedBy("Choose another range.")
 	}
-	r.Step = niceStep((r.To - r.From + int64(points)*1000 - 1) / (int64(points) * 1000))
+	r.Step = stepOf(r, points)
 	return r, nil
+}
+
+// stepOf is the step that gives a range about points steps.
+func stepOf(r timeRange, points int) int64 {
+	return niceStep((r.To - r.From + int64(points)*1000 - 1) / (int64(points) * 1000))
+}
+
+// since is the part of the range in which there are samples, and whether it is less than all of it: a young process would
+// show a sliver at the right edge. At least a minute stays.
+func (r timeRange) since(oldest time.Time, round time.Duration, points int) (timeRange, bool) {
+	from := min(floor(oldest.UnixMilli(), round.Milliseconds()), r.To-time.Minute.Milliseconds())
+	if oldest.IsZero() || from <= r.From || oldest.UnixMilli() >= r.To {
+		return r, false
+	}
+	r.From = from
+	r.Step = stepOf(r, points)
+	return r, true
 }
 
 func floor(ms, to int64) int64 {

@@ -59,10 +59,11 @@ func (s *fakeSource) Query(ctx context.Context, name string, params map[string]a
 		table := &Table{Columns: []string{"starts", "ends", "newest", "first_cue", "last_cue"}, Types: []string{"DateTime64(3, 'UTC')", "DateTime64(3, 'UTC')",
 			"Nullable(DateTime64(3, 'UTC'))", "Nullable(DateTime64(3, 'UTC'))", "Nullable(DateTime64(3, 'UTC'))"}}
 		none := (*time.Time)(nil)
+		first, last := time.UnixMilli(dropMS+60_000).UTC(), time.UnixMilli(dropMS+600_000).UTC()
 		newest := time.UnixMilli(dataUpTo).UTC()
 		switch params["drop"] {
 		case "d", "' OR 1=1 --":
-			table.Rows = [][]any{{time.UnixMilli(dropMS).UTC(), time.UnixMilli(dropEnd).UTC(), &newest, none, none}}
+			table.Rows = [][]any{{time.UnixMilli(dropMS).UTC(), time.UnixMilli(dropEnd).UTC(), &newest, &first, &last}}
 		case "coming":
 			table.Rows = [][]any{{time.UnixMilli(dropMS).UTC(), time.UnixMilli(dropEnd).UTC(), none, none, none}}
 		}
@@ -222,6 +223,20 @@ func TestAPI(t *testing.T) {
 	if got.params["drop"] != "d" || !slices.Equal(pops, []string{"fra", "sin"}) || got.params["step_s"] != int64(60) ||
 		got.params["from"] != time.UnixMilli(a.Range.From).UTC() || got.rows != 20_000 {
 		t.Errorf("asked for %+v", got)
+	}
+}
+
+// The stream's range is for panels about its cues; the drop goes on after it, and so do its experiments.
+func TestCues(t *testing.T) {
+	f := newFixture(t)
+	for name, want := range map[string][2]int64{
+		"dashboard_cues":             {dropMS, dropMS + 660_000},
+		"dashboard_experiment_looks": {dropMS - 60_000, dataUpTo + 60_000},
+	} {
+		a := f.panel(panelPath(t, name) + "?var-drop=d&from=first-cue-1m&to=last-cue%2B1m")
+		if a.Range.From != want[0] || a.Range.To != want[1] {
+			t.Errorf("%s: %+v, want %v", name, a.Range, want)
+		}
 	}
 }
 
@@ -624,7 +639,10 @@ type fakeMetrics struct {
 	from, to time.Time
 	step     time.Duration
 	states   []metrics.AlertState
+	since    time.Time
 }
+
+func (m *fakeMetrics) Since() time.Time { return m.since }
 
 func (m *fakeMetrics) QueryRange(_ context.Context, expr string, from, to time.Time, step time.Duration) ([]metrics.Series, error) {
 	m.mu.Lock()
@@ -676,6 +694,49 @@ func TestMetricsPanels(t *testing.T) {
 	}
 	if got := legend("{{ stage }} of {{none}}.", map[string]string{"stage": "a"}); got != "a of ." {
 		t.Error(got)
+	}
+}
+
+// Panels of a young process begin with it, and say so.
+func TestMetricsPanelsOfYoungProcess(t *testing.T) {
+	for _, tt := range []struct {
+		since, query   string
+		length         time.Duration
+		step, sinceSec int64
+	}{
+		{"", "from=now-1h&to=now", time.Hour, 10, 0},
+		{"2h", "from=now-1h&to=now", time.Hour, 10, 0},
+		{"1h", "from=now-1h&to=now", time.Hour, 10, 0},
+		{"10m3s", "from=now-1h&to=now", 10*time.Minute + 5*time.Second, 5, 603},
+		{"10m3s", "var-drop=d&from=start&to=data", 10*time.Minute + 5*time.Second, 5, 603},
+		{"20s", "from=now-1h&to=now", time.Minute, 5, 20},
+		{"20s", "from=now-30s&to=now", 30 * time.Second, 5, 0},
+		{"20s", "from=now-2h&to=now-1h", time.Hour, 10, 0}, // before there was anything
+	} {
+		metrics := &fakeMetrics{}
+		f := newFixture(t, func(cfg *Config) { cfg.Metrics, cfg.Scrape = metrics, 5*time.Second })
+		if tt.since != "" {
+			age, err := time.ParseDuration(tt.since)
+			if err != nil {
+				t.Fatal(err)
+			}
+			metrics.since = f.now.Add(-age)
+		}
+		var a struct {
+			Range timeRange
+			Since int64
+		}
+		w := f.get(panelPath(t, "Records processed") + "?" + tt.query)
+		if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil {
+			t.Fatalf("%s: %v", w.Body, err)
+		}
+		want := int64(0)
+		if tt.sinceSec != 0 {
+			want = nowMS - 1000*tt.sinceSec
+		}
+		if a.Range.To-a.Range.From != tt.length.Milliseconds() || a.Range.Step != tt.step || a.Since != want {
+			t.Errorf("since %q, %s: %+v", tt.since, tt.query, a)
+		}
 	}
 }
 

@@ -72,7 +72,7 @@ func observe(t *testing.T, g *Generator) map[string]*observed {
 
 // crowd is a scenario of many players and few telemetry events.
 func crowd(seed uint64, players int, effects Effects) Scenario {
-	s := Demo(seed)
+	s := Crowd(seed)
 	s.Players = players
 	s.Faults = Faults{}
 	s.Effects = effects
@@ -136,7 +136,7 @@ func logit(x [][]float64, y []bool) (beta, se []float64) {
 }
 
 func TestConversionEffectsAreRecovered(t *testing.T) {
-	effects := Demo(0).Effects
+	effects := Crowd(0).Effects
 	effects.LatencyLogit = -0.3 // strong enough for the number of players
 	for _, c := range []struct {
 		name    string

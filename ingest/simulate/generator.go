@@ -33,11 +33,13 @@ const (
 	Catalogue Phase = iota
 	// Backfill is the history before the main drop opens.
 	Backfill
-	// Live is the main drop and what follows it.
+	// Live is the main drop.
 	Live
+	// After is what follows it, if only the last refunds and sessions under way.
+	After
 )
 
-func (p Phase) String() string { return [...]string{"catalogue", "backfill", "live"}[p] }
+func (p Phase) String() string { return [...]string{"catalogue", "backfill", "live", "after"}[p] }
 
 // Record is one record to be sent.
 type Record struct {
@@ -139,13 +141,16 @@ func (g *Generator) Run(ctx context.Context, f func([]Record) error) error {
 func (g *Generator) Progress() Progress {
 	p := Progress{Phase: g.phase, At: g.last, Records: g.handed}
 	from, to := g.w.begin, g.w.s.StartMS
-	if p.Phase == Live {
-		from, to = to, g.w.end
+	switch p.Phase {
+	case Live:
+		from, to = to, to+g.w.s.DropMS
+	case After:
+		from, to = to+g.w.s.DropMS, g.w.end
 	}
 	switch {
 	case g.done:
 		p.Fraction = 1
-	case p.Phase != Catalogue:
+	case p.Phase != Catalogue && from < to:
 		p.Fraction = min(1, float64(p.At-from)/float64(to-from))
 	}
 	return p

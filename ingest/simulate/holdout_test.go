@@ -135,7 +135,7 @@ func TestAudience(t *testing.T) {
 
 // The story is a valid scenario with three drops of 48 hours, and every preset stays one.
 func TestPresetsAreValid(t *testing.T) {
-	for name, s := range map[string]Scenario{"demo": Demo(1), "tiny": Tiny(1), "story": Story(1)} {
+	for name, s := range map[string]Scenario{"demo": Demo(1), "crowd": Crowd(1), "tiny": Tiny(1), "story": Story(1)} {
 		if err := s.Validate(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

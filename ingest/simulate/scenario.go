@@ -53,6 +53,8 @@ type Scenario struct {
 	Partners []Partner `json:"partners" yaml:"partners"`
 	// AnnounceMS is how long before its start a drop becomes public; default 3 d.
 	AnnounceMS int64 `json:"announce_ms" yaml:"announce_ms"`
+	// Budget of each drop at the edge, in nano-units of USD; the main drop's is raised by half at half-time. Default 500 USD.
+	Budget int64 `json:"budget" yaml:"budget"`
 	// Degradations default to none.
 	Degradations []Degradation `json:"degradations" yaml:"degradations"`
 	// Outages and SubtitleOutages default to none.
@@ -286,6 +288,7 @@ func (s Scenario) Validate() error {
 	}
 	s.Behaviour.validate(&v)
 	s.validatePartners(&v)
+	v.check(s.Budget > 0 && s.Budget <= 1e18, "budget", "is outside 1 to 10^18 nano-units")
 	v.check(s.AnnounceMS >= 0, "announce_ms", "is negative")
 	sub := s.Subtitles
 	v.check(sub.StreamMS >= 0 && sub.StreamMS <= s.DropMS, "subtitles.stream_ms", "is negative or longer than the drop")

@@ -162,7 +162,10 @@ func (sh *shard) run(to int64) {
 // send queues a record for at.
 func (sh *shard) send(kind event.Kind, key, value []byte, at int64) {
 	r := Record{Kind: kind, Phase: Backfill, Key: key, Value: value, At: at}
-	if at >= sh.w.s.StartMS {
+	switch {
+	case at >= sh.w.s.StartMS+sh.w.s.DropMS:
+		r.Phase = After
+	case at >= sh.w.s.StartMS:
 		r.Phase = Live
 	}
 	sh.tally.topics[kind].records++

@@ -163,7 +163,7 @@ func TestRefusedRecords(t *testing.T) {
 }
 
 func TestRatesFollowScenario(t *testing.T) {
-	s := Demo(11)
+	s := Crowd(11)
 	s.Players, s.HistoryMS, s.Earlier = 3000, 5*day, nil
 	f := s.Faults
 	g := generate(t, s)
@@ -369,7 +369,7 @@ func TestValidateReportsEverything(t *testing.T) {
 }
 
 func TestScenarioFiles(t *testing.T) {
-	want := Demo(5)
+	want := Crowd(5)
 	for name, codec := range map[string]struct {
 		marshal   func(any) ([]byte, error)
 		unmarshal func([]byte, any) error
@@ -427,7 +427,7 @@ func TestRunAndProgress(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if got != records || g.Progress().Fraction != 1 || g.Progress().Phase != Live {
+	if got != records || g.Progress().Fraction != 1 || g.Progress().Phase != After {
 		t.Errorf("%d records of %d, then %+v", got, records, g.Progress())
 	}
 
@@ -445,7 +445,7 @@ func TestRunAndProgress(t *testing.T) {
 
 func BenchmarkGenerate(b *testing.B) {
 	b.ReportAllocs()
-	s := Demo(1)
+	s := Crowd(1)
 	s.Players, s.HistoryMS, s.Earlier = 20_000, 7*day, nil
 	var r Record
 	records, bytes := 0, 0

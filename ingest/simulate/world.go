@@ -125,7 +125,7 @@ func (w *world) describe(d *drop, experiments bool) {
 		Name: "Premiere of " + creator, Version: 1, StartMS: d.start, EndMS: d.end,
 		Splits: []event.Split{{Version: 1, Shares: []event.Share{
 			{Participant: "platform", BPS: 1000}, {Participant: creator, BPS: 6500}, {Participant: "label", BPS: 2500}}}},
-		Budget: 500_000_000_000, BudgetCurrency: "USD",
+		Budget: w.s.Budget, BudgetCurrency: "USD",
 		LatencyBudgetMS: 300,
 		CueCost:         cueCost,
 		AnnouncedMS:     d.start - w.s.AnnounceMS,

@@ -37,7 +37,8 @@ type Config struct {
 	SessionGap int64
 	// GapAlpha (default 0.3) weighs the newest gap in the EWMA.
 	GapAlpha float64
-	// PublishEvery (default 1,000) is the least time between two publications for a player, by Times.Now.
+	// PublishEvery (default 1,000) is the least time between two publications for a player, by Times.Now. A visit that begins
+	// more than SessionGap of event time after the last event does not wait for it.
 	PublishEvery int64
 	// ExpireAfter (default 90 days) without an event, a player is forgotten, and starts anew on return. Not
 	// below the widest window.
@@ -148,12 +149,17 @@ func (r *Rule) Apply(ev *event.Event, at int64) {
 	} else if at > p.asOf+r.cfg.ExpireAfter {
 		// The watermark may not have come so far in the same transaction: results must not depend on it.
 		*p = player{revision: p.revision, published: p.published}
+	} else if at > p.asOf+r.cfg.SessionGap {
+		// A replay tells of days in a second. Published once in that second, features between two visits would be replaced
+		// before anybody saw them: of players whose newest features are old, a training set would tell that they came back soon.
+		// Where event time is the clock's, PublishEvery has long passed by now.
+		p.published = 0
 	}
 	p.apply(ev, at, &r.cfg)
 }
 
 // Flush implements processors.Rule: it publishes every player who changed and is
-// not within PublishEvery of the last publication, and once more, as final, every
+// not within PublishEvery of the last publication of the same visit, and once more, as final, every
 // player whose newest event the allowed lateness has passed.
 func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 	horizon := int64(math.MinInt64)

@@ -138,6 +138,10 @@ var viewSources = []struct {
 	{"drop_versions", []event.Kind{event.KindDrop}},
 	{"money_facts", []event.Kind{event.KindCheckout}},
 	{"money_posted", []event.Kind{event.KindLedger}},
+	{"canary_requests", []event.Kind{event.KindLatency}},
+	{"money_exceptions", []event.Kind{event.KindLedger}},
+	{"feature_progress", []event.Kind{event.KindFeatures}},
+	{"rejected", []event.Kind{event.KindDeadLetter, event.KindLate}},
 }
 
 // CheckViews recomputes what the materialized views over the sources make of the records below released, per kind and
@@ -183,7 +187,7 @@ func (c *Client) checkPurchases(ctx context.Context, released map[int32]int64) (
 func (c *Client) checkMinima(ctx context.Context, view string, kinds []event.Kind, released map[event.Kind]map[int32]int64) (checks []ViewCheck, err error) {
 	params, sources := Params{}, map[string]event.Kind{}
 	for _, kind := range kinds {
-		params[kind.Topic()] = offsetMap(released[kind])
+		params[strings.ReplaceAll(kind.Topic(), "-", "_")] = offsetMap(released[kind])
 		storage, _ := StorageOf(kind)
 		sources[storage.Table] = kind
 	}

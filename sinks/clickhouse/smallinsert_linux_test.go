@@ -168,7 +168,7 @@ func processTime(b *testing.B, pid int) time.Duration {
 // sampleRecords makes up to n records of every kind of the traffic: raw ones as the simulator makes them, derived ones in the
 // likeness of the processors'.
 func sampleRecords(b *testing.B, n int) map[event.Kind][]event.Record {
-	generator, err := simulate.New(simulate.Demo(1))
+	generator, err := simulate.New(simulate.Crowd(1))
 	if err != nil {
 		b.Fatal(err)
 	}

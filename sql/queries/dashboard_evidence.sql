@@ -1,4 +1,4 @@
--- purpose: What is known of effects in a drop, with the grade of the evidence (DOMAIN 4): A and B are randomised and may be called caused, C assumes parallel trends, D and E are associations and no lift; droplift lift adds the creator's own uplift.
+-- purpose: What is known of effects in a drop, with the grade of the evidence (DOMAIN 4): A and B are randomised and may be called caused, C assumes parallel trends, D and E are associations. What a drop changed in audience, revenue and returns has panels of its own.
 -- grain: One row per estimate that claims an effect, at most 50; one that says so when there is none.
 -- units: value, low and high in unit; the interval holds at confidence; NULL where the data do not suffice, and note says what is missing.
 -- maturity: Column maturity: provisional may still change.
@@ -21,7 +21,7 @@ LEFT JOIN
             argMax(toString(s.unit), s.revision) AS unit, argMax(s.confidence, s.revision) AS confidence, argMax(s.n, s.revision) AS n,
             argMax(toString(s.maturity), s.revision) AS maturity, argMax(s.why, s.revision) AS why
         FROM estimates AS s
-        WHERE s.drop_id = {drop:String}
+        WHERE s.drop_id = {drop:String} AND NOT startsWith(s.metric, 'change_')
         GROUP BY metric, part
     )
     WHERE grade != ''

@@ -16,7 +16,7 @@ FROM (SELECT 1 AS k FROM drops FINAL WHERE drop_id = {drop:String}) AS d
 LEFT JOIN
 (
     SELECT 1 AS k, x.event_time, toString(x.outcome) AS outcome, toString(x.type) AS type, x.checkout_id, toString(x.currency) AS currency, x.amount, x.detail
-    FROM ledger_exceptions AS x
+    FROM money_exceptions AS x FINAL
     WHERE x.drop_id = {drop:String} AND x.event_time >= {from:DateTime64(3,'UTC')} AND x.event_time < {to:DateTime64(3,'UTC')}
       AND (has({currencies:Array(String)}, '*') OR has({currencies:Array(String)}, x.currency))
     ORDER BY x.event_time DESC, x.checkout_id, x.type

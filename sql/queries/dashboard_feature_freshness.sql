@@ -5,10 +5,12 @@
 -- maturity: As of now.
 -- param drop String: drop id.
 SELECT
-    f.kafka_partition AS partition, max(f.as_of) AS newest, max(f.watermark) AS watermark,
-    greatest(0, dateDiff('millisecond', max(f.watermark), (SELECT max(watermark) FROM velocity WHERE drop_id = {drop:String}))) / 1000 AS behind_s,
-    count() AS revisions
-FROM features AS f
+    f.kafka_partition AS partition, max(f.newest) AS newest, max(f.reached) AS watermark,
+    greatest(0, dateDiff('millisecond', max(f.reached), (SELECT max(watermark) FROM velocity WHERE drop_id = {drop:String}))) / 1000 AS behind_s,
+    any(c.revisions) AS revisions
+FROM feature_progress AS f
+-- Counts by the partition that a table is kept in cost no look at its rows.
+INNER JOIN (SELECT kafka_partition, count() AS revisions FROM features GROUP BY kafka_partition) AS c ON c.kafka_partition = f.kafka_partition
 GROUP BY partition
 ORDER BY behind_s DESC, partition
 LIMIT 100

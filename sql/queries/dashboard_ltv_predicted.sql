@@ -12,7 +12,7 @@ FROM
     SELECT p.model AS model, p.creator_id AS creator_id, p.currency AS currency, p.repeats AS repeats, p.p_alive AS p_alive, p.purchases AS purchases,
         p.value AS value, p.horizon AS horizon, p.as_of AS as_of, exp10(c.exponent) AS unit
     FROM lifetimes AS p
-    INNER JOIN (SELECT model, creator_id, currency, argMax(fit, (as_of, revision)) AS fit FROM lifetimes GROUP BY model, creator_id, currency) AS f
+    INNER JOIN (SELECT model, creator_id, currency, argMax(fit, (revision, as_of)) AS fit FROM lifetimes GROUP BY model, creator_id, currency) AS f
         ON f.model = p.model AND f.creator_id = p.creator_id AND f.currency = p.currency AND f.fit = p.fit
     LEFT JOIN (SELECT toString(code) AS code, exponent FROM currencies FINAL) AS c ON c.code = p.currency
     ORDER BY p.revision DESC LIMIT 1 BY p.model, p.player_id, p.currency, p.creator_id

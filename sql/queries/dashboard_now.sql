@@ -23,8 +23,8 @@ WITH
     ) AS total,
     (SELECT any(followers) FROM drops FINAL WHERE drop_id = {drop:String}) AS followers,
     total * if(followers > 0 AND previous.4 > 0, followers / previous.4, 1) AS expected,
-    (SELECT max(toUnixTimestamp64Milli(pane_start) + pane_ms) FROM velocity WHERE drop_id = {drop:String}) AS newest,
-    least(end, newest, toUnixTimestamp64Milli({to:DateTime64(3,'UTC')})) AS at,
+    (SELECT (max(toUnixTimestamp64Milli(pane_start) + pane_ms), max(pane_ms)) FROM velocity WHERE drop_id = {drop:String}) AS newest,
+    least(end, newest.1, toUnixTimestamp64Milli({to:DateTime64(3,'UTC')})) AS at,
     least(300000, at - start) / 60000 AS minutes,
     age -> bps[least(arrayLastIndex(a -> a <= age, ages), length(ages) - 1) AS i] + (bps[i + 1] - bps[i]) * (age - ages[i]) / greatest(ages[i + 1] - ages[i], 1) AS share
 SELECT
@@ -34,6 +34,6 @@ SELECT
     multiIf(previous.1 = '', 'no earlier drop', empty(forecast), 'no forecast in the catalogue', previous.1) AS plan_from,
     if(countIf(v.maturity != 'final') > 0, 'provisional', 'final') AS maturity
 FROM velocity_latest AS v
-WHERE v.drop_id = {drop:String} AND v.pane_start < fromUnixTimestamp64Milli(at)
+WHERE v.drop_id = {drop:String} AND v.pane_start < fromUnixTimestamp64Milli(at) AND v.pane_start > fromUnixTimestamp64Milli(greatest(at - 300000, start) - newest.2)
   AND toUnixTimestamp64Milli(v.pane_start) + v.pane_ms > greatest(at - 300000, start)
 HAVING at > start

@@ -16,8 +16,8 @@ LEFT JOIN
     FROM (SELECT * FROM drop_money(drop = {drop:String}) WHERE state != 'posted' OR fact_amount != posted_amount) AS m
     LEFT JOIN
     (
-        SELECT sipHash64(toString(source), checkout_id, toString(type), seq) AS key, argMax(toString(x.outcome), (partition, height, number)) AS outcome
-        FROM ledger_exceptions AS x
+        SELECT key, argMax(toString(x.outcome), (partition, height, number)) AS outcome
+        FROM money_exceptions AS x
         WHERE x.outcome NOT IN ('key_conflict', 'finer_than_psp')
         GROUP BY key
     ) AS e ON e.key = m.key

@@ -21,13 +21,12 @@ WITH
     ) AS previous,
     panes AS
     (
-        SELECT toUnixTimestamp64Milli(v.pane_start) - previous.2 + start AS at, max(v.pane_ms) AS width, sum(v.conversions) AS n
+        SELECT toUnixTimestamp64Milli(v.pane_start) - previous.2 + start AS at, sum(v.conversions) AS n
         FROM velocity_latest AS v
         WHERE v.drop_id = previous.1 AND toUnixTimestamp64Milli(v.pane_start) < previous.3
           AND toUnixTimestamp64Milli(v.pane_start) + v.pane_ms > previous.2
         GROUP BY v.pane_start
     ),
-    (SELECT sum(n) FROM panes) AS total,
     (SELECT any(followers) FROM drops FINAL WHERE drop_id = {drop:String}) AS followers,
     total * if(followers > 0 AND previous.4 > 0, followers / previous.4, 1) AS expected,
     1000 * greatest({step_s:Int64}, 1) AS step,
@@ -42,7 +41,7 @@ SELECT
     if(previous.1 = '' OR at - start > previous.3 - previous.2, NULL, n5 / (least(300000, at - start) / 60000)) AS `previous drop`
 FROM
 (
-    SELECT at, point, sum(n) OVER (ORDER BY at RANGE BETWEEN 300000 PRECEDING AND 1 PRECEDING) AS n5
+    SELECT at, point, sum(n) OVER (ORDER BY at RANGE BETWEEN 300000 PRECEDING AND 1 PRECEDING) AS n5, sum(n) OVER () AS total
     FROM
     (
         SELECT at, toInt64(n) AS n, 0 AS point FROM panes

@@ -19,9 +19,8 @@ WITH
     ),
     parked AS
     (
-        -- Of the ledger's blocks only the exceptions are read: most have none.
-        SELECT DISTINCT sipHash64(toString(source), checkout_id, toString(type), seq) AS key
-        FROM ledger_exceptions
+        SELECT DISTINCT key
+        FROM money_exceptions
         WHERE drop_id = {drop:String} AND outcome IN ('parked', 'unknown_split') AND toUnixTimestamp64Milli(event_time) <= now_ms - {park_ms:Int64}
     ),
     waiting AS

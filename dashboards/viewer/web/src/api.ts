@@ -29,6 +29,8 @@ export interface Range {
 export interface PanelAnswer {
   range: Range;
   frames: Frame[];
+  /** Unix ms of the oldest sample, where the asked range begins earlier: range then begins there, too. */
+  since?: number;
 }
 
 /** Why there is no answer: what went wrong, and what to do. */
