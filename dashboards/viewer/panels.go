@@ -93,11 +93,20 @@ func (h *Handler) span(ctx context.Context, targets []dashboards.Target, q *requ
 			return timeRange{}, err
 		}
 	}
+	if !slices.ContainsFunc(targets, aboutCues) {
+		times.firstCue, times.lastCue = times.start, 0 // the drop goes on without cues, and so do its experiments
+	}
 	span, bad := resolve(q.from, q.to, h.cfg.Now().UnixMilli(), times, h.cfg.Refresh, q.points)
 	if bad != nil {
 		return span, bad
 	}
 	return span, nil
+}
+
+// aboutCues says whether a target tells of a stream's subtitles.
+func aboutCues(t dashboards.Target) bool {
+	q, err := sql.Lookup(t.Name)
+	return err == nil && q.Topic == "localization"
 }
 
 func aboutDrop(t dashboards.Target) bool {

@@ -59,10 +59,11 @@ func (s *fakeSource) Query(ctx context.Context, name string, params map[string]a
 		table := &Table{Columns: []string{"starts", "ends", "newest", "first_cue", "last_cue"}, Types: []string{"DateTime64(3, 'UTC')", "DateTime64(3, 'UTC')",
 			"Nullable(DateTime64(3, 'UTC'))", "Nullable(DateTime64(3, 'UTC'))", "Nullable(DateTime64(3, 'UTC'))"}}
 		none := (*time.Time)(nil)
+		first, last := time.UnixMilli(dropMS+60_000).UTC(), time.UnixMilli(dropMS+600_000).UTC()
 		newest := time.UnixMilli(dataUpTo).UTC()
 		switch params["drop"] {
 		case "d", "' OR 1=1 --":
-			table.Rows = [][]any{{time.UnixMilli(dropMS).UTC(), time.UnixMilli(dropEnd).UTC(), &newest, none, none}}
+			table.Rows = [][]any{{time.UnixMilli(dropMS).UTC(), time.UnixMilli(dropEnd).UTC(), &newest, &first, &last}}
 		case "coming":
 			table.Rows = [][]any{{time.UnixMilli(dropMS).UTC(), time.UnixMilli(dropEnd).UTC(), none, none, none}}
 		}
@@ -222,6 +223,20 @@ func TestAPI(t *testing.T) {
 	if got.params["drop"] != "d" || !slices.Equal(pops, []string{"fra", "sin"}) || got.params["step_s"] != int64(60) ||
 		got.params["from"] != time.UnixMilli(a.Range.From).UTC() || got.rows != 20_000 {
 		t.Errorf("asked for %+v", got)
+	}
+}
+
+// The stream's range is for panels about its cues; the drop goes on after it, and so do its experiments.
+func TestCues(t *testing.T) {
+	f := newFixture(t)
+	for name, want := range map[string][2]int64{
+		"dashboard_cues":             {dropMS, dropMS + 660_000},
+		"dashboard_experiment_looks": {dropMS - 60_000, dataUpTo + 60_000},
+	} {
+		a := f.panel(panelPath(t, name) + "?var-drop=d&from=first-cue-1m&to=last-cue%2B1m")
+		if a.Range.From != want[0] || a.Range.To != want[1] {
+			t.Errorf("%s: %+v, want %v", name, a.Range, want)
+		}
 	}
 }
 
