@@ -79,6 +79,12 @@ func produceServing(p *pipeline) {
 	score.Reset(event.KindScore)
 	score.ID, score.Type, score.EventTime, score.IngestTime, score.PlayerID, score.Consent = uuid.Must(uuid.NewV7()), event.ScoreAnswered, at, at, "player", 1
 	score.Score = event.Score{Model: "churn", P: 0.5, Degraded: "no_model"}
+	messages := []event.Message{{Kind: event.KindScore, Key: []byte("player"), Value: event.Append(nil, &score)}}
+	for i := range 64 { // some of which are sampled, by their ids
+		score.ID = uuid.NewSHA1(uuid.NameSpaceOID, fmt.Appendf(nil, "score %d", i))
+		score.Score = event.Score{Model: "churn", ModelVersion: "v1", P: 0.5, Vector: []float64{1, 2}}
+		messages = append(messages, event.Message{Kind: event.KindScore, Key: []byte("player"), Value: event.Append(nil, &score)})
+	}
 	example := event.Example{Model: "churn", PlayerID: "player", ScoredAt: at, Watermark: at, LabelFrom: at, LabelTo: at + 1, P: 0.5}
 	model := event.Model{Name: "churn", Version: "v1", Kind: "logistic", PublishedAt: at, FeatureHash: "9f86", Checksum: "6030", Artefact: event.PackArtefact([]byte("{}"))}
 	rollout := event.Rollout{Name: "churn", Champion: "v1", Action: "promote", At: at}
@@ -88,13 +94,12 @@ func produceServing(p *pipeline) {
 		p.t.Fatal(err)
 	}
 	defer producer.Close()
-	if err := errors.Join(producer.Produce(context.Background(),
-		event.Message{Kind: event.KindScore, Key: []byte("player"), Value: event.Append(nil, &score)},
+	if err := errors.Join(producer.Produce(context.Background(), append(messages,
 		event.Message{Kind: event.KindExample, Key: []byte("churn|player|1"), Value: example.AppendJSON(nil)},
 		event.Message{Kind: event.KindModel, Key: []byte("churn|v1"), Value: model.AppendJSON(nil)},
 		event.Message{Kind: event.KindRollout, Key: []byte("churn"), Value: rollout.AppendJSON(nil)},
 		event.Message{Kind: event.KindLifetime, Key: []byte("bgbb|player||"), Value: lifetime.AppendJSON(nil)},
-	), producer.Flush(context.Background())); err != nil {
+	)...), producer.Flush(context.Background())); err != nil {
 		p.t.Fatal(err)
 	}
 	p.settle()
@@ -140,7 +145,7 @@ func TestAudit(t *testing.T) {
 	if refused == 0 || excused != int64(refused) {
 		t.Errorf("%d records are excused, %d are dead-lettered for not decoding", excused, refused)
 	}
-	if len(report.Views) != 16 {
+	if len(report.Views) != 17 {
 		t.Errorf("views: %+v", report.Views)
 	}
 	if small := p.audit(func(c *auditConfig) { c.Window = 500 }); fmt.Sprint(small) != fmt.Sprint(report) {
@@ -182,6 +187,7 @@ func TestAudit(t *testing.T) {
 			"TRUNCATE TABLE money_posted",
 			"TRUNCATE TABLE canary_requests",
 			"TRUNCATE TABLE feature_progress",
+			"TRUNCATE TABLE score_samples",
 			"DELETE FROM rejected WHERE stored_in = 'late_events'",
 		)
 		report := p.audit()
@@ -207,10 +213,10 @@ func TestAudit(t *testing.T) {
 				disagree = append(disagree, v.View+" from "+v.Source)
 			}
 		}
-		if fmt.Sprint(disagree) != "[purchases from checkout money_posted from ledger canary_requests from latency feature_progress from features rejected from late]" {
+		if fmt.Sprint(disagree) != "[purchases from checkout money_posted from ledger canary_requests from latency feature_progress from features score_samples from score rejected from late]" {
 			t.Errorf("views that disagree: %v", disagree)
 		}
-		if len(report.findings()) != 11 {
+		if len(report.findings()) != 12 {
 			t.Errorf("findings:\n%s", strings.Join(report.findings(), "\n"))
 		}
 		if quick := p.audit(func(c *auditConfig) { c.Quick, c.Kinds = true, []event.Kind{event.KindFeatures} }); quick.of(t, "features", 2).verdict() != "doubled" {

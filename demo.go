@@ -100,9 +100,12 @@ func (c *DemoCmd) play(ctx context.Context, n *node, generator *simulate.Generat
 	if err := player.resume(ctx, n.kafka, n.log); err != nil {
 		return err
 	}
+	// Features are published when a transaction commits: one that holds days of a player's visits publishes the last alone.
+	player.hold = func(ctx context.Context) error { return watch.keepUp(ctx, demoBehind) }
 	if err := player.fast(ctx, n.kafka, "Four weeks of history", simulate.Live); err != nil {
 		return err
 	}
+	player.hold = nil
 	if err := watch.drain(ctx, "Processing and storing it"); err != nil {
 		return err
 	}
@@ -136,6 +139,9 @@ func (c *DemoCmd) play(ctx context.Context, n *node, generator *simulate.Generat
 	<-ctx.Done()
 	return nil
 }
+
+// demoBehind is how many records the processors may be behind the history, which has 1,500 in an hour.
+const demoBehind = 12_000
 
 // end is a phase that no record is of.
 const end = simulate.After + 1
@@ -186,12 +192,14 @@ func (c *DemoCmd) live(ctx context.Context, n *node, player *player, watch *watc
 	if n.features != nil {
 		audience := newAudience(n.featuresAt())
 		player.sending, leave = audience.see, audience.leave
-		group.Go(func() error {
-			if err := audience.ask(ctx); err != nil {
-				n.log.Warn("the edge did not answer everybody who landed", "error", err)
-			}
-			return nil
-		})
+		for range askers {
+			group.Go(func() error {
+				if err := audience.ask(ctx); err != nil {
+					n.log.Warn("the edge did not answer everybody who landed", "error", err)
+				}
+				return nil
+			})
+		}
 	}
 	group.Go(func() error {
 		defer close(over)

@@ -35,6 +35,9 @@ type decideRequest struct {
 // that sample.
 const askedAhead = 64
 
+// askers ask at the same time, as many as an HTTP client keeps connections to one host.
+const askers = 2
+
 func newAudience(featuresAt string) *audience {
 	return &audience{url: featuresAt + "/v1/decide", client: http.Client{Timeout: 5 * time.Second}, landed: make(chan decideRequest, askedAhead)}
 }
@@ -57,7 +60,7 @@ func (a *audience) see(r *simulate.Record) {
 	}
 }
 
-// ask asks until leave was called, and returns the first error with how many questions ended in one: without an answer an
+// ask asks until leave was called, beside other askers, and returns the first error with how many questions ended in one: without an answer an
 // edge goes on.
 func (a *audience) ask(ctx context.Context) error {
 	var first error

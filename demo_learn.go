@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/ingest/kafka"
 	"github.com/droplift/droplift/ingest/simulate"
@@ -44,7 +46,7 @@ func (c *Config) forDemo() {
 // and another one that scores beside it. What an interrupted run has made is not made again.
 func (n *node) learn(ctx context.Context, client *clickhouse.Client, s simulate.Scenario) error {
 	registry, err := readModelRegistry(ctx, n.kafka, n.log)
-	if err != nil || len(registry.versions) > 0 {
+	if err != nil || len(registry.rollouts) > 0 {
 		return err
 	}
 	for _, step := range []struct {
@@ -69,7 +71,11 @@ type notLearned struct{ error }
 // predictLifetimes does what droplift ltv fit does.
 func (n *node) predictLifetimes(ctx context.Context, client *clickhouse.Client, s simulate.Scenario) error {
 	// Nobody ever leaves a simulated creator for good, so that the data alone leave open how soon people do.
-	o := LTVOptions{Model: "bgnbd", AsOf: moment(s.StartMS), Horizon: demoWeeks, Drops: 5, Margin: 1, MaxCorrelation: 0.2, Shrink: 0.1, LeastRepeaters: 50, Most: 7}
+	var o LTVOptions
+	if err := kong.ApplyDefaults(&o); err != nil {
+		return err
+	}
+	o.Model, o.AsOf, o.Horizon, o.Shrink = "bgnbd", moment(s.StartMS), demoWeeks, 0.1
 	fit, err := measureLTV(ctx, client, o, func(string, int) {})
 	switch {
 	case ctx.Err() != nil:
@@ -91,22 +97,25 @@ func (n *node) predictLifetimes(ctx context.Context, client *clickhouse.Client, 
 // passes every gate, and one that learns row by row, which scores beside it.
 func (n *node) trainModels(ctx context.Context, client *clickhouse.Client, s simulate.Scenario) error {
 	opens := time.UnixMilli(s.StartMS).UTC()
-	source := RowSource{
-		From: opens.Add(-time.Duration(s.HistoryMS*3/4) * time.Millisecond), Every: demoScoreEvery,
-		Horizon: demoHorizon, Active: 28 * 24 * time.Hour, TTL: 28 * 24 * time.Hour, Knowable: string(clickhouse.KnowableEvent),
+	var c ModelTrainCmd
+	if err := kong.ApplyDefaults(&c); err != nil {
+		return err
 	}
+	c.Name, c.Every, c.Horizon, c.Knowable = n.cfg.DecideModel, demoScoreEvery, demoHorizon, string(clickhouse.KnowableEvent)
+	c.From = opens.Add(-time.Duration(s.HistoryMS*3/4) * time.Millisecond)
 	// The last label ends before the drop opens, by more than events may come late.
-	source.To = opens.Add(-demoHorizon - 2*n.cfg.AllowedLateness - n.cfg.OutOfOrderness)
-	if !source.From.Before(source.To) {
+	c.To = opens.Add(-demoHorizon - 2*n.cfg.AllowedLateness - n.cfg.OutOfOrderness)
+	if !c.From.Before(c.To) {
 		return &notLearned{errors.New("the history is too short to train on")}
 	}
-	rows, err := source.readTimes(ctx, n.cfg, client)
+	rows, err := c.readTimes(ctx, n.cfg, client)
 	if err != nil {
 		return err
 	}
 	var models [2]*trainedModel
 	for i, kind := range []string{"logistic", "ftrl"} {
-		if models[i], err = trainDemo(n.cfg.DecideModel, kind, rows, opens); err != nil {
+		c.Kind = kind
+		if models[i], err = c.train(rows, opens); err != nil {
 			return &notLearned{err}
 		}
 	}
@@ -114,11 +123,13 @@ func (n *node) trainModels(ctx context.Context, client *clickhouse.Client, s sim
 	tested := slices.DeleteFunc(slices.Clone(rows.rows), func(r churn.Row) bool { return r.At < champion.testFrom })
 	evidence, err := evidenceOf(tested, nil, champion.scorer, "", opens)
 	if err != nil {
-		return err
+		return &notLearned{err}
 	}
 	gates := gate.Config{}.WithDefaults().Judge(*evidence)
 	missed := gate.Missed(gates)
-	err = decideOnModels(ctx, n.kafka, n.log, func(r *modelRegistry) (messages []event.Message, err error) {
+	// Versions first, so that edges know of them when they are told to answer with them. A version that is there already, of a
+	// run that was interrupted here, is the same.
+	err = decideOnModels(ctx, n.kafka, n.log, func(*modelRegistry) (messages []event.Message, err error) {
 		for _, m := range models {
 			message, err := modelMessage(m.scorer.Artefact(), m.file, opens)
 			if err != nil {
@@ -126,13 +137,17 @@ func (n *node) trainModels(ctx context.Context, client *clickhouse.Client, s sim
 			}
 			messages = append(messages, message)
 		}
+		return messages, nil
+	})
+	if err != nil {
+		return err
+	}
+	err = decideOnModels(ctx, n.kafka, n.log, func(r *modelRegistry) (messages []event.Message, err error) {
 		rollout := event.Rollout{Name: n.cfg.DecideModel, Shadow: shadow.version(), Action: "shadow", At: opens.UnixMilli(), Reason: "trained on the demo's history, to compare"}
 		if missed == nil {
-			promoted, err := r.promote(n.cfg.DecideModel, champion.version(), "", passed("trained on the demo's history", gates), opens)
-			if err != nil {
+			if messages, err = r.promote(n.cfg.DecideModel, champion.version(), "", passed("trained on the demo's history", gates), opens); err != nil {
 				return nil, err
 			}
-			messages = append(messages, promoted...)
 			rollout.Champion = champion.version()
 		}
 		return append(messages, rolloutMessage(rollout)), nil
@@ -157,9 +172,8 @@ type trainedModel struct {
 
 func (m *trainedModel) version() string { return m.scorer.Artefact().Version }
 
-// trainDemo trains one kind of model, as of a simulated time.
-func trainDemo(name, kind string, rows *labelledRows, at time.Time) (*trainedModel, error) {
-	c := ModelTrainCmd{Name: name, Kind: kind, TestShare: 0.25, CalibrationShare: 0.25, L2: 1, Alpha: 0.05, Bins: 10, Seed: 1}
+// train trains, seals and opens as of a simulated time.
+func (c *ModelTrainCmd) train(rows *labelledRows, at time.Time) (*trainedModel, error) {
 	result, err := churn.Train(rows.rows, c.config(rows.label, at))
 	if err != nil {
 		return nil, err

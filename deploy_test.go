@@ -191,6 +191,32 @@ func TestGrafanaProvisioning(t *testing.T) {
 		!slices.Contains(grafana.Volumes, "./grafana/dashboards:"+providers.Providers[0].Options.Path+":ro") {
 		t.Errorf("providers %+v, volumes %v", providers.Providers, grafana.Volumes)
 	}
+	// Grafana puts nothing for a variable that is not set, and ends at once where that leaves a setting without its value.
+	var files []string
+	for _, pattern := range []string{"*/*.yaml", "*/*.yml"} {
+		found, err := filepath.Glob("deploy/grafana/provisioning/" + pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	filled := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, variable := range regexp.MustCompile(`\$\{?([A-Z][A-Z0-9_]+)`).FindAllStringSubmatch(string(text), -1) {
+			filled++
+			if value := fmt.Sprint(grafana.Environment[variable[1]]); value == "<nil>" || value == "" || strings.HasSuffix(value, ":-}") {
+				t.Errorf("%s needs %s, which deploy/compose.yaml may leave empty: %s", file, variable[1], value)
+			}
+		}
+	}
+	if filled == 0 {
+		t.Errorf("no file of %v is filled in by the environment", files)
+	}
+
 	all, err := dashboards.All()
 	if err != nil {
 		t.Fatal(err)

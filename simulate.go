@@ -120,6 +120,8 @@ type player struct {
 	observe             func(simulate.Progress)
 	// sending, unless nil, is told of every record that is sent now.
 	sending func(*simulate.Record)
+	// hold, unless nil, is called after every holdEvery records and waits for whoever reads them.
+	hold func(context.Context) error
 
 	// have counts, per topic and partition, records that an interrupted run left in the log.
 	have     map[string]map[int32]int64
@@ -169,6 +171,9 @@ func (p *player) sent(r *simulate.Record) bool {
 	return true
 }
 
+// holdEvery is how many records are sent between two calls of hold.
+const holdEvery = 4096
+
 // observeEvery is how often progress is reported and, at least, records are handed over.
 const observeEvery = 50 * time.Millisecond
 
@@ -187,11 +192,17 @@ func (p *player) playUntil(ctx context.Context, conf kafka.Config, stop func(*si
 
 	var clock pace
 	batch := make([]event.Message, 0, 1024)
+	held := 0
 	reported := time.Now()
 	send := func() error {
 		err := producer.Produce(ctx, batch...)
 		p.produced += uint64(len(batch))
+		held += len(batch)
 		batch = batch[:0]
+		if err == nil && p.hold != nil && held >= holdEvery {
+			held = 0
+			err = p.hold(ctx)
+		}
 		return err
 	}
 	var r simulate.Record

@@ -30,23 +30,58 @@ type watch struct {
 // how many raw records the log holds.
 func (w *watch) behind(ctx context.Context) (behind, raw int64, err error) {
 	for _, loop := range w.cfg.loops() {
-		topics := make([]string, len(loop.kinds))
-		for i, kind := range loop.kinds {
-			topics[i] = w.kafka.Topic(kind)
-		}
-		lags, err := w.admin.LagOn(ctx, loop.group, topics...)
+		lag, end, err := w.lag(ctx, loop)
 		if err != nil {
 			return 0, 0, err
 		}
-		for _, lag := range lags {
-			behind += lag.Records()
-			if loop.group == w.cfg.ProcessGroup {
-				raw += lag.End
-			}
+		behind += lag
+		if loop.group == w.cfg.ProcessGroup {
+			raw += end
 		}
 	}
 	return behind, raw, nil
 }
+
+// lag is how many offsets one loop has yet to pass, and how many records its inputs hold.
+func (w *watch) lag(ctx context.Context, loop loop) (behind, end int64, err error) {
+	topics := make([]string, len(loop.kinds))
+	for i, kind := range loop.kinds {
+		topics[i] = w.kafka.Topic(kind)
+	}
+	lags, err := w.admin.LagOn(ctx, loop.group, topics...)
+	for _, lag := range lags {
+		behind += lag.Records()
+		end += lag.End
+	}
+	return behind, end, err
+}
+
+// keepUp waits until the processors have at most so many raw records to read.
+func (w *watch) keepUp(ctx context.Context, most int64) error {
+	stage := loop{w.cfg.ProcessGroup, stageInputs}
+	for {
+		behind, err := patiently(ctx, func() (int64, error) {
+			behind, _, err := w.lag(ctx, stage)
+			return behind, err
+		})
+		if err != nil || behind <= most {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(keepUpLook):
+		}
+	}
+}
+
+// patiently asks again for a while: Kafka may be electing whoever knows the answer.
+func patiently(ctx context.Context, ask func() (int64, error)) (int64, error) {
+	return backoff.Retry(ctx, ask, backoff.WithMaxElapsedTime(30*time.Second))
+}
+
+// keepUpLook is well below the interval at which processors commit.
+const keepUpLook = 20 * time.Millisecond
 
 // drain waits until everything in the log is processed and stored, with a
 // progress bar. The processors may publish once more after their inputs' end, so
@@ -57,11 +92,10 @@ func (w *watch) drain(ctx context.Context, label string) error {
 	ticker := time.NewTicker(drainLook)
 	defer ticker.Stop()
 	for quiet := 0; quiet < 2; quiet++ {
-		// Kafka may be electing whoever knows the answer.
-		behind, err := backoff.Retry(ctx, func() (int64, error) {
+		behind, err := patiently(ctx, func() (int64, error) {
 			behind, _, err := w.behind(ctx)
 			return behind, err
-		}, backoff.WithMaxElapsedTime(30*time.Second))
+		})
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -151,6 +152,33 @@ func (s server) velocity(panes ...pane) {
 			VALUES ('%s', '%s', %d, fromUnixTimestamp64Milli(%d), %d, %d, fromUnixTimestamp64Milli(%d), '%s', %d, %d, %d, %d, %d, %d, %d, %d, %s, %s, [%s], %s, %s, %s, now64(3))`,
 			p.drop, p.pop, p.partition, p.start, p.width, p.revision, p.start+p.width+20_000, p.maturity, p.landed, p.steps[1], p.steps[2],
 			p.steps[3], p.steps[4], 2*p.landed, p.gap, p.conversions, list(p.panes), list(p.counts), quoted, list(p.gross), list(p.refunds), list(p.cbks)))
+	}
+}
+
+// Grafana's plugin hands a column of any other type to panels as JSON: no time, no number.
+var plainColumn = regexp.MustCompile(`^(LowCardinality\()?(Nullable\()?(U?Int(8|16|32|64)|Float(32|64)|Bool|String|Date(Time(64)?(\([^()]*\))?)?|Decimal\([^()]*\))\)*$`)
+
+func TestGrafanaKnowsEveryColumn(t *testing.T) {
+	s := newServer(t)
+	all, err := All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range all {
+		for _, target := range d.Targets() {
+			if target.Datasource != ClickHouse {
+				continue
+			}
+			columns := s.answer(target, Vars{From: start, To: end, IntervalS: 60, Values: map[string][]string{"drop": {"d"}}}).Meta
+			if len(columns) == 0 {
+				t.Errorf("%s, %s has no column", d.Title(), target.Title)
+			}
+			for _, c := range columns {
+				if !plainColumn.MatchString(c.Type) {
+					t.Errorf("%s, %s: column %s is a %s", d.Title(), target.Title, c.Name, c.Type)
+				}
+			}
+		}
 	}
 }
 

@@ -356,9 +356,26 @@ func TestModels(t *testing.T) {
 	if len(missing) != 10 || missing["gap_mean_s"] != 0.6 || missing["latency_mean_ms_1h"] != 0.0 || missing["gap_var_s2"] != 1.0 {
 		t.Errorf("missing values %v", missing)
 	}
+	t.Run("drift of many scores", func(t *testing.T) { driftOfMany(server{t, s.url}) })
 	if empty := s.all("droplift-models", whole); len(empty) > 0 {
 		t.Errorf("empty panels: %q", empty)
 	}
 	s.all("droplift-models", Vars{From: start, To: start, Values: map[string][]string{"drop": {"d"}}})
 	s.all("droplift-models", Vars{From: start, To: start, Values: unknown})
+}
+
+// A range of many scores is judged by every 16th, 32nd and so on, wherever that sample is read: the same scores come out either way.
+func driftOfMany(s server) {
+	const day = 86_400_000
+	s.exec(fmt.Sprintf(`INSERT INTO score_events (id, type, event_time, ingest_time, model, model_version, vector, kafka_offset)
+		SELECT reinterpretAsUUID(sipHash128(number)), 'answered', fromUnixTimestamp64Milli(%d) + toIntervalMillisecond(number) AS at, at, 'it\'s', 'v1', [if(number %% 4 = 0, -1, if(number %% 4 = 1, 0.5, 2.))], 1000 + number FROM numbers(170000)`, start+day))
+	for scores, every := range map[int64]string{40_000: "8", 85_000: "16", 170_000: "32"} {
+		v := Vars{From: start + day, To: start + day + scores, Values: map[string][]string{"drop": {"d"}, "model": {"it's"}}}
+		in := fmt.Sprintf("SELECT count() AS n, countIf(vector[1] = -1) / n AS missing FROM score_events WHERE event_time >= fromUnixTimestamp64Milli(%d) AND event_time < fromUnixTimestamp64Milli(%d) AND cityHash64(id) %% %s = 0", v.From, v.To, every)
+		want := s.answer(Target{Title: "sample", Query: in}, v).Data[0]
+		got := s.run("Drift against training", v).Data
+		if len(got) != 1 || got[0]["scores"] != want["n"] || got[0]["missing"] != want["missing"] {
+			s.t.Errorf("%d scores: %v, want %v", scores, got, want)
+		}
+	}
 }

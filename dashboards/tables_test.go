@@ -14,7 +14,7 @@ var aggregates = []string{
 	// What the processors publish per drop and pane.
 	"velocity", "latency_sketches", "localization", "edge_cost", "experiments", "inventory", "attribution", "estimates", "decisions", "settlements",
 	// What views fold raw rows into.
-	"money_facts", "money_posted", "money_exceptions", "canary_requests", "rejected", "feature_progress", "drop_versions",
+	"money_facts", "money_posted", "money_exceptions", "canary_requests", "rejected", "feature_progress", "drop_versions", "score_samples",
 	// Copies of slow read-outs, made by the clock.
 	"ltv_copies", "ltv_spread_copies", "retention_copies", "drop_roi_copies",
 	// Reference data.

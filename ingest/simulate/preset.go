@@ -59,15 +59,16 @@ func DefaultSubtitles() Subtitles {
 	}
 }
 
-// Demo is Crowd with what makes every part of the product have something to show: fans who buy passes between drops, so
-// that many buy again; a budget that the premiere's traffic overdraws until it is raised at half-time; and a week after
-// the drop, in which it is seen who comes back.
+// Demo is Crowd with what makes every part of the product have something to show: players who differ enough in how often
+// they come for a model to tell them apart; fans who buy passes between drops, so that many buy again; a budget that the
+// premiere's traffic overdraws until it is raised at half-time; and a week after the drop, in which it is seen who comes back.
 func Demo(seed uint64) Scenario {
 	s := Crowd(seed)
 	s.AfterMS = 7*day + 6*hour // the windows that end seven days after a purchase close for all but the last hours' buyers
 	// Some 210 GB leave the edge during the drop: 17 USD at the 0.08 USD a GB that the demo reckons with. Of 15 USD the
 	// premiere takes more than planned, so that the pace falls and the drop warns, until the raise at half-time.
 	s.Budget = 15_000_000_000
+	s.Effects.RateLog, s.Behaviour.SessionsPerDay = 1, 0.085 // as many sessions as Crowd has, by fewer players
 	s.Behaviour.BackgroundPurchase = 0.25
 	return s
 }

@@ -141,6 +141,7 @@ var viewSources = []struct {
 	{"canary_requests", []event.Kind{event.KindLatency}},
 	{"money_exceptions", []event.Kind{event.KindLedger}},
 	{"feature_progress", []event.Kind{event.KindFeatures}},
+	{"score_samples", []event.Kind{event.KindScore}},
 	{"rejected", []event.Kind{event.KindDeadLetter, event.KindLate}},
 }
 

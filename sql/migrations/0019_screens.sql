@@ -134,6 +134,37 @@ ARRAY JOIN
     arrayZip(ex_drop, ex_event_time, ex_outcome, ex_source, ex_checkout, ex_type, ex_seq, ex_currency, ex_amount, ex_detail) AS e,
     arrayEnumerate(ex_checkout) AS number;
 
+-- A sample by hash takes rows from everywhere, so that all vectors of a long range have to be read for a few thousand of them. Here a
+-- sample lies together: one row in 2^n has a tier of n or more. Ranges that need less than every 16th row are read from score_events.
+CREATE TABLE IF NOT EXISTS score_samples
+(
+    model         LowCardinality(String) COMMENT 'model that was asked',
+    tier          UInt8 COMMENT 'zero bits at the end of the hash of id, from 4 to 20',
+    event_time    DateTime64(3, 'UTC') COMMENT 'scoring time',
+    id            UUID COMMENT 'of the event',
+    model_version LowCardinality(String) COMMENT 'version that answered',
+    vector        Array(Float64) COMMENT 'feature vector in the set\'s order; -1 is missing',
+
+    kafka_partition UInt32,
+    kafka_offset    UInt64,
+    version         UInt64 COMMENT 'the first arrival of an event id wins',
+    inserted_at     DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY (model, tier, event_time, id)
+TTL toDateTime(inserted_at) + INTERVAL 100 DAY
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024
+COMMENT 'A sixteenth of the answers of models, in the order of nested samples. Grain: one answer, synthetic ones and those without a vector left out; a resent one may stand twice. Units: as in score_events. Maturity: final; kept ten days longer than score_events.';
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS score_samples_from_score_events TO score_samples AS
+SELECT model, toUInt8(log2(bitAnd(tail, bitNot(tail) + 1))) AS tier, event_time, id, model_version, vector, kafka_partition, kafka_offset, bitNot(kafka_offset) AS version
+FROM (SELECT *, bitOr(cityHash64(id), 1048576) AS tail FROM score_events WHERE NOT synthetic AND NOT quarantined AND model_version != '' AND notEmpty(vector) AND cityHash64(id) % 16 = 0)
+COMMENT 'Fills score_samples. Grain: as in score_samples. Units: as in score_samples. Maturity: as in score_samples.';
+
+INSERT INTO score_samples (model, tier, event_time, id, model_version, vector, kafka_partition, kafka_offset, version)
+SELECT model, toUInt8(log2(bitAnd(tail, bitNot(tail) + 1))), event_time, id, model_version, vector, kafka_partition, kafka_offset, bitNot(kafka_offset)
+FROM (SELECT *, bitOr(cityHash64(id), 1048576) AS tail FROM score_events WHERE NOT synthetic AND NOT quarantined AND model_version != '' AND notEmpty(vector) AND cityHash64(id) % 16 = 0);
+
 -- As in migration 0017, with the exceptions by drop. Of dead letters only those that could be decoded have a row among the facts.
 CREATE OR REPLACE VIEW drop_money AS
 WITH exceptions AS

@@ -16,7 +16,7 @@ WITH
             arrayFilter(b -> b.1 < p.as_of, own) AS before,
             if(empty(before), '', arraySort(before)[1].2) AS first_drop,
             -- The next drops that the buyer could buy from, as many as the horizon says.
-            arraySlice(arrayFilter(d -> by_drops AND d.1 > p.as_of AND d.2 != first_drop AND (p.creator_id = '' OR d.4 = p.creator_id), listed), 1, toUInt32(p.horizon)) AS coming,
+            arraySlice(arrayFilter(d -> d.2 != first_drop, f.next), 1, toUInt32(p.horizon)) AS coming,
             p.as_of + toIntervalSecond(toInt64(p.horizon * 604800)) AS ends_at,
             arrayFilter(b -> if(by_drops, has(coming.2, b.2), b.1 >= p.as_of AND b.1 < ends_at), own) AS within,
             if(by_drops, arrayCount(d -> d.3 <= now_watermark, coming) / p.horizon, greatest(0, least(1, dateDiff('second', p.as_of, now_watermark) / (p.horizon * 604800)))) AS passed,
@@ -24,8 +24,13 @@ WITH
                length(arrayDistinct(arrayFilter(day -> NOT has(arrayMap(b -> toDate(b.1), before), day), arrayMap(b -> toDate(b.1), within))))) AS bought_within,
             arraySum(within.4) AS spent_within
         FROM lifetimes AS p FINAL
-        INNER JOIN (SELECT model, creator_id, currency, argMax(fit, (revision, as_of)) AS fit FROM lifetimes GROUP BY model, creator_id, currency) AS f
-            ON f.model = p.model AND f.creator_id = p.creator_id AND f.currency = p.currency AND f.fit = p.fit
+        INNER JOIN
+        (
+            -- One drop more than the horizon has: a buyer's first one does not count.
+            SELECT model, creator_id, currency, newest.1 AS fit,
+                arraySlice(arrayFilter(d -> model = 'bgbb' AND d.1 > newest.2 AND (creator_id = '' OR d.4 = creator_id), listed), 1, toUInt32(newest.3) + 1) AS next
+            FROM (SELECT model, creator_id, currency, argMax((fit, as_of, horizon), (revision, as_of)) AS newest FROM lifetimes GROUP BY model, creator_id, currency)
+        ) AS f ON f.model = p.model AND f.creator_id = p.creator_id AND f.currency = p.currency AND f.fit = p.fit
         LEFT JOIN
         (
             SELECT player_id, currency, groupArray((at, drop_id, creator_id, net)) AS bought

@@ -8,7 +8,7 @@
 -- param to DateTime64(3,'UTC'): end of the range, exclusive.
 -- param sample UInt64 = 5000: take about so many, chosen by a hash, when the range has more.
 WITH
-    (SELECT greatest(1, intDiv(count(), {sample:UInt64})) FROM score_events
+    (SELECT toUInt64(exp2(floor(log2(greatest(1, count() / {sample:UInt64}))))) FROM score_events
      WHERE model = {model:String} AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')}) AS every
 SELECT
     version, feature, n AS scores,
@@ -35,11 +35,17 @@ FROM
         (
             SELECT version, value, toUInt32(position) AS position FROM
             (
-                SELECT id, toString(model_version) AS version, vector FROM score_events
-                WHERE model = {model:String}
-                  AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')} AND NOT synthetic AND NOT quarantined
-                  AND model_version != '' AND notEmpty(vector)
-                  AND cityHash64(id) % every = 0
+                SELECT id, version, vector FROM
+                (
+                    SELECT id, toString(model_version) AS version, vector, kafka_partition, kafka_offset FROM score_events
+                    WHERE every < 16 AND model = {model:String}
+                      AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')} AND NOT synthetic AND NOT quarantined
+                      AND model_version != '' AND notEmpty(vector) AND cityHash64(id) % every = 0
+                    UNION ALL
+                    SELECT id, toString(model_version), vector, kafka_partition, kafka_offset FROM score_samples
+                    WHERE every >= 16 AND model = {model:String} AND tier >= toUInt8(log2(every))
+                      AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')}
+                )
                 ORDER BY kafka_partition, kafka_offset LIMIT 1 BY id
             )
             ARRAY JOIN vector AS value, arrayEnumerate(vector) AS position

@@ -8,6 +8,7 @@ import { announce } from "./announce";
 import { Dialog, Icon } from "./Dialog";
 import { Guard } from "./Guard";
 import { problemOf, useJob, useShown, useSize } from "./hooks";
+import { sinceLabel } from "./range";
 import type { Scheduler } from "./refresh";
 
 /** The bodies come in a file of their own, so that the page stands before the chart library is there. */
@@ -65,7 +66,8 @@ export function PanelFrame(props: Props) {
     async (signal) => {
       const outcome = fetchPanel(uid, panel.id, asked, signal);
       outcome.then(
-        (a) => props.onAnswer(a.range),
+        // The part of the range that this process has lived through is no news of the range.
+        (a) => a.since === undefined && props.onAnswer(a.range),
         (err: unknown) => signal.aborted || props.onProblem(problemOf(err)),
       );
       return outcome;
@@ -112,6 +114,11 @@ export function PanelFrame(props: Props) {
         {truncated && (
           <span class="tag warn" title="The answer has more rows than are shown.">
             cut short
+          </span>
+        )}
+        {answer?.since !== undefined && (
+          <span class="since" title="This process has kept its metrics since then. A Prometheus (--prometheus-url) has older ones.">
+            {sinceLabel(answer.since, answer.range.to)}
           </span>
         )}
         <button ref={menuButton} type="button" class="icon small end" aria-haspopup="dialog" aria-label={`Menu of ${panel.title}`} onClick={() => setDialog("menu")}>

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { absolute, ago, defaultRange, parseUTC, presetsOf, rangeLabel, refreshMs, spanLabel, utc, wider, zoomed } from "./range";
+import { absolute, ago, defaultRange, parseUTC, presetsOf, rangeLabel, refreshMs, sinceLabel, spanLabel, utc, wider, zoomed } from "./range";
 
 const at = Date.UTC(2025, 9, 11, 18);
 
@@ -21,6 +21,11 @@ test("seconds are said only where there are some", () => {
   expect(utc(at + 5000)).toBe("2025-10-11 18:00:05");
   expect(utc(8.64e15 + 1)).toBe("?");
   expect(spanLabel(at, at + 1000)).toBe("2025-10-11 18:00 – 18:00:01 UTC");
+});
+
+test("metrics of another day are since a day", () => {
+  expect(sinceLabel(at + 7_000, at + 60_000)).toBe("since 18:00:07");
+  expect(sinceLabel(at - 86_400_000, at)).toBe("since 2025-10-10 18:00:00");
 });
 
 test("absolute moments are Unix ms or RFC 3339", () => {

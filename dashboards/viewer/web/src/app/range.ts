@@ -76,6 +76,12 @@ export function spanLabel(from: number, to: number): string {
   return a.slice(0, 10) === b.slice(0, 10) ? `${a} – ${b.slice(11)} UTC` : `${a} – ${b} UTC`;
 }
 
+/** sinceLabel says from when on there are metrics, with the day where it is not that of the range's end. */
+export function sinceLabel(since: number, to: number): string {
+  const [at, end] = [since, to].map((ms) => new Date(ms).toISOString().slice(0, 19).replace("T", " ")) as [string, string];
+  return `since ${at.slice(0, 10) === end.slice(0, 10) ? at.slice(11) : at}`;
+}
+
 /** parseUTC reads a time as utc writes it: one way for all, where a browser's own field would follow its country. */
 export function parseUTC(text: string): number | null {
   const match = /^\s*(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}(?::\d{2})?)\s*Z?\s*$/.exec(text);
