@@ -23,6 +23,7 @@ const (
 // models is for whoever answers for the models at the edge and the features they eat.
 func models() (Dashboard, error) {
 	b := newBoard("droplift-models", "Models and features", "Whether edge models may be trusted: fresh, complete and undrifted features, versions and rollouts, champion against shadow, and what was said against what came true.")
+	b.builder.Refresh("30s") // drift takes hours to show, labels take days
 	b.chooseDrop()
 	b.choice("model", "Model", "dashboard_models", false)
 
