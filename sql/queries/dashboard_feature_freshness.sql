@@ -5,7 +5,7 @@
 -- maturity: As of now.
 -- param drop String: drop id.
 SELECT
-    f.kafka_partition AS partition, max(f.newest) AS newest, max(f.reached) AS watermark,
+    f.kafka_partition AS partition, toDateTime64(max(f.newest), 3, 'UTC') AS newest, toDateTime64(max(f.reached), 3, 'UTC') AS watermark,
     greatest(0, dateDiff('millisecond', max(f.reached), (SELECT max(watermark) FROM velocity WHERE drop_id = {drop:String}))) / 1000 AS behind_s,
     any(c.revisions) AS revisions
 FROM feature_progress AS f
