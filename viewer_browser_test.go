@@ -28,7 +28,7 @@ import (
 // on every screen.
 func TestViewer(t *testing.T) {
 	p := startPipeline(t, t.TempDir(), "--viewer-addr=127.0.0.1:0", "--viewer-timeout=1m", "--metrics-addr=127.0.0.1:0", "--features-addr=127.0.0.1:0", "--idle-after=2s",
-		"--label-horizon="+demoHorizon.String(), "--edge-price-egress-gb="+demoEgress)
+		"--lift-every=1s", "--label-horizon="+demoHorizon.String(), "--edge-price-egress-gb="+demoEgress)
 	v := &viewerPage{chromium: startBrowser(t, func(address string) bool {
 		return strings.HasPrefix(address, p.node.viewerAt()+"/") || strings.HasPrefix(address, "data:") || strings.HasPrefix(address, "blob:")
 	}), at: p.node.viewerAt(), shots: screenshots(t)}
@@ -78,6 +78,12 @@ func TestViewer(t *testing.T) {
 	if err := p.node.learn(t.Context(), p.client, scenario); err != nil {
 		t.Error(err)
 	}
+	eventually(t, time.Minute, func() error {
+		if d.tsv("SELECT count() FROM estimates WHERE startsWith(metric, 'change_') AND drop_id = '"+v.drop+"'") == "0" {
+			return errors.New("what the drop changed is not published")
+		}
+		return nil
+	})
 	d.settle()
 	d.want("models and rollouts", registered, "2 [(1,0),(1,1)]")
 

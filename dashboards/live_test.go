@@ -219,7 +219,7 @@ func TestLivePanels(t *testing.T) {
 			"time=2026-03-02 12:20:00.000 timeEnd=2026-03-02 12:40:00.000 title=Landing latency costs conversions text=above 300 ms, observational: 5 lost, from 1 to 9 tags=incident,latency",
 			"time=2026-03-02 12:15:00.000 timeEnd=<nil> title=cap: sold out text=because tags=incident,inventory",
 			"time=2026-03-02 12:12:00.000 timeEnd=<nil> title=Edge budget: cap text=because tags=incident,budget",
-			"time=2026-03-02 12:11:00.000 timeEnd=2026-03-02 12:12:00.000 title=Edge budget: warn text=because tags=incident,budget",
+			"time=2026-03-02 12:11:00.000 timeEnd=<nil> title=Edge budget: warn text=because tags=incident,budget",
 			"time=2026-03-02 12:05:00.000 timeEnd=2026-03-02 12:09:00.000 title=Subtitles de: page text=because tags=incident,localization")
 		s.want("Decisions", v,
 			"time=2026-03-02 12:19:00.000 timeEnd=<nil> title=replicas: limit text=because tags=decision,replicas",

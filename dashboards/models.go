@@ -39,7 +39,7 @@ func models() (Dashboard, error) {
 
 	b.row("Champion against shadow")
 	b.sql("Scores", size{12, 8}, scoreBars(), named{as: series, name: "dashboard_model_scores"})
-	b.sql("Probabilities", size{12, 8}, line(units.PercentUnit, "probability of churn").Max(1).NoValue(noScores).
+	b.sql("Probabilities", size{12, 8}, line(units.PercentUnit, "probability of churn").Max(1).MaxDataPoints(coarse).NoValue(noScores).
 		DisplayName("${__field.labels.voice} ${__field.name}"), named{as: series, name: "dashboard_model_probabilities"})
 	b.sql("Disagreement", size{12, 6}, disagreement(), named{as: rows, name: "model_disagreement", with: with{"sample": "20000"}})
 	b.sql("Time to score", size{12, 6}, scoreTimes(), named{as: rows, name: "model_latency", with: with{"sample": "20000"}})
@@ -83,7 +83,7 @@ func skewTable() *table.PanelBuilder {
 }
 
 func scoreBars() *timeseries.PanelBuilder {
-	return line(units.Short, "scores in a step").NoValue(noScores).DisplayName("${__field.labels.answered}").
+	return line(units.Short, "scores in a step").MaxDataPoints(coarse).NoValue(noScores).DisplayName("${__field.labels.answered}").
 		OverrideByRegexp("/^degraded/", []dashboard.DynamicConfigValue{fixed("orange")})
 }
 
@@ -99,7 +99,7 @@ func scoreTimes() *table.PanelBuilder {
 }
 
 func calibration() *timeseries.PanelBuilder {
-	return against(line(units.Short, "observed over said").NoValue(noLabels), thresholds("transparent", bound{1, "green"})).
+	return against(line(units.Short, "observed over said").MaxDataPoints(coarse).NoValue(noLabels), thresholds("transparent", bound{1, "green"})).
 		DisplayName("${__field.labels.voice} ${__field.name}").
 		OverrideByRegexp("/ (low|high)$/", append(unit(units.Short), dashed()))
 }

@@ -1,6 +1,6 @@
 -- purpose: Times when something was wrong with a drop, to be marked over time: burn-rate alerts of its subtitles (a stream that is over burns nothing), edge budget warned of or capped, items sold out or oversold, landing latency that costs conversions.
 -- grain: One row per incident, the newest 200 of the range.
--- units: UTC; timeEnd is NULL while it lasts, and for a moment such as selling out; tags are joined by commas.
+-- units: UTC; timeEnd is NULL while it lasts, and for a moment: selling out, or a budget's warning, which may stand for a day; tags are joined by commas.
 -- maturity: Final; an incident's end is not known before it has come. Latency counts while the 95 % interval of the conversions lost lies above 0, observational.
 -- param drop String: drop id.
 -- param from DateTime64(3,'UTC'): start of the range.
@@ -20,7 +20,7 @@ FROM
             reason AS text,
             multiIf(topic = 'burn_rate', 'incident,localization', topic = 'budget', 'incident,budget', 'incident,inventory') AS tags,
             multiIf(topic = 'burn_rate', chosen IN ('page', 'ticket'), topic = 'budget', chosen IN ('warn', 'cap'), chosen IN ('sold_out', 'oversold')) AS bad,
-            topic = 'inventory' AND chosen = 'sold_out' AS moment
+            topic = 'inventory' AND chosen = 'sold_out' OR topic = 'budget' AND chosen = 'warn' AS moment
         FROM decisions
         WHERE drop_id = {drop:String} AND (topic IN ('burn_rate', 'inventory') OR topic = 'budget' AND subject = '')
         UNION ALL

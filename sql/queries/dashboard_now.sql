@@ -1,6 +1,6 @@
 -- purpose: The velocity of a drop now, against its plan.
 -- grain: One row.
--- units: Conversions per minute over the 5 minutes up to the newest pane, the range's end or the drop's. of_plan is the share of the plan that dashboard_velocity_plan explains: below 0.8 orange, because the drop then ends short by more than the counting noise of most drops; below 0.5 red, the velocity has collapsed. plan_from names the drop that the plan is scaled by, or what is missing.
+-- units: Conversions per minute over the 5 minutes up to the newest pane, the range's end or the drop's. of_plan is the share of the plan that dashboard_velocity_plan explains: below 0.8 orange, because the drop then ends short by more than the counting noise of most drops; below 0.5 red, the velocity has collapsed; NULL where the plan of these minutes is below 5 conversions, since chance alone then makes it anything. plan_from names the drop that the plan is scaled by, or what is missing.
 -- maturity: maturity says whether a pane of the 5 minutes can still change.
 -- param drop String: drop id.
 -- param to DateTime64(3,'UTC'): end of the range, exclusive.
@@ -30,7 +30,7 @@ WITH
 SELECT
     sum(v.conversions) / minutes AS per_minute,
     if(empty(forecast) OR previous.1 = '', NULL, expected * (share(at - start) - share(greatest(at - start - 300000, 0))) / 10000 / minutes) AS plan,
-    if(plan > 0, per_minute / plan, NULL) AS of_plan,
+    if(plan * minutes >= 5, per_minute / plan, NULL) AS of_plan,
     multiIf(previous.1 = '', 'no earlier drop', empty(forecast), 'no forecast in the catalogue', previous.1) AS plan_from,
     if(countIf(v.maturity != 'final') > 0, 'provisional', 'final') AS maturity
 FROM velocity_latest AS v
