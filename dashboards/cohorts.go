@@ -83,7 +83,7 @@ func retention() *table.PanelBuilder {
 }
 
 func predicted() *table.PanelBuilder {
-	return cells(map[string][]string{units.PercentUnit: {"alive"}}).NoValue(notPredicted)
+	return headed(cells(map[string][]string{units.PercentUnit: {"alive"}}).NoValue(notPredicted), map[string]string{"repeats": "bought again", "as_of": "fitted"})
 }
 
 func calibrated() *table.PanelBuilder {

@@ -265,7 +265,7 @@ func TestCohorts(t *testing.T) {
 	}
 	s.copied("ltv_calibration_copying")
 	tenths := s.run("Predicted against observed", early).Data
-	if len(tenths) != 13 || tenths[0]["verdict"] != "too young" || tenths[0]["observed"] != nil || tenths[0]["so_far"] != 0.0 || tenths[0]["passed"] != 0.2 || tenths[2]["decile"] != 3.0 {
+	if len(tenths) != 13 || tenths[0]["verdict"] != "too young" || tenths[0]["observed"] != nil || tenths[0]["low"] != nil || tenths[0]["so_far"] != 0.0 || tenths[0]["passed"] != 0.2 || tenths[2]["decile"] != 3.0 {
 		t.Fatalf("deciles %v", tenths)
 	}
 	for i, want := range map[int]map[string]any{

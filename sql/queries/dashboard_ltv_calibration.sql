@@ -6,7 +6,7 @@
 SELECT
     c.model AS model, c.creator_id AS creator, c.currency AS currency, c.as_of AS fitted, c.decile AS decile, c.buyers AS buyers,
     c.predicted AS predicted, c.observed AS observed,
-    greatest(0, c.observed - 1.959963984540054 * c.observed_se) AS low, c.observed + 1.959963984540054 * c.observed_se AS high,
+    if(c.observed IS NULL, NULL, greatest(0, c.observed - 1.959963984540054 * c.observed_se)) AS low, c.observed + 1.959963984540054 * c.observed_se AS high,
     multiIf(c.observed IS NULL, 'too young', c.predicted < low, 'more came', c.predicted > high, 'fewer came', 'as predicted') AS verdict,
     c.so_far AS so_far, c.passed AS passed, c.horizon AS horizon,
     c.predicted_spend / u.unit AS predicted_spend, c.observed_spend / u.unit AS observed_spend
