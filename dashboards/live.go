@@ -129,7 +129,7 @@ func paceNow() *stat.PanelBuilder {
 	return big("now", "plan", "of plan").NoValue("no plan").
 		OverrideByName("per_minute", measured("now", units.CountsPerMinute, property("decimals", 1), fixed("text"))).
 		OverrideByName("plan", measured("plan", units.CountsPerMinute, property("decimals", 1), fixed("text"))).
-		OverrideByName("of_plan", measured("of plan", units.PercentUnit, property("decimals", 0), property("noValue", "too few planned"),
+		OverrideByName("of_plan", measured("of plan", units.PercentUnit, property("decimals", 0), property("noValue", "too few"),
 			limits("red", bound{0.5, "orange"}, bound{0.8, "green"})))
 }
 
