@@ -147,7 +147,7 @@ func TestExchange(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	})
-	if err := c.Rebuild(t.Context(), "dead_letters"); err == nil {
+	if err := c.Rebuild(t.Context(), "subtitle_events"); err == nil {
 		t.Error("rebuilt views that are not there")
 	}
 }
