@@ -52,13 +52,12 @@ func correlation() *stat.PanelBuilder {
 
 // bucketCurve is conversion over latency with its interval as a band.
 func bucketCurve() *trend.PanelBuilder {
-	hidden := []dashboard.DynamicConfigValue{property("custom.hideFrom", map[string]any{"viz": true, "legend": true, "tooltip": false})}
 	return trend.NewPanelBuilder().XField("mean_ms").Unit(units.PercentUnit).AxisLabel("converted").Min(0).LineWidth(2).
 		ShowPoints(common.VisibilityModeAlways).NoValue("no visitor whose landing request was measured").
 		OverrideByName("mean_ms", append(unit(units.Milliseconds), property("custom.axisLabel", "landing latency, mean of the bucket"))).
 		OverrideByName("high", band("low")).
 		OverrideByName("low", []dashboard.DynamicConfigValue{property("custom.lineWidth", 0), property("custom.showPoints", "never")}).
-		OverrideByRegexp("/^(from_ms|n|converted)$/", append(unit(units.Short), hidden...))
+		OverrideByRegexp("/^(from_ms|n|converted)$/", append(unit(units.Short), inTooltip()...))
 }
 
 // band fills the area down to the field called low.

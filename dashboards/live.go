@@ -94,17 +94,11 @@ func reported(p *timeseries.PanelBuilder, name string) *timeseries.PanelBuilder 
 	return inCurrencies(p.DisplayName(name+" ${__field.name}")).MaxDataPoints(coarse).
 		OverrideByRegexp("/ (net|net_provisional|returns)$/", inTooltip()).
 		OverrideByRegexp("/ reported$/", of(property("displayName", name))).
-		OverrideByRegexp("/ reported_provisional$/", of(property("displayName", name+" provisional"), fixed("gray"),
-			property("custom.hideFrom", map[string]any{"viz": false, "legend": true, "tooltip": false})))
+		OverrideByRegexp("/ reported_provisional$/", of(property("displayName", name+" provisional"), fixed("gray"), unlisted()))
 }
 
 // reportingCode is the reporting currency's code, as the rows have it.
 const reportingCode = "${__field.labels.reporting}"
-
-// inTooltip hides a series but for the tooltip.
-func inTooltip() []dashboard.DynamicConfigValue {
-	return []dashboard.DynamicConfigValue{property("custom.hideFrom", map[string]any{"viz": true, "legend": true, "tooltip": false})}
-}
 
 // symbols are the units of the widest-spread currencies, and their colours where currencies are compared.
 var symbols = []struct{ code, unit, color string }{
@@ -191,11 +185,10 @@ func provisionalBand() []dashboard.DynamicConfigValue {
 }
 
 func funnelBars() *barchart.PanelBuilder {
-	hidden := []dashboard.DynamicConfigValue{property("custom.hideFrom", map[string]any{"viz": true, "legend": true, "tooltip": false})}
 	return barchart.NewPanelBuilder().Unit(units.Short).XField("step").AxisLabel("players").Min(0).
 		ShowValue(common.VisibilityModeAlways).
-		OverrideByName("share", append(unit(units.PercentUnit), hidden...)).
-		OverrideByName("events", hidden)
+		OverrideByName("share", append(unit(units.PercentUnit), inTooltip()...)).
+		OverrideByName("events", inTooltip())
 }
 
 func convertCurve() *trend.PanelBuilder {

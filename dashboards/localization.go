@@ -72,7 +72,7 @@ func cueLatency() *timeseries.PanelBuilder {
 	return against(line(units.Milliseconds, "from the words to their display").FillOpacity(0), thresholds("green", bound{5000, "red"})).
 		NoValue("No cue of this drop has been judged in this range.").
 		DisplayName("${__field.labels.language} ${__field.name}").MaxDataPoints(coarse).
-		OverrideByRegexp("/ p(50|99)$/", []dashboard.DynamicConfigValue{property("custom.hideFrom", map[string]any{"viz": true, "legend": true, "tooltip": false})})
+		OverrideByRegexp("/ p(50|99)$/", inTooltip())
 }
 
 func cueFaults() *barchart.PanelBuilder {

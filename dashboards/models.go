@@ -68,7 +68,7 @@ func freshness() *table.PanelBuilder {
 
 func missingBars() *barchart.PanelBuilder {
 	return barchart.NewPanelBuilder().Unit(units.PercentUnit).XField("feature").AxisLabel("of players").Min(0).Max(1).NoValue(noFeatures).
-		Orientation(common.VizOrientationHorizontal).OverrideByName("players", []dashboard.DynamicConfigValue{property("custom.hideFrom", map[string]any{"viz": true, "legend": true, "tooltip": false})})
+		Orientation(common.VizOrientationHorizontal).OverrideByName("players", inTooltip())
 }
 
 func driftTable() *table.PanelBuilder {

@@ -158,6 +158,11 @@ func unlisted() dashboard.DynamicConfigValue {
 	return property("custom.hideFrom", map[string]any{"viz": false, "legend": true, "tooltip": false})
 }
 
+// inTooltip hides a series but for the tooltip.
+func inTooltip() []dashboard.DynamicConfigValue {
+	return []dashboard.DynamicConfigValue{property("custom.hideFrom", map[string]any{"viz": true, "legend": true, "tooltip": false})}
+}
+
 // listed has room for more names than a table of them.
 func listed(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
 	return p.Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementBottom).ShowLegend(true))
