@@ -60,8 +60,8 @@ func (a *audience) see(r *simulate.Record) {
 	}
 }
 
-// ask asks until leave was called, beside other askers, and returns the first error with how many questions ended in one: without an answer an
-// edge goes on.
+// ask asks until leave was called, beside other askers, and returns the first error with how many questions ended in one:
+// without an answer an edge goes on.
 func (a *audience) ask(ctx context.Context) error {
 	var first error
 	failed := 0

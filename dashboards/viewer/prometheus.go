@@ -39,7 +39,8 @@ func (h *Handler) serveMetrics(w http.ResponseWriter, r *http.Request, targets [
 	if bad != nil {
 		return bad
 	}
-	span, since := span.since(h.cfg.Metrics.Since(), h.cfg.Refresh, q.points)
+	oldest := h.cfg.Metrics.Since()
+	span, young := span.since(oldest, h.cfg.Refresh, q.points)
 	span.Step = max(span.Step, int64(h.cfg.Scrape/time.Second))
 	if q.export {
 		target, err := chosen(targets, q.ref)
@@ -68,8 +69,8 @@ func (h *Handler) serveMetrics(w http.ResponseWriter, r *http.Request, targets [
 		return err
 	}
 	answer := newAnswer(span)
-	if since {
-		answer.since(h.cfg.Metrics.Since())
+	if young {
+		answer.since(oldest)
 	}
 	for i, t := range targets {
 		for _, s := range all[i] {
