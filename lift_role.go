@@ -158,11 +158,7 @@ func (l *lifts) due(ctx context.Context, now time.Time) ([]liftStage, error) {
 			return nil, nil
 		}
 	}
-	topics := make([]string, len(liftInputs))
-	for i, kind := range liftInputs {
-		topics[i] = l.kafka.Topic(kind)
-	}
-	lags, err := l.admin.LagOn(ctx, l.cfg.SinkGroup, topics...)
+	lags, err := l.admin.LagOn(ctx, l.cfg.SinkGroup, l.kafka.Topics(liftInputs...)...)
 	if err != nil {
 		return nil, fmt.Errorf("is everything stored: %w", err)
 	}

@@ -137,12 +137,8 @@ func (p *player) resume(ctx context.Context, conf kafka.Config, log *slog.Logger
 		return err
 	}
 	defer admin.Close()
-	var topics []string
-	for _, kind := range event.RawKinds() {
-		topics = append(topics, conf.Topic(kind))
-	}
 	p.topic = conf.Topic
-	if p.have, err = admin.EndOffsets(ctx, topics...); err != nil {
+	if p.have, err = admin.EndOffsets(ctx, conf.Topics(event.RawKinds()...)...); err != nil {
 		return err
 	}
 	var total int64

@@ -317,11 +317,7 @@ func (o *observer) groups(ctx context.Context) (groupLags, error) {
 	}
 	out := groupLags{}
 	for group, kinds := range o.groupTopics() {
-		var topics []string
-		for _, kind := range kinds {
-			topics = append(topics, o.kafka.Topic(kind))
-		}
-		lags, err := o.admin.LagOn(ctx, group, topics...)
+		lags, err := o.admin.LagOn(ctx, group, o.kafka.Topics(kinds...)...)
 		if errors.Is(err, context.DeadlineExceeded) {
 			return nil, fmt.Errorf("no answer within %s", serverTimeout)
 		}

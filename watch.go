@@ -44,11 +44,7 @@ func (w *watch) behind(ctx context.Context) (behind, raw int64, err error) {
 
 // lag is how many offsets one loop has yet to pass, and how many records its inputs hold.
 func (w *watch) lag(ctx context.Context, loop loop) (behind, end int64, err error) {
-	topics := make([]string, len(loop.kinds))
-	for i, kind := range loop.kinds {
-		topics[i] = w.kafka.Topic(kind)
-	}
-	lags, err := w.admin.LagOn(ctx, loop.group, topics...)
+	lags, err := w.admin.LagOn(ctx, loop.group, w.kafka.Topics(loop.kinds...)...)
 	for _, lag := range lags {
 		behind += lag.Records()
 		end += lag.End

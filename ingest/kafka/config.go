@@ -257,6 +257,15 @@ func (c Config) newClient(client string, more ...kgo.Opt) (*kgo.Client, error) {
 // Topic is the topic that carries kind.
 func (c Config) Topic(kind event.Kind) string { return c.TopicPrefix + kind.Topic() }
 
+// Topics are the topics that carry kinds, in their order.
+func (c Config) Topics(kinds ...event.Kind) []string {
+	topics := make([]string, len(kinds))
+	for i, kind := range kinds {
+		topics[i] = c.Topic(kind)
+	}
+	return topics
+}
+
 // Kind is the kind that a topic carries, KindUnknown for foreign topics and change-logs.
 func (c Config) Kind(topic string) event.Kind {
 	bare, ok := strings.CutPrefix(topic, c.TopicPrefix)

@@ -31,10 +31,7 @@ func (a *Admin) Journals(ctx context.Context, group string, kinds ...event.Kind)
 	if err != nil {
 		return nil, err
 	}
-	topics := make([]string, len(kinds))
-	for i, kind := range kinds {
-		topics[i] = a.cfg.Topic(kind)
-	}
+	topics := a.cfg.Topics(kinds...)
 	starts, err := offsetsOf(a.adm.ListStartOffsets(ctx, topics...))
 	if err != nil {
 		return nil, err

@@ -205,10 +205,7 @@ func NewStage(conf Config, cfg StageConfig) (*Stage, error) {
 	}
 	cfg = cfg.withDefaults(conf)
 	conf.Logger = cfg.Logger
-	s := &Stage{conf: conf, cfg: cfg, log: cfg.Logger, names: topicNames(conf), waiting: "not started"}
-	for _, k := range cfg.Inputs {
-		s.topics = append(s.topics, conf.Topic(k))
-	}
+	s := &Stage{conf: conf, cfg: cfg, log: cfg.Logger, names: topicNames(conf), topics: conf.Topics(cfg.Inputs...), waiting: "not started"}
 	var err error
 	s.metrics, err = newStageMetrics(cfg.Group, cfg.Registerer)
 	return s, err
