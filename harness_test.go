@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/droplift/droplift/deploy/embedded"
 	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
+	"github.com/droplift/droplift/deploy/freeport"
 	"github.com/droplift/droplift/ingest/kafka"
 	"github.com/droplift/droplift/sinks/clickhouse"
 )
@@ -240,15 +240,19 @@ func get(url string) (int, string, error) {
 	return response.StatusCode, string(body), err
 }
 
-// freeAddr is a loopback address where nobody listens.
+// freeAddr is a loopback address where nobody listens, and that is nobody else's for as long as the test runs.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, release, err := freeport.Reserve()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	t.Cleanup(func() {
+		if err := release(); err != nil {
+			t.Error(err)
+		}
+	})
+	return addr
 }
 
 // captureStdout returns what f prints on standard output.
