@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -218,12 +219,8 @@ func found(r *leakReport) string {
 }
 
 func trainingAt(t0 int64, knowable string) trainingFlags {
-	var at timeFlag
-	if err := at.UnmarshalText([]byte(millis(t0))); err != nil {
-		panic(err)
-	}
-	const day = 24 * 3_600_000_000_000
-	return trainingFlags{At: []timeFlag{at}, Active: 28 * day, Horizon: 14 * day, TTL: 28 * day, MaxTimes: 10, knowableFlag: knowableFlag{knowable}}
+	const day = 24 * time.Hour
+	return trainingFlags{At: []time.Time{time.UnixMilli(t0)}, Active: 28 * day, Horizon: 14 * day, TTL: 28 * day, knowableFlag: knowableFlag{knowable}}
 }
 
 // TestLeaks plants every leak of DOMAIN 1.2 that rows can have, and looks whether it is caught and nothing else is.
@@ -343,12 +340,8 @@ func TestFeatureFiles(t *testing.T) {
 		t.Helper()
 		return captureStdout(func() error { return c.Run(t.Context(), cfg) })
 	}
-	export := FeaturesExportCmd{Out: filepath.Join(dir, "history"), Format: "parquet", knowableFlag: knowableFlag{"delivered"}}
-	for text, m := range map[string]*timeFlag{"2025-08-20": &export.From, "2025-09-03T00:00Z": &export.To} {
-		if err := m.UnmarshalText([]byte(strings.TrimSuffix(text, "Z"))); err != nil {
-			t.Fatal(err)
-		}
-	}
+	export := FeaturesExportCmd{Out: filepath.Join(dir, "history"), Format: "parquet", knowableFlag: knowableFlag{"delivered"},
+		From: time.Date(2025, 8, 20, 0, 0, 0, 0, time.UTC), To: time.Date(2025, 9, 3, 0, 0, 0, 0, time.UTC)}
 	// 20 plain players three times, the others two to four.
 	out, err := command(&export)
 	if err != nil || !strings.Contains(out, "hours written with 75 rows, 0 as they were") {
