@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -296,11 +297,11 @@ func TestPanelsOnTheEngine(t *testing.T) {
 
 	t.Run("choices", func(t *testing.T) {
 		s := server{t, s.url}
-		s.want("creator", Vars{}, "creator_id=ada", "creator_id=bob")
+		s.want("creator", Vars{}, "encodeURLComponent(creator_id)=ada creator_id=ada", "encodeURLComponent(creator_id)=bob creator_id=bob")
 		s.want("drop", Vars{}, "drop_id=d", "drop_id=e", "drop_id=other")
 		s.want("drop", Vars{Values: map[string][]string{"creator": {"bob"}}}, "drop_id=other")
-		s.want("pop", e, "pop=fra", "pop=sin")
-		s.want("currency", e, "currency=EUR", "currency=JPY")
+		s.want("pop", e, "encodeURLComponent(pop)=fra pop=fra", "encodeURLComponent(pop)=sin pop=sin")
+		s.want("currency", e, "encodeURLComponent(currency)=EUR currency=EUR", "encodeURLComponent(currency)=JPY currency=JPY")
 	})
 
 	t.Run("time to convert", func(t *testing.T) {
@@ -319,6 +320,78 @@ func TestPanelsOnTheEngine(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Whatever creators, drops and POPs are called, choosing them in Grafana asks for them and for nothing else.
+func TestNames(t *testing.T) {
+	s := newServer(t)
+	names := []string{"ada", "it's", `a\`, `\\`, `\' OR 1=1 --`, "') OR (1=1", "a", "b", "a,b", ",", "{a}", "{a", "b}", `"quoted"`, "%27", "50 %", "a+b", "a b", "a\tb\nc",
+		"é☕🎉", "שלום\u200f", "$__interval_s", "${drop:percentencode}", "$$", "[]", "All"}
+	for i, name := range names {
+		quoted := strings.ReplaceAll(quote(name), "%", "%%")
+		s.exec("INSERT INTO drops (drop_id, creator_id, version, starts, ends) VALUES (" + quote(name) + ", " + quote(name) + fmt.Sprintf(", 1, fromUnixTimestamp64Milli(%d), fromUnixTimestamp64Milli(%d))", start, end))
+		s.exec(fmt.Sprintf("INSERT INTO velocity (drop_id, pop, pane_start, pane_ms, revision, maturity, landing_players) VALUES ('d', "+quoted+", fromUnixTimestamp64Milli(%[1]d), 10000, 1, 'final', %[2]d), ("+
+			quoted+", 'fra', fromUnixTimestamp64Milli(%[1]d), 10000, 1, 'final', 1)", start, 1<<i))
+	}
+	s.drop("d", "creator of d")
+	// texts are what people read in a variable's list, and values what Grafana knows them by.
+	choices := func(name string, v Vars) (texts []string, values map[string]string) {
+		values = map[string]string{}
+		a := s.run(name, v)
+		for _, row := range a.Data {
+			text := row[a.Meta[len(a.Meta)-1].Name].(string)
+			texts = append(texts, text)
+			values[text] = row[a.Meta[0].Name].(string)
+		}
+		return texts, values
+	}
+	same := func(what string, got []string, want ...string) {
+		t.Helper()
+		if got, want := slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want)); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", what, got, want)
+		}
+	}
+	creators, values := choices("creator", Vars{})
+	same("creators", creators, append([]string{"creator of d"}, names...)...)
+	pops, _ := choices("pop", Vars{Values: map[string][]string{"drop": {"d"}}})
+	same("POPs", pops, names...)
+	whole := Vars{From: start, To: end, IntervalS: 60}
+	for i, name := range names {
+		other := (i + 1) % len(names)
+		asked := []string{name, names[other]}
+		drops, _ := choices("drop", Vars{Values: map[string][]string{"creator": asked[:1]}})
+		same("drops of "+name, drops, name)
+		v := whole
+		v.Values = map[string][]string{"drop": {"d"}, "pop": asked}
+		landed := 1<<i + 1<<other
+		if a := s.run("At a glance", v); len(a.Data) != 1 || a.Data[0]["landed"] != float64(landed) {
+			t.Errorf("POPs %q: %v, want %d landed", asked, a.Data, landed)
+		}
+		// Grafana writes what is chosen of several as a glob and encodes that.
+		if text, err := Expand("${pop:percentencode}", v); err != nil || text != strictly3986("{"+values[name]+","+values[names[other]]+"}") {
+			t.Errorf("POPs %q become %s (%v)", asked, text, err)
+		}
+		if got, _ := choices("pop", Vars{Values: map[string][]string{"drop": {name}}}); !slices.Equal(got, []string{"fra"}) {
+			t.Errorf("POPs of the drop %q: %q", name, got)
+		}
+	}
+	whole.Values = map[string][]string{"drop": {"d"}}
+	if a := s.run("At a glance", whole); len(a.Data) != 1 || a.Data[0]["landed"] != float64(int(1)<<len(names)-1) {
+		t.Errorf("all POPs: %v", a.Data)
+	}
+}
+
+// strictly3986 is Grafana's encodeURIComponentStrict: RFC 3986, with all of its reserved characters encoded.
+func strictly3986(s string) string {
+	var out strings.Builder
+	for _, b := range []byte(s) {
+		if b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || strings.IndexByte("-_.~", b) >= 0 {
+			out.WriteByte(b)
+		} else {
+			fmt.Fprintf(&out, "%%%02X", b)
+		}
+	}
+	return out.String()
 }
 
 // The example of DOMAIN 2.2 in panes of a minute: 1−S and its interval, with the

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -294,5 +295,10 @@ func (r *Models) served(l *line, name string, was *Serving) (*Served, error) {
 func (r *Models) refuse(kind event.Kind, key []byte, err error) {
 	class := Class(err)
 	r.m.refused.WithLabelValues(kind.String(), class).Inc()
-	r.log.Error("a model record is refused; what serves stays", "kind", kind.String(), "key", string(key), "class", class, "error", err)
+	level, what := slog.LevelError, "a model record is refused; what serves stays"
+	if errors.Is(err, ErrVersion) {
+		// It may still come: at every start rollouts are read beside the models that they name.
+		level, what = slog.LevelWarn, "a rollout waits for its model; what serves stays"
+	}
+	r.log.Log(context.Background(), level, what, "kind", kind.String(), "key", string(key), "class", class, "error", err)
 }
