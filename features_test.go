@@ -136,7 +136,7 @@ func revisionsOf(player string, s *playerStory) (fs []event.Features, known []in
 // featureStore is an embedded ClickHouse with the stories in it, and the configuration that finds it.
 func featureStore(t *testing.T) (*embedded.ClickHouse, *Config) {
 	t.Helper()
-	server := embeddedtest.ClickHouse(t, func(cfg *embedded.ClickHouseConfig) { cfg.ReadOnlyUser, cfg.ReadOnlyPassword = "viewer", "secret" })
+	server := migrated.ClickHouse(t, func(cfg *embedded.ClickHouseConfig) { cfg.ReadOnlyUser, cfg.ReadOnlyPassword = "viewer", "secret" })
 	t.Setenv("DROPLIFT_CLICKHOUSE_READONLY_PASSWORD", "secret")
 	cfg := parseConfig(t, "--clickhouse", server.URL())
 	client, err := cfg.openWriter(t.Context(), server.URL(), embeddedtest.Logger(t))
@@ -144,9 +144,6 @@ func featureStore(t *testing.T) (*embedded.ClickHouse, *Config) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	if _, err := client.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	sink, err := clickhouse.NewSink(client, clickhouse.SinkConfig{})
 	if err != nil {
 		t.Fatal(err)
@@ -225,7 +222,7 @@ func trainingAt(t0 int64, knowable string) trainingFlags {
 
 // TestLeaks plants every leak of DOMAIN 1.2 that rows can have, and looks whether it is caught and nothing else is.
 func TestLeaks(t *testing.T) {
-	needLibrary(t)
+	embeddedtest.NeedLibrary(t)
 	_, cfg := featureStore(t)
 	check := func(what string, c FeaturesCheckCmd, want string) *leakReport {
 		t.Helper()
@@ -331,7 +328,7 @@ func TestLeaks(t *testing.T) {
 
 // TestFeatureFiles exports and makes a training set on the command line, and reads both with pyarrow where there is one.
 func TestFeatureFiles(t *testing.T) {
-	needLibrary(t)
+	embeddedtest.NeedLibrary(t)
 	_, cfg := featureStore(t)
 	dir := t.TempDir()
 	command := func(c interface {
@@ -403,7 +400,7 @@ func TestFeatureFiles(t *testing.T) {
 // TestFeaturesWithoutStore: nobody answers.
 func TestFeaturesWithoutStore(t *testing.T) {
 	source := func() flightSource {
-		needLibrary(t)
+		embeddedtest.NeedLibrary(t)
 		server, cfg := featureStore(t)
 		client, err := cfg.openFeatures(t.Context())
 		if err != nil {

@@ -1,6 +1,7 @@
 package dashboards
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/droplift/droplift/deploy/embedded"
 	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/sql"
 )
@@ -25,31 +27,45 @@ type server struct {
 
 func newServer(t *testing.T) server {
 	t.Helper()
-	s := server{t, embeddedtest.ClickHouse(t).URL()}
+	return server{t, migrated.ClickHouse(t).URL()}
+}
+
+// migrated are the data of a ClickHouse whose tables are empty.
+var migrated = embeddedtest.NewTemplate(func(ctx context.Context, server *embedded.ClickHouse) error {
 	migrations, err := sql.Migrations()
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	for _, m := range migrations {
 		for _, statement := range m.Statements {
-			s.exec(statement)
+			if _, err := post(server.URL(), statement); err != nil {
+				return err
+			}
 		}
 	}
-	return s
-}
+	return nil
+})
 
 func (s server) exec(statement string) []byte {
 	s.t.Helper()
-	answer, err := http.Post(s.url, "text/plain", strings.NewReader(statement))
+	body, err := post(s.url, statement)
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	return body
+}
+
+func post(url, statement string) ([]byte, error) {
+	answer, err := http.Post(url, "text/plain", strings.NewReader(statement))
+	if err != nil {
+		return nil, err
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
 	if err != nil || answer.StatusCode != http.StatusOK {
-		s.t.Fatalf("%s\n%s%v", statement, body, err)
+		return nil, fmt.Errorf("%s\n%s%v", statement, body, err)
 	}
-	return body
+	return body, nil
 }
 
 type answer struct {
