@@ -240,11 +240,14 @@ func engineArgs(cfg childConfig) ([]string, error) {
 // mergeTreeXML suits tables that take in many small parts. The engine would
 // merge as few as two or three of them at a time, and so write every row five
 // or six times within a minute; merging twenty at a time halves that, for some
-// tens of parts more to read. Column statistics, which it would compute and
-// store for every part, serve queries with many joins of large tables.
+// tens of parts more to read. It would leave small parts out of a merge with a
+// large one, all but the first, and so write the large one again for every
+// insert. Column statistics, which it would compute and store for every part,
+// serve queries with many joins of large tables.
 const mergeTreeXML = `  <merge_tree>
     <merge_selector_base>20</merge_selector_base>
     <min_parts_to_merge_at_once>20</min_parts_to_merge_at_once>
+    <merge_selector_enable_heuristic_to_remove_small_parts_at_right>0</merge_selector_enable_heuristic_to_remove_small_parts_at_right>
     <auto_statistics_types></auto_statistics_types>
   </merge_tree>
 `
