@@ -263,6 +263,9 @@ func TestPanelsOnTheEngine(t *testing.T) {
 	// A record that is stored twice counts once.
 	s.exec("INSERT INTO dead_letters (topic, class, timestamp, kafka_offset) SELECT 'player', 'malformed', toDateTime64('2026-03-02 12:00:00', 3, 'UTC'), number % 3 FROM numbers(4)")
 	s.exec("INSERT INTO late_events (topic, drop_id, timestamp) VALUES ('checkout', 'e', '2026-03-02 12:00:01')")
+	// A drop that was over before the others began.
+	s.exec(fmt.Sprintf("INSERT INTO drops (drop_id, creator_id, version, starts, ends) VALUES ('old', 'ada', 1, fromUnixTimestamp64Milli(%d), fromUnixTimestamp64Milli(%d))", start-2*86_400_000, start-86_400_000))
+	s.velocity(pane{drop: "old", pop: "fra", start: start - 2*86_400_000, width: 10_000, revision: 1, maturity: "final", partition: 9})
 	e := whole
 	e.Values = map[string][]string{"drop": {"e"}}
 	on := func(e Vars, name string, values ...string) Vars {
@@ -303,9 +306,9 @@ func TestPanelsOnTheEngine(t *testing.T) {
 		s.want("POPs compared", e,
 			fmt.Sprintf("pop=fra players=40 p50_ms=%v p95_ms=%v converted=0.1 revenue=85.85 currency=USD maturity=final", shown(50), shown(95)),
 			fmt.Sprintf("pop=sin players=20 p50_ms=%v p95_ms=%v converted=0.1 revenue=-11 currency=USD maturity=provisional", shown(10), shown(1000)))
-		s.want("dashboard_watermarks", e,
-			"partition=0 watermark=2026-03-02 12:00:50.000 behind_s=30 provisional_panes=0 final_panes=2",
-			"partition=1 watermark=2026-03-02 12:01:40.000 behind_s=0 provisional_panes=2 final_panes=0")
+		s.want("Watermarks", Vars{},
+			"partition=0 watermark=2026-03-02 12:03:20.000 behind_s=0 provisional_panes=6 final_panes=16",
+			"partition=1 watermark=2026-03-02 12:01:40.000 behind_s=80 provisional_panes=2 final_panes=0")
 		s.want("dashboard_rejected", e,
 			"topic=player class=malformed records=3 newest=2026-03-02 12:00:00.000",
 			"topic=checkout class=late records=1 newest=2026-03-02 12:00:01.000")
@@ -314,7 +317,7 @@ func TestPanelsOnTheEngine(t *testing.T) {
 	t.Run("choices", func(t *testing.T) {
 		s := server{t, s.url}
 		s.want("creator", Vars{}, "encodeURLComponent(creator_id)=ada creator_id=ada", "encodeURLComponent(creator_id)=bob creator_id=bob")
-		s.want("drop", Vars{}, "drop_id=d", "drop_id=e", "drop_id=other")
+		s.want("drop", Vars{}, "drop_id=d", "drop_id=e", "drop_id=other", "drop_id=old")
 		s.want("drop", Vars{Values: map[string][]string{"creator": {"bob"}}}, "drop_id=other")
 		s.want("pop", e, "encodeURLComponent(pop)=fra pop=fra", "encodeURLComponent(pop)=sin pop=sin")
 		s.want("currency", e, "encodeURLComponent(currency)=EUR currency=EUR", "encodeURLComponent(currency)=JPY currency=JPY")
@@ -330,7 +333,7 @@ func TestPanelsOnTheEngine(t *testing.T) {
 		none := e
 		none.Values = map[string][]string{"drop": {"none"}}
 		for _, title := range []string{"At a glance", "Conversion velocity", "Funnel", "Time to convert", "Revenue by currency",
-			"Landing latency by POP", "Converted by landing time and POP", "Net revenue by POP", "POPs compared", "dashboard_watermarks"} {
+			"Landing latency by POP", "Converted by landing time and POP", "Net revenue by POP", "POPs compared"} {
 			if a := s.run(title, none); len(a.Data) != 0 {
 				t.Errorf("panel %q: %v", title, a.Data)
 			}
