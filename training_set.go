@@ -13,7 +13,7 @@ import (
 
 // trainingFlags say which training set is meant.
 type trainingFlags struct {
-	At      []time.Time   `help:"Scoring times t0; players who were active before them are one row each." placeholder:"TIME,..."`
+	At      []time.Time   `help:"Scoring times t0; players who were active before them are one row each." placeholder:"TIME"`
 	From    time.Time     `help:"First scoring time, with --to instead of --at." placeholder:"TIME"`
 	To      time.Time     `help:"No scoring time from here on." placeholder:"TIME"`
 	Every   time.Duration `help:"Time between two scoring times." default:"24h"`

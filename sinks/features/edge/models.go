@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,14 +25,12 @@ var (
 	ErrVersion  = errors.New("edge: the rollout names a version that is not here")
 )
 
-// refusals are the classes of refused records, as metric labels.
+// refusals are the classes of refused records beside those of artefacts, as metric labels.
 var refusals = []struct {
 	err   error
 	class string
 }{
 	{ErrRecord, "record"}, {ErrGzip, "gzip"}, {ErrMismatch, "mismatch"}, {ErrChanged, "changed"}, {ErrVersion, "unknown_version"},
-	{scoring.ErrTooLarge, "too_large"}, {scoring.ErrNewer, "newer"}, {scoring.ErrChecksum, "checksum"}, {scoring.ErrFeatures, "features"},
-	{scoring.ErrGolden, "golden"}, {scoring.ErrMalformed, "malformed"},
 }
 
 // Class of an error that Models returned: the closed list of what a bad model can be, as a metric label.
@@ -41,7 +40,7 @@ func Class(err error) string {
 			return r.class
 		}
 	}
-	return "other"
+	return cmp.Or(scoring.Refusal(err), "other")
 }
 
 // keepVersions bounds how many versions of one model are held that no rollout names.
