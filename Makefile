@@ -24,12 +24,12 @@ wasm: ## Build the scorer for the edge: js.wasm and wasip1.wasm in bin/edge, wit
 demo: build chdb ## Play a drop from end to end on this machine (ARGS=--exit ends after the report)
 	@exec $(BIN) demo $(ARGS)
 
-# The packages run with the race detector; the root tests drive whole processes and real data sets, which it would
-# make several times slower.
+# Most packages run with the race detector. Models and processors have no goroutines, which a root test makes sure of, and
+# the root tests drive whole processes and real data sets: it would make these several times slower and find nothing.
 test: lint chdb kafka python feast web ## Every test
 	@if [ -d $(WEB)/node_modules ]; then npm --prefix $(WEB) run check && npm --prefix $(WEB) test; fi
-	DROPLIFT_PYTHON="$$(ls $(abspath $(PYTHON)) 2>/dev/null)" go test -race -timeout 40m $$(go list ./... | grep -v '/droplift$$')
-	DROPLIFT_PYTHON="$$(ls $(abspath $(PYTHON)) 2>/dev/null)" DROPLIFT_FEAST="$$(ls $(abspath $(FEAST)) 2>/dev/null)" go test -timeout 40m .
+	DROPLIFT_PYTHON="$$(ls $(abspath $(PYTHON)) 2>/dev/null)" go test -race -timeout 40m $$(go list ./... | grep -v -e '/droplift$$' -e '/models/' -e '/processors')
+	DROPLIFT_PYTHON="$$(ls $(abspath $(PYTHON)) 2>/dev/null)" DROPLIFT_FEAST="$$(ls $(abspath $(FEAST)) 2>/dev/null)" go test -timeout 40m . ./models/... ./processors/...
 
 chaos: chdb kafka ## 2,000 crash points instead of 200 (about an hour; CRASH_POINTS=n, DROPLIFT_TEST_SEED=n)
 	DROPLIFT_REQUIRE=kafka,clickhouse DROPLIFT_CRASH_POINTS=$(CRASH_POINTS) go test -v -timeout 6h -run '^Test(Broker)?CrashPoints$$' .
