@@ -27,11 +27,17 @@ FROM
         (
             -- Panes back to the landing, landed, converted: a convert counts in its landing's pane.
             SELECT pane_start, pane_ms, pop, arrayJoin(arrayConcat(
-                [(toInt64(0), toInt64(landing_players), toInt64(0))],
-                arrayMap((panes, n) -> (toInt64(panes), toInt64(0), toInt64(n)), ttc_panes, ttc_count))) AS s
-            FROM velocity_latest
-            WHERE drop_id = {drop:String} AND (has({pops:Array(String)}, '*') OR has({pops:Array(String)}, pop))
-              AND pane_start < {to:DateTime64(3,'UTC')}
+                [(toInt64(0), toInt64(landed), toInt64(0))],
+                arrayMap((panes, n) -> (toInt64(panes), toInt64(0), toInt64(n)), back, counts))) AS s
+            FROM
+            (
+                -- Of a pane's partitions only their sum matters.
+                SELECT pane_start, pane_ms, pop, sum(landing_players) AS landed, groupArrayArray(ttc_panes) AS back, groupArrayArray(ttc_count) AS counts
+                FROM velocity_latest
+                WHERE drop_id = {drop:String} AND (has({pops:Array(String)}, '*') OR has({pops:Array(String)}, pop))
+                  AND pane_start < {to:DateTime64(3,'UTC')}
+                GROUP BY pane_start, pane_ms, pop
+            )
         ) AS v
         GROUP BY time, pop
         HAVING sum(s.2) > 0 AND time >= {from:DateTime64(3,'UTC')}

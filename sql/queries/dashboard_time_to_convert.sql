@@ -6,8 +6,9 @@
 -- param pops Array(String): POPs; an element * stands for all.
 -- param to DateTime64(3,'UTC'): end of the range, exclusive.
 WITH
-    (SELECT toUnixTimestamp64Milli(starts) FROM drops FINAL WHERE drop_id = {drop:String}) AS start,
-    (SELECT toUnixTimestamp64Milli(ends) FROM drops FINAL WHERE drop_id = {drop:String}) AS end,
+    (SELECT (toUnixTimestamp64Milli(starts), toUnixTimestamp64Milli(ends)) FROM drops FINAL WHERE drop_id = {drop:String}) AS times,
+    times.1 AS start,
+    times.2 AS end,
     (SELECT min(toUnixTimestamp64Milli(sold_out_at)) FROM sold_out_drops WHERE drop_id = {drop:String}) AS sold_out,
     -- Later revisions of a pane have later watermarks, so the greatest of all rows is that of the newest ones.
     (
@@ -31,9 +32,12 @@ WITH
                 arrayMap((back, n) -> (intDiv(cut - greatest(at - back * width, origin), pane), toInt64(0), -toInt64(n)), ttc_panes, ttc_count))) AS b
             FROM
             (
-                SELECT toUnixTimestamp64Milli(pane_start) AS at, toInt64(pane_ms) AS width, landing_players, ttc_panes, ttc_count
-                FROM velocity_latest
-                WHERE drop_id = {drop:String} AND (has({pops:Array(String)}, '*') OR has({pops:Array(String)}, pop)) AND toUnixTimestamp64Milli(pane_start) <= cut
+                -- Of the POPs and partitions of a pane only their sum matters.
+                SELECT toUnixTimestamp64Milli(v.pane_start) AS at, toInt64(v.pane_ms) AS width, sum(v.landing_players) AS landing_players,
+                    groupArrayArray(v.ttc_panes) AS ttc_panes, groupArrayArray(v.ttc_count) AS ttc_count
+                FROM velocity_latest AS v
+                WHERE drop_id = {drop:String} AND (has({pops:Array(String)}, '*') OR has({pops:Array(String)}, pop)) AND toUnixTimestamp64Milli(v.pane_start) <= cut
+                GROUP BY at, width
             )
         )
         GROUP BY d

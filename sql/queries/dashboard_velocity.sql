@@ -17,17 +17,18 @@ WITH
         FROM velocity_latest AS v
         WHERE v.drop_id = {drop:String} AND (has({pops:Array(String)}, '*') OR has({pops:Array(String)}, v.pop))
           AND v.pane_start >= {from:DateTime64(3,'UTC')} - INTERVAL 15 MINUTE AND v.pane_start < {to:DateTime64(3,'UTC')}
-          AND v.pane_start + toIntervalMillisecond(v.pane_ms) > (SELECT starts FROM drops FINAL WHERE drop_id = {drop:String})
+          AND toUnixTimestamp64Milli(v.pane_start) + v.pane_ms > start
         GROUP BY v.pane_start
     ),
-    (SELECT toUnixTimestamp64Milli(starts) FROM drops FINAL WHERE drop_id = {drop:String}) AS start,
-    (SELECT toUnixTimestamp64Milli(ends) FROM drops FINAL WHERE drop_id = {drop:String}) AS end,
+    (SELECT (toUnixTimestamp64Milli(starts), toUnixTimestamp64Milli(ends)) FROM drops FINAL WHERE drop_id = {drop:String}) AS times,
+    times.1 AS start,
+    times.2 AS end,
     -- A pane's revisions agree on where it lies, so all rows tell, which is faster than the newest ones alone.
     (
         SELECT (toInt64(greatest(max(v.pane_ms), 1)), max(toUnixTimestamp64Milli(v.pane_start) + v.pane_ms)) FROM velocity AS v
         WHERE v.drop_id = {drop:String} AND (has({pops:Array(String)}, '*') OR has({pops:Array(String)}, v.pop))
           AND v.pane_start >= {from:DateTime64(3,'UTC')} - INTERVAL 15 MINUTE AND v.pane_start < {to:DateTime64(3,'UTC')}
-          AND v.pane_start + toIntervalMillisecond(v.pane_ms) > (SELECT starts FROM drops FINAL WHERE drop_id = {drop:String})
+          AND toUnixTimestamp64Milli(v.pane_start) + v.pane_ms > start
     ) AS extent,
     extent.1 AS pane,
     extent.2 AS newest,

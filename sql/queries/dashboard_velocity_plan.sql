@@ -7,14 +7,19 @@
 -- param to DateTime64(3,'UTC'): end of the range, exclusive.
 -- param step_s Int64: distance between two points, in seconds.
 WITH
-    (SELECT any(toUnixTimestamp64Milli(starts)) FROM drops FINAL WHERE drop_id = {drop:String}) AS start,
-    (SELECT any(toUnixTimestamp64Milli(ends)) FROM drops FINAL WHERE drop_id = {drop:String}) AS end,
-    (SELECT any(arrayZip(forecast_age_ms, forecast_bps)) FROM drops FINAL WHERE drop_id = {drop:String}) AS forecast,
+    -- One look at the catalogue for all that it says of the drop.
+    (
+        SELECT any((toUnixTimestamp64Milli(starts), toUnixTimestamp64Milli(ends), arrayZip(forecast_age_ms, forecast_bps), followers, creator_id))
+        FROM drops FINAL WHERE drop_id = {drop:String}
+    ) AS own,
+    own.1 AS start,
+    own.2 AS end,
+    own.3 AS forecast,
     arrayConcat([toInt64(0)], forecast.1, [end - start]) AS ages,
     arrayConcat([toInt64(0)], arrayMap(b -> toInt64(b), forecast.2), [toInt64(10000)]) AS bps,
     (
         SELECT argMax((toString(drop_id), toUnixTimestamp64Milli(starts), toUnixTimestamp64Milli(ends), followers),
-            (creator_id = (SELECT any(creator_id) FROM drops FINAL WHERE drop_id = {drop:String}), starts, drop_id))
+            (creator_id = own.5, starts, drop_id))
         FROM drops FINAL
         WHERE drop_id != {drop:String} AND toUnixTimestamp64Milli(ends) <= start
           AND drop_id IN (SELECT drop_id FROM velocity WHERE conversions > 0 GROUP BY drop_id)
@@ -27,8 +32,7 @@ WITH
           AND toUnixTimestamp64Milli(v.pane_start) + v.pane_ms > previous.2
         GROUP BY v.pane_start
     ),
-    (SELECT any(followers) FROM drops FINAL WHERE drop_id = {drop:String}) AS followers,
-    total * if(followers > 0 AND previous.4 > 0, followers / previous.4, 1) AS expected,
+    total * if(own.4 > 0 AND previous.4 > 0, own.4 / previous.4, 1) AS expected,
     1000 * greatest({step_s:Int64}, 1) AS step,
     intDiv(greatest(start, toUnixTimestamp64Milli({from:DateTime64(3,'UTC')})), step) * step + step AS first,
     least(end, toUnixTimestamp64Milli({to:DateTime64(3,'UTC')})) AS last,
