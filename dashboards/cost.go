@@ -25,10 +25,8 @@ func cost() (Dashboard, error) {
 	}), named{as: rows, name: "dashboard_cost_levels"})
 
 	b.row("Where it goes")
-	b.sql("Edge cost by POP", size{12, 9}, provisionalLines(inCurrencies(listed(byPOP(units.Short, "major units of the currency per minute")).Min(0).MaxDataPoints(96).
-		DisplayName("${__field.labels.pop} ${__field.labels.currency} ${__field.name}"))), named{as: series, name: "dashboard_cost_by_pop"})
-	b.sql("Edge cost per conversion", size{12, 9}, provisionalLines(inCurrencies(listed(byPOP(units.Short, "major units of the currency per conversion")).Min(0).MaxDataPoints(48).
-		DisplayName("${__field.labels.currency} ${__field.name}"))), named{as: series, name: "dashboard_cost_per_conversion"})
+	b.sql("Edge cost by POP", size{12, 9}, costLines("per minute", "${__field.labels.pop} ${__field.labels.currency}").MaxDataPoints(96), named{as: series, name: "dashboard_cost_by_pop"})
+	b.sql("Edge cost per conversion", size{12, 9}, costLines("per conversion", "${__field.labels.currency}").MaxDataPoints(48), named{as: series, name: "dashboard_cost_per_conversion"})
 	b.sql("POPs by cost", size{24, 8}, costTable(), named{as: rows, name: "dashboard_cost_pops"})
 	b.sql("Creators by cost", size{24, 8}, costTable(), named{as: rows, name: "dashboard_cost_creators"})
 
@@ -65,9 +63,14 @@ func pacingGraph() *timeseries.PanelBuilder {
 		OverrideByRegexp(`/budget/`, []dashboard.DynamicConfigValue{fixed("red"), dashed()})
 }
 
-// provisionalLines shows what can still change as dashed lines, and lets the legend name each series once.
-func provisionalLines(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
-	return p.OverrideByRegexp(`/provisional/`, []dashboard.DynamicConfigValue{dashed(), unlisted()})
+// costLines are money for something, under the name given. What can still change is dashed, and not listed again.
+func costLines(per, name string) *timeseries.PanelBuilder {
+	p := inCurrencies(listed(byPOP(units.Short, "major units of the currency "+per)).Min(0).DisplayName(name + " ${__field.name}"))
+	for _, c := range symbols {
+		p = p.OverrideByRegexp(`/\b`+c.code+`\b/`, []dashboard.DynamicConfigValue{property("custom.axisLabel", c.code+" "+per)})
+	}
+	return p.OverrideByRegexp("/ cost$/", called(name)).
+		OverrideByRegexp("/ provisional$/", called(name+" provisional", dashed(), unlisted()))
 }
 
 func costTable() *table.PanelBuilder {
@@ -76,7 +79,7 @@ func costTable() *table.PanelBuilder {
 		t = t.OverrideByName(name, append(unit(units.LocaleFormat), property("decimals", 3)))
 	}
 	t = t.OverrideByName("per_conversion", append(unit(units.LocaleFormat), property("decimals", 5)))
-	return headed(t, map[string]string{"synthetic": "of it probes and warm-up", "outside_drops": "of it outside drops",
+	return headed(t, map[string]string{"pop": "POP", "synthetic": "of it probes and warm-up", "outside_drops": "of it outside drops",
 		"per_million": "per million requests", "per_conversion": "per conversion"})
 }
 

@@ -112,7 +112,7 @@ func gradeWords() []dashboard.DynamicConfigValue {
 func changesTable() *table.PanelBuilder {
 	t := headed(cells(map[string][]string{units.PercentUnit: {"confidence"}}).NoValue("No drop of the chosen creators is in the catalogue."),
 		map[string]string{"low": "at least", "high": "at most", "unit": "in", "scope": "over", "words": "may be called", "missing": "remarks, and what is missing", "as_of": "as of"}).
-		OverrideByName("words", wrapped(150)).OverrideByName("missing", wrapped(280)).
+		OverrideByName("words", wrapped(190)).OverrideByName("missing", wrapped(280)).
 		OverrideByName("grade", gradeWords()).
 		OverrideByName("p", []dashboard.DynamicConfigValue{property("unit", units.NoUnit), property("decimals", 4)})
 	for _, column := range []string{"value", "low", "high"} {

@@ -3,7 +3,6 @@ package dashboards
 import (
 	"github.com/grafana/grafana-foundation-sdk/go/barchart"
 	"github.com/grafana/grafana-foundation-sdk/go/common"
-	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/grafana/grafana-foundation-sdk/go/statetimeline"
 	"github.com/grafana/grafana-foundation-sdk/go/table"
 	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
@@ -39,7 +38,7 @@ func models() (Dashboard, error) {
 
 	b.row("Champion against shadow")
 	b.sql("Scores", size{12, 8}, scoreBars(), named{as: series, name: "dashboard_model_scores"})
-	b.sql("Probabilities", size{12, 8}, line(units.PercentUnit, "probability of churn").Max(1).MaxDataPoints(coarse).NoValue(noScores).
+	b.sql("Probabilities", size{12, 8}, line(units.PercentUnit, "probability of churn").Max(1).FillOpacity(0).MaxDataPoints(coarse).NoValue(noScores).
 		DisplayName("${__field.labels.voice} ${__field.name}"), named{as: series, name: "dashboard_model_probabilities"})
 	b.sql("Disagreement", size{12, 6}, disagreement(), named{as: rows, name: "model_disagreement", with: with{"sample": "20000"}})
 	b.sql("Time to score", size{12, 6}, scoreTimes(), named{as: rows, name: "model_latency", with: with{"sample": "20000"}})
@@ -83,8 +82,7 @@ func skewTable() *table.PanelBuilder {
 }
 
 func scoreBars() *timeseries.PanelBuilder {
-	return line(units.Short, "scores in a step").MaxDataPoints(coarse).NoValue(noScores).DisplayName("${__field.labels.answered}").
-		OverrideByRegexp("/^degraded/", []dashboard.DynamicConfigValue{fixed("orange")})
+	return line(units.Short, "scores in a step").MaxDataPoints(coarse).NoValue(noScores).DisplayName("${__field.labels.answered}").FillOpacity(0)
 }
 
 func disagreement() *table.PanelBuilder {
@@ -99,15 +97,18 @@ func scoreTimes() *table.PanelBuilder {
 }
 
 func calibration() *timeseries.PanelBuilder {
-	return against(line(units.Short, "observed over said").MaxDataPoints(coarse).NoValue(noLabels), thresholds("transparent", bound{1, "green"})).
+	return against(line(units.Short, "observed over said").FillOpacity(0).MaxDataPoints(coarse).NoValue(noLabels), thresholds("transparent", bound{1, "green"})).
 		DisplayName("${__field.labels.voice} ${__field.name}").
-		OverrideByRegexp("/ (low|high)$/", append(unit(units.Short), dashed()))
+		OverrideByRegexp("/ (low|high)$/", append(unit(units.Short), dashed(), unlisted()))
 }
 
 func reliability() *trend.PanelBuilder {
 	return trend.NewPanelBuilder().XField("said").Unit(units.PercentUnit).AxisLabel("share who churned").Min(0).Max(1).LineWidth(1).NoValue(noLabels).
 		ShowPoints(common.VisibilityModeAlways).SpanNulls(common.BoolOrFloat64{Bool: new(true)}).
 		OverrideByName("said", append(unit(units.PercentUnit), property("custom.axisLabel", "said"))).
-		OverrideByRegexp("/_(low|high)$/", append(unit(units.PercentUnit), dashed())).
+		Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementBottom).ShowLegend(true)).
+		OverrideByName("champion", append(unit(units.PercentUnit), fixed("green"))).
+		OverrideByName("shadow", append(unit(units.PercentUnit), fixed("purple"))).
+		OverrideByRegexp("/_(low|high)$/", append(unit(units.PercentUnit), fixed("green"), dashed(), unlisted())).
 		OverrideByName("perfect", append(unit(units.PercentUnit), dashed(), fixed("gray")))
 }

@@ -33,11 +33,11 @@ func pipelineHealth() (Dashboard, error) {
 	b.promQL("Sink lag", "Records between what ClickHouse has acknowledged and the end of the log, by topic.", size{12, 11},
 		line(units.Short, "records"), metric{`sum by (topic) (droplift_feed_lag_records)`, "{{topic}}"})
 	b.promQL("How old outputs are", "While a stage or topic lags: age by Kafka timestamp of the last record committed or stored, worst partition; 0 without lag.", size{12, 11},
-		line(units.Seconds, "age"),
+		line(units.Seconds, "age").FillOpacity(0),
 		metric{`max by (stage) ((time() - droplift_stage_committed_record_timestamp_seconds) * (droplift_stage_lag_records > bool 0))`, "stage {{stage}}"},
 		metric{`max by (topic) ((time() - droplift_feed_written_record_timestamp_seconds) * (droplift_feed_lag_records > bool 0))`, "sink {{topic}}"})
 	b.promQL("Age of the newest record", "Time since the Kafka timestamp of the newest record that each table took in; it grows while nothing is sent.", size{12, 11},
-		line(units.Seconds, "age").NoValue("No record was stored since the process began"),
+		line(units.Seconds, "age").FillOpacity(0).NoValue("No record was stored since the process began"),
 		metric{`time() - max by (table) (droplift_sink_newest_record_time_seconds)`, "{{table}}"})
 	b.promQL("Kafka to queryable", "From Kafka's timestamp of a batch's oldest record to ClickHouse's acknowledgement, all topics; at 20,000 events/s the 99th percentile stays under the red line at 2 s.", size{12, 8},
 		redFrom(line(units.Seconds, "delay"), 2).NoValue("Nothing was stored in this range"),

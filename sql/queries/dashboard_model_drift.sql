@@ -11,11 +11,11 @@ WITH
     (SELECT toUInt64(exp2(floor(log2(greatest(1, count() / {sample:UInt64}))))) FROM score_events
      WHERE model = {model:String} AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')}) AS every
 SELECT
-    version, feature, n AS scores,
-    missing_n / n AS missing, missing_share AS missing_in_training,
+    feature,
     if(length(used) < 2, 0, arraySum(b -> ((b.2 + 0.5) / (n + 0.5 * length(used)) - (b.1 + 0.5) / (rows + 0.5 * length(used)))
         * log((b.2 + 0.5) / (n + 0.5 * length(used)) / ((b.1 + 0.5) / (rows + 0.5 * length(used)))), used)) AS psi,
-    if(length(used) < 2, 0, (length(used) - 1) * (1 / n + 1 / rows)) AS by_chance
+    if(length(used) < 2, 0, (length(used) - 1) * (1 / n + 1 / rows)) AS by_chance,
+    missing_n / n AS missing, missing_share AS missing_in_training, n AS scores, version
 FROM
 (
     SELECT

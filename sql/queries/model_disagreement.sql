@@ -12,14 +12,14 @@ WITH
     (SELECT greatest(1, intDiv(count(), greatest(1, {sample:UInt64}))) FROM score_events
      WHERE model = {model:String} AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')}) AS every
 SELECT
-    s.model_version AS champion, s.shadow_version AS shadow,
     count() AS scores,
     avg(s.p) AS champion_mean, avg(s.shadow_p) AS shadow_mean,
     avg(abs(s.p - s.shadow_p)) AS apart_mean,
     quantileExact(0.95)(abs(s.p - s.shadow_p)) AS apart_p95,
     max(abs(s.p - s.shadow_p)) AS apart_max,
     if(isFinite(corr(s.p, s.shadow_p)), corr(s.p, s.shadow_p), NULL) AS correlation,
-    countIf((s.p >= {threshold:Float64}) != (s.shadow_p >= {threshold:Float64})) / count() AS other_side
+    countIf((s.p >= {threshold:Float64}) != (s.shadow_p >= {threshold:Float64})) / count() AS other_side,
+    s.model_version AS champion, s.shadow_version AS shadow
 FROM
 (
     SELECT id, model_version, shadow_version, p, shadow_p FROM score_events

@@ -13,13 +13,13 @@ WITH
     (SELECT greatest(1, intDiv(count(), greatest(1, {sample:UInt64}))) FROM score_events
      WHERE model = {model:String} AND event_time >= {from:DateTime64(3,'UTC')} AND event_time < {to:DateTime64(3,'UTC')}) AS every
 SELECT
-    feature_hash,
     count() AS scores,
     countIf(NOT known) AS unknown,
     countIf(known AND newest > revision) AS behind,
     countIf(known AND known_at > scored_at) AS ahead,
     behind / scores AS behind_share,
-    quantileExact(0.5)(age_s) AS age_p50_s, quantileExact(0.95)(age_s) AS age_p95_s, max(age_s) AS age_max_s
+    quantileExact(0.5)(age_s) AS age_p50_s, quantileExact(0.95)(age_s) AS age_p95_s, max(age_s) AS age_max_s,
+    feature_hash
 FROM
 (
     SELECT
