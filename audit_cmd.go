@@ -40,21 +40,23 @@ var errFindings = errors.New("the audit has findings")
 
 // Run prints the report. An error that is not errFindings means that there is none.
 func (c *AuditCmd) Run(ctx context.Context, cfg *Config) error {
+	return checked(c.run(ctx, cfg), errFindings)
+}
+
+func (c *AuditCmd) run(ctx context.Context, cfg *Config) error {
 	report, err := c.audit(ctx, cfg)
 	if err != nil {
-		return &exitError{code: 2, err: err}
+		return err
 	}
 	if c.JSON {
-		if err := writeJSON(os.Stdout, report); err != nil {
-			return &exitError{code: 2, err: err}
-		}
+		err = writeJSON(os.Stdout, report)
 	} else {
 		report.print()
 	}
-	if !report.clean() {
+	if err == nil && !report.clean() {
 		return errFindings
 	}
-	return nil
+	return err
 }
 
 func (c *AuditCmd) audit(ctx context.Context, cfg *Config) (*auditReport, error) {

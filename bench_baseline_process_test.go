@@ -164,7 +164,7 @@ func (p *baselineProcess) run(ctx context.Context) error {
 	}
 	session, err := kgo.NewGroupTransactSession(append(opts, kgo.ConsumerGroup(p.group), kgo.TransactionalID(p.group),
 		kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.RequireStableFetchOffsets(), kgo.ProducerLinger(5*time.Millisecond), kgo.MaxBufferedRecords(1<<20))...)
+		kgo.ProducerLinger(5*time.Millisecond), kgo.MaxBufferedRecords(1<<20))...)
 	if err != nil {
 		return err
 	}

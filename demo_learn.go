@@ -131,11 +131,7 @@ func (n *node) trainModels(ctx context.Context, client *clickhouse.Client, s sim
 	// run that was interrupted here, is the same.
 	err = decideOnModels(ctx, n.kafka, n.log, func(*modelRegistry) (messages []event.Message, err error) {
 		for _, m := range models {
-			message, err := modelMessage(m.scorer.Artefact(), m.file, opens)
-			if err != nil {
-				return nil, err
-			}
-			messages = append(messages, message)
+			messages = append(messages, modelMessage(m.scorer.Artefact(), m.file, opens))
 		}
 		return messages, nil
 	})

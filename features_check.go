@@ -47,21 +47,23 @@ var errLeaks = errors.New("the training set leaks")
 
 // Run prints the findings.
 func (c *FeaturesCheckCmd) Run(ctx context.Context, cfg *Config) error {
+	return checked(c.run(ctx, cfg), errLeaks)
+}
+
+func (c *FeaturesCheckCmd) run(ctx context.Context, cfg *Config) error {
 	report, err := c.check(ctx, cfg)
 	if err != nil {
-		return &exitError{code: 2, err: err}
+		return err
 	}
 	if c.JSON {
-		if err := writeJSON(os.Stdout, report); err != nil {
-			return &exitError{code: 2, err: err}
-		}
+		err = writeJSON(os.Stdout, report)
 	} else {
 		report.print(c.Show)
 	}
-	if report.Leaks > 0 {
+	if err == nil && report.Leaks > 0 {
 		return errLeaks
 	}
-	return nil
+	return err
 }
 
 func (c *FeaturesCheckCmd) check(ctx context.Context, cfg *Config) (*leakReport, error) {

@@ -39,9 +39,13 @@ var errUnproved = errors.New("the ledger is not proved")
 
 // Run prints the report. An error that is not errUnproved means that there is none.
 func (c *LedgerVerifyCmd) Run(ctx context.Context, cfg *Config) error {
+	return checked(c.run(ctx, cfg), errUnproved)
+}
+
+func (c *LedgerVerifyCmd) run(ctx context.Context, cfg *Config) error {
 	client, err := cfg.openReader(ctx, cfg.clickhouseOrLocal(), cfg.logger(os.Stderr))
 	if err != nil {
-		return &exitError{code: 2, err: err}
+		return err
 	}
 	defer client.Close()
 	progress := newBar("ledger", 1000)
@@ -50,19 +54,17 @@ func (c *LedgerVerifyCmd) Run(ctx context.Context, cfg *Config) error {
 	})
 	progress.finish()
 	if err != nil {
-		return &exitError{code: 2, err: err}
+		return err
 	}
 	if c.JSON {
-		if err := writeJSON(os.Stdout, report); err != nil {
-			return &exitError{code: 2, err: err}
-		}
+		err = writeJSON(os.Stdout, report)
 	} else {
 		report.print()
 	}
-	if !report.clean() {
+	if err == nil && !report.clean() {
 		return errUnproved
 	}
-	return nil
+	return err
 }
 
 // print prints the report for people.

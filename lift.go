@@ -63,15 +63,11 @@ func writeLift(w io.Writer, format string, rows []LiftRow) error {
 		r := &rows[i]
 		points, pointsRange := percents(r.Points, 1, 2)
 		relative, relativeRange := percents(r.Relative, 100, 1)
-		maturity := r.Maturity
-		if maturity == provisional && !r.MaturesAt.IsZero() {
-			maturity = "from " + r.MaturesAt.Format("2006-01-02 15:04")
-		}
 		what := r.Metric + ", " + r.Scope
-		t.AppendRow(table.Row{what, r.Horizon, r.Grade.Letter() + " " + r.Method, points, pointsRange, relative, relativeRange,
-			significance(r), r.N, r.Comparator, baselineText(r), maturity, r.Wording})
+		t.AppendRow(table.Row{what, r.Horizon, r.evidence(), points, pointsRange, relative, relativeRange,
+			significance(r), r.N, r.Comparator, baselineText(r), r.due(), r.Wording})
 		if r.Note != "" {
-			notes = append(notes, fmt.Sprintf("%s, %s, %s %s: %s", what, r.Horizon, r.Grade.Letter(), r.Method, r.Note))
+			notes = append(notes, fmt.Sprintf("%s, %s, %s: %s", what, r.Horizon, r.evidence(), r.Note))
 		}
 	}
 	if _, err := fmt.Fprintf(w, "%s\n", t.Render()); err != nil {
@@ -83,6 +79,17 @@ func writeLift(w io.Writer, format string, rows []LiftRow) error {
 		}
 	}
 	return nil
+}
+
+// evidence is the grade with the method behind it.
+func (r *LiftRow) evidence() string { return r.Grade.Letter() + " " + r.Method }
+
+// due is the maturity, and until when the number is left empty.
+func (r *LiftRow) due() string {
+	if r.Maturity == provisional && !r.MaturesAt.IsZero() {
+		return "empty until " + r.MaturesAt.Format("2006-01-02 15:04")
+	}
+	return r.Maturity
 }
 
 // percents writes an interval times scale.

@@ -152,6 +152,15 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
+// checked ends a command that looks for faults: found is one, with exit code 1, and any other error, which kept it from looking,
+// has exit code 2.
+func checked(err, found error) error {
+	if err == nil || errors.Is(err, found) {
+		return err
+	}
+	return &exitError{code: 2, err: err}
+}
+
 func fail(err error) int {
 	for _, line := range strings.Split(err.Error(), "\n") {
 		fmt.Fprintln(os.Stderr, "droplift: error:", line)

@@ -53,36 +53,20 @@ func (c *ModelPromoteCmd) Help() string {
 		"Example: droplift model promote churn-20260501T000000-1f3a7c22 --reason 'better since the new catalogue'"
 }
 
-// bounds are the gates'. A setting of 0 asks for nothing.
+// bounds are the gates', every one of which is a flag with a default.
 func (c *ModelPromoteCmd) bounds() gate.Config {
-	const none = -1e-12 // 0 would stand for the package's default
-	or := func(v float64) float64 {
-		if v == 0 {
-			return none
-		}
-		return v
+	return gate.Config{
+		MinAUC: c.GateAUC, MinAUCLow: c.GateAUCLow, MinGain: c.GateGain, SlopeLow: c.GateSlopeLow, SlopeHigh: c.GateSlopeHigh,
+		MinRows: c.GateRows, MinEach: c.GateEach, WorseLogLoss: c.GateChampionLogLoss, WorseAUC: c.GateChampionAUC,
+		MaxAgeMS: c.GateAge.Milliseconds(), MaxScoreUS: c.GateScoreUS,
 	}
-	g := gate.Config{
-		MinAUC: or(c.GateAUC), MinAUCLow: or(c.GateAUCLow), MinGain: or(c.GateGain), SlopeLow: or(c.GateSlopeLow), SlopeHigh: c.GateSlopeHigh,
-		MinRows: max(c.GateRows, 1), MinEach: max(c.GateEach, 1), WorseLogLoss: c.GateChampionLogLoss, WorseAUC: c.GateChampionAUC,
-		MaxAgeMS: max(c.GateAge.Milliseconds(), 1), MaxScoreUS: max(c.GateScoreUS, 1e-12),
-	}
-	const least = 1e-12
-	g.WorseLogLoss, g.WorseAUC = max(g.WorseLogLoss, least), max(g.WorseAUC, least)
-	return g.WithDefaults()
 }
 
 // errGates ends a promotion that a gate refused: exit code 1.
 var errGates = errors.New("not promoted: refused by")
 
 func (c *ModelPromoteCmd) Run(ctx context.Context, cfg *Config) error {
-	if err := c.promote(ctx, cfg); err != nil {
-		if errors.Is(err, errGates) {
-			return err
-		}
-		return &exitError{code: 2, err: err}
-	}
-	return nil
+	return checked(c.promote(ctx, cfg), errGates)
 }
 
 func (c *ModelPromoteCmd) promote(ctx context.Context, cfg *Config) error {

@@ -195,12 +195,12 @@ func rolloutMessage(r event.Rollout) event.Message {
 }
 
 // modelMessage is the record of an artefact.
-func modelMessage(a *scoring.Artefact, file []byte, at time.Time) (event.Message, error) {
+func modelMessage(a *scoring.Artefact, file []byte, at time.Time) event.Message {
 	m := event.Model{
 		Name: a.Name, Version: a.Version, Kind: a.Kind, PublishedAt: at.UnixMilli(),
 		FeatureHash: a.Features.Hash, Checksum: a.Checksum, Artefact: event.PackArtefact(file),
 	}
-	return event.Message{Kind: event.KindModel, Key: []byte(a.Name + "|" + a.Version), Value: m.AppendJSON(nil)}, nil
+	return event.Message{Kind: event.KindModel, Key: []byte(a.Name + "|" + a.Version), Value: m.AppendJSON(nil)}
 }
 
 // refusalOf names why an artefact was not opened.

@@ -280,11 +280,8 @@ func TestRegistryLivesWithBadRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer producer.Close()
-	old, err := modelMessage(&scoring.Artefact{Name: "churn", Version: "churn-0", Kind: "logistic", Features: scoring.Contract{Hash: "0"}, Checksum: "0"},
+	old := modelMessage(&scoring.Artefact{Name: "churn", Version: "churn-0", Kind: "logistic", Features: scoring.Contract{Hash: "0"}, Checksum: "0"},
 		resealed(t, func(a *scoring.Artefact) { a.Version, a.Features.Hash = "churn-0", "0" }), time.UnixMilli(1))
-	if err != nil {
-		t.Fatal(err)
-	}
 	gone := event.Message{Kind: event.KindModel, Key: []byte("churn|churn-1")}
 	err = errors.Join(producer.Produce(t.Context(),
 		event.Message{Kind: event.KindModel, Key: []byte("churn|x"), Value: []byte("{")},

@@ -69,11 +69,7 @@ func (c *ModelPublishCmd) Run(ctx context.Context, cfg *Config) error {
 		said = "Published " + a.Version
 		switch there := r.versions[modelKey{a.Name, a.Version}]; {
 		case there == nil:
-			message, err := modelMessage(a, file, now)
-			if err != nil {
-				return nil, err
-			}
-			messages = append(messages, message)
+			messages = append(messages, modelMessage(a, file, now))
 		case there.Checksum != a.Checksum:
 			return nil, fmt.Errorf("version %s is published already, as another model: a version never changes, train again for a new one", a.Version)
 		default:

@@ -79,7 +79,7 @@ func (c *ReplayCmd) file(ctx context.Context, producer *kafka.Producer, mapping 
 	}
 	defer func() { err = errors.Join(err, reader.Close()) }()
 
-	read, total := reader.Progress()
+	_, total := reader.Progress()
 	bar := newBar(path, total)
 	batch := make([]event.Message, 0, 512)
 	numbers := make([]uint64, 0, flushEvery)
@@ -113,7 +113,7 @@ func (c *ReplayCmd) file(ctx context.Context, producer *kafka.Producer, mapping 
 				return err
 			}
 			batch = batch[:0]
-			read, _ = reader.Progress()
+			read, _ := reader.Progress()
 			bar.set(path, read)
 		}
 		if len(numbers) == cap(numbers) {

@@ -29,17 +29,13 @@ func (p *pageMaker) liftSection() error {
 		r := &rows[i]
 		points, pointsSpan := percents(r.Points, 1, 2)
 		relative, relativeSpan := percents(r.Relative, 100, 1)
-		maturity := r.Maturity
-		if maturity == provisional && !r.MaturesAt.IsZero() {
-			maturity = "empty until " + r.MaturesAt.Format("2006-01-02 15:04")
-		}
 		words := r.Wording
 		if r.Note != "" {
 			words = strings.TrimPrefix(words+"; "+r.Note, "; ")
 		}
-		place := fmt.Sprintf("%s, %s %s", r.Horizon, r.Grade.Letter(), r.Method)
+		place := r.Horizon + ", " + r.evidence()
 		t.Rows = append(t.Rows, []string{r.Metric + ", " + r.Horizon, points, pointsSpan, relative, relativeSpan, significance(r), fmt.Sprint(r.N), r.Comparator,
-			r.Grade.Letter() + " " + r.Method, maturity, words})
+			r.evidence(), r.due(), words})
 		if r.Points != nil && len(figure.Plot.Categories) < 16 {
 			returns.X = append(returns.X, float64(len(figure.Plot.Categories)))
 			returns.Y, returns.Low, returns.High = append(returns.Y, r.Points.Value), append(returns.Low, r.Points.Low), append(returns.High, r.Points.High)

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/droplift/droplift/ingest/event"
 )
 
 // Converter applies a mapping to records that come one at a time, each as one JSON object. One goroutine owns it.
@@ -81,6 +79,3 @@ func (c *Converter) Convert(source string, number uint64, record []byte) ([]byte
 	}
 	return slices.Clip(item.Message.Value), nil
 }
-
-// Kind is the kind of the events that records become.
-func (c *Converter) Kind() event.Kind { return c.reader.config.Mapping.kind }

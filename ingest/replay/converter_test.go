@@ -37,8 +37,8 @@ func TestConverter(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, err := NewConverter(mapping, filepath.Join(dir, "cents.yaml"))
-	if err != nil || c.Kind() != event.KindCheckout {
-		t.Fatal(c, err)
+	if err != nil {
+		t.Fatal(err)
 	}
 	const bad = `{"type":"completed","event_time":1726833658880,"player_id":"ann","checkout_id":"x","amount":"49.99","currency":"usd"}`
 	var decoder event.Decoder

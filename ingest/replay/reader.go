@@ -26,9 +26,8 @@ type Config struct {
 	RejectPath string
 	// CheckpointPath is where progress is kept and taken up; empty means neither.
 	CheckpointPath string
-	// Log and Metrics may be nil.
-	Log     *slog.Logger
-	Metrics *Metrics
+	// Log may be nil.
+	Log *slog.Logger
 }
 
 // Validate reports every problem of the configuration at once.
@@ -241,7 +240,6 @@ func (r *Reader) take(item *Item) bool {
 		problem = r.plan.complete(&r.row, r.record, &count)
 	}
 	if problem == nil && r.plan.skips(&r.row) {
-		r.config.Metrics.skip()
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.dispose(func(s *Stats) { s.Skipped++ })
@@ -263,7 +261,6 @@ func (r *Reader) take(item *Item) bool {
 	for _, i := range count.unmatched {
 		r.stats.Unmatched[r.plan.lookups[i].value]++
 	}
-	r.config.Metrics.emit()
 	return true
 }
 
@@ -300,7 +297,6 @@ func (r *Reader) build(item *Item, count *tally) *rejection {
 // it must not outlive its line in the reject file.
 func (r *Reader) refuse(problem *rejection) {
 	r.config.Log.Debug("row refused", "file", r.config.Path, "line", r.row.line, "reason", problem.reason, "detail", problem.detail)
-	r.config.Metrics.refuse()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.rejects != nil {

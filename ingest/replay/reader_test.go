@@ -15,7 +15,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/droplift/droplift/ingest/event"
 )
@@ -407,30 +406,6 @@ func TestSources(t *testing.T) {
 	}
 	if plain != ids("b.csv", "pings/a.csv", []byte(content)) {
 		t.Error("the source name does not decide")
-	}
-}
-
-func TestMetrics(t *testing.T) {
-	reg := prometheus.NewRegistry()
-	metrics, err := NewMetrics(reg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := write(t, "f.csv", []byte("at,who,ms\n1,a,1\n2,b,0\n3,c,x\n4,d,2\n"))
-	replayAll(t, Config{Mapping: parsed(t, pings), Path: path, Metrics: metrics}, func(*Item) {})
-	families, err := reg.Gather()
-	if err != nil || len(families) != 1 || families[0].GetName() != "droplift_replay_records_total" {
-		t.Fatalf("%v, %v", families, err)
-	}
-	got := make(map[string]float64)
-	for _, m := range families[0].GetMetric() {
-		got[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
-	}
-	if fmt.Sprint(got) != "map[event:2 rejected:1 skipped:1]" {
-		t.Errorf("%v", got)
-	}
-	if _, err := NewMetrics(reg); err == nil {
-		t.Error("registered twice")
 	}
 }
 

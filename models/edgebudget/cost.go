@@ -48,17 +48,6 @@ func (p Prices) Cost(u Usage) (nano int64, err error) {
 	return sum.divide(scale)
 }
 
-// PerUnit is cost/n rounded half to even; ok is false for n = 0, and where it exceeds int64.
-func PerUnit(cost, millionths int64) (nano int64, ok bool) {
-	if millionths <= 0 {
-		return 0, false
-	}
-	var product wide
-	product.add(cost, million, 1)
-	nano, err := product.divide(uint64(millionths))
-	return nano, err == nil
-}
-
 // Share is whole·part/of rounded half to even, for 0 ≤ part ≤ of and of > 0: the product takes 128 bits.
 func Share(whole, part, of int64) int64 {
 	var product wide

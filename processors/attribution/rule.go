@@ -247,10 +247,10 @@ func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 	if moved || closed {
 		r.horizon.Advance(passed)
 	}
-	r.visits.Due(passed, func(key string, v *visit) {
+	r.visits.Due(passed, func(key string, _ *visit) {
 		if drop := r.drop(key); drop != nil && drop.EndMS-1+r.cfg.RefundMS > passed {
 			// Prolonged: the state is kept, and moves to the new end with the player's next event.
-			v, _ = r.visits.Put(key)
+			v, _ := r.visits.Put(key)
 			v.end = drop.EndMS
 			return
 		}

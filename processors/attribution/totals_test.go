@@ -134,7 +134,6 @@ type desk struct {
 	offset    int64
 	now       int64
 	estimates map[string]event.Estimate
-	revisions int
 }
 
 func newDesk(t *testing.T) *desk {

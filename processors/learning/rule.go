@@ -210,8 +210,8 @@ func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 	}
 	horizon := t.Watermark - t.AllowedLateness
 	r.due = r.due[:0]
-	r.players.Due(horizon, func(key string, p *player) {
-		p, _ = r.players.Put(key)
+	r.players.Due(horizon, func(key string, _ *player) {
+		p, _ := r.players.Put(key)
 		p.pending = slices.DeleteFunc(p.pending, func(q pending) bool {
 			if q.to > horizon {
 				return false
