@@ -58,7 +58,7 @@ const (
 // newRig starts the servers, with one broker or three.
 func newRig(t *testing.T, brokers int) *rig {
 	t.Helper()
-	needLibrary(t)
+	embeddedtest.NeedLibrary(t)
 	r := &rig{t: t, dir: t.TempDir(), instance: "rig", pprof: freeAddr(t), clients: map[world]*clickhouse.Client{}}
 	r.broker = apachekafkatest.Start(t, func(cfg *apachekafka.Config) { cfg.Brokers = brokers })
 	r.disk = mountSmallDisk(t, filepath.Join(r.dir, "disk"), 1<<30)

@@ -203,7 +203,7 @@ func TestStartFailures(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if test.library {
-				needLibrary(t)
+				embeddedtest.NeedLibrary(t)
 			}
 			if test.noRoot && os.Geteuid() == 0 {
 				t.Skip("nothing is unwritable for root")
@@ -254,7 +254,7 @@ func brokenCache(t *testing.T) string {
 
 // A second process on a data directory is refused; the first one goes on, and ends with exit code 0 on Ctrl-C.
 func TestSecondProcessIsRefused(t *testing.T) {
-	needLibrary(t)
+	embeddedtest.NeedLibrary(t)
 	dir, at := t.TempDir(), freeAddr(t)
 	args := func(metrics string) []string {
 		return []string{"up", "--data-dir", dir, "--kafka-addr", "127.0.0.1:0", "--clickhouse-addr", "127.0.0.1:0", "--metrics-addr=" + metrics, "--pprof-addr=", "--features-addr=", "--viewer-addr=", "--log-level", "error"}
@@ -295,7 +295,7 @@ func readyz(addr string, status int, says string) error {
 
 // While Kafka or ClickHouse is away the process lives, says what it waits for and goes on when they are back.
 func TestReadiness(t *testing.T) {
-	needLibrary(t)
+	embeddedtest.NeedLibrary(t)
 	metrics, kafkaAddr, clickhouseAddr := freeAddr(t), freeAddr(t), freeAddr(t)
 	kafkaDir, clickhouseDir := t.TempDir(), t.TempDir()
 	p := startDroplift(t, nil, "up", "--data-dir", t.TempDir(), "--kafka", kafkaAddr, "--clickhouse", "http://"+clickhouseAddr,

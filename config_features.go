@@ -11,7 +11,7 @@ import (
 // FeaturesConfig is how features are served.
 type FeaturesConfig struct {
 	FeaturesAddr             string        `group:"features" help:"Address of the feature store: features of players over HTTP, as JSON or Arrow; empty turns it off. It knows no users: put what checks them in front before it leaves the machine." default:"127.0.0.1:8126"`
-	FeaturesPartitions       []int32       `group:"features" help:"Partitions whose players it serves; the rest is for other replicas. Empty serves all." placeholder:"N,..."`
+	FeaturesPartitions       []int32       `group:"features" help:"Partitions whose players it serves; the rest is for other replicas. Empty serves all." placeholder:"N"`
 	FeaturesTTL              time.Duration `name:"features-ttl" group:"features" help:"Age of the newest event behind a player's features above which they are called stale. The default is the widest window." default:"672h"`
 	FeaturesMaxPlayers       int           `group:"features" help:"Players that one request may ask for." default:"1000"`
 	FeaturesSnapshotDir      string        `group:"features" help:"Directory of the store's snapshot, which makes its start fast. auto is one below --data-dir, none is no snapshot." default:"auto" placeholder:"DIR"`

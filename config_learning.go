@@ -17,7 +17,7 @@ type LearningConfig struct {
 	OutcomeWindow time.Duration `group:"models" help:"How long after a score a completed checkout counts as its conversion." default:"24h"`
 	ExampleEvery  time.Duration `group:"models" help:"Of a model's scores of a player within one interval of this length one makes an example." default:"24h"`
 
-	LearnModels       []string      `group:"models" help:"Models whose examples the stream learns from." default:"churn" placeholder:"NAME,..."`
+	LearnModels       []string      `group:"models" help:"Models whose examples the stream learns from." default:"churn" placeholder:"NAME"`
 	LearnRate         float64       `group:"models" help:"α of FTRL-proximal: how fast weights move." default:"0.1"`
 	LearnL1           float64       `group:"models" help:"λ1: how much evidence a feature needs for a weight at all." default:"0.001"`
 	LearnL2           float64       `group:"models" help:"λ2: how strongly weights are drawn to 0." default:"0.1"`

@@ -17,7 +17,7 @@ import (
 type DeadLetterSelection struct {
 	Topic     []string `help:"Topics that the records came from: player, latency, checkout, subtitle." placeholder:"TOPIC"`
 	Class     []string `help:"Why they were refused: wrong_type, amount_precision, ..." placeholder:"CLASS"`
-	Since     string   `help:"From this time of arrival on: RFC 3339, or so long ago (36h)." placeholder:"TIME"`
+	Since     string   `help:"From this time of arrival on, such as 2026-04-01T18:00, or so long ago, such as 36h." placeholder:"TIME"`
 	Until     string   `help:"Before this time of arrival." placeholder:"TIME"`
 	Partition *int32   `help:"Partition that they came from." placeholder:"N"`
 	Offset    string   `help:"Offsets that they stood at: one, or FROM-TO with both ends." placeholder:"FROM-TO"`
@@ -66,7 +66,7 @@ func (s *DeadLetterSelection) filter(now time.Time) (*letterFilter, error) {
 		if limit.text == "" {
 			continue
 		}
-		at, err := time.Parse(time.RFC3339, limit.text)
+		at, err := parseTime(limit.text)
 		if err != nil {
 			ago, errAgo := time.ParseDuration(limit.text)
 			if errAgo != nil || ago < 0 {

@@ -100,7 +100,8 @@ func (c *DemoCmd) play(ctx context.Context, n *node, generator *simulate.Generat
 	if err := player.resume(ctx, n.kafka, n.log); err != nil {
 		return err
 	}
-	// Features are published when a transaction commits: one that holds days of a player's visits publishes the last alone.
+	// Processors that are days behind do not read topics in step: the features of a visit would lack what another topic holds of
+	// it, and a model would learn from that who came back.
 	player.hold = func(ctx context.Context) error { return watch.keepUp(ctx, demoBehind) }
 	if err := player.fast(ctx, n.kafka, "Four weeks of history", simulate.Live); err != nil {
 		return err

@@ -75,7 +75,7 @@ func (n *node) predictLifetimes(ctx context.Context, client *clickhouse.Client, 
 	if err := kong.ApplyDefaults(&o); err != nil {
 		return err
 	}
-	o.Model, o.AsOf, o.Horizon, o.Shrink = "bgnbd", moment(s.StartMS), demoWeeks, 0.1
+	o.Model, o.AsOf, o.Horizon, o.Shrink = "bgnbd", time.UnixMilli(s.StartMS), demoWeeks, 0.1
 	fit, err := measureLTV(ctx, client, o, func(string, int) {})
 	switch {
 	case ctx.Err() != nil:

@@ -6,25 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/droplift/droplift/models/feature"
 	"github.com/droplift/droplift/sinks/clickhouse"
 	"github.com/droplift/droplift/sinks/features/offline"
 )
-
-// timeFlag is a time on the command line.
-type timeFlag struct{ time.Time }
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (m *timeFlag) UnmarshalText(text []byte) (err error) {
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04", time.DateOnly} {
-		if m.Time, err = time.ParseInLocation(layout, string(text), time.UTC); err == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("%q is not a time such as 2026-04-01, 2026-04-01T18:00 or 2026-04-01T18:00:00Z", text)
-}
 
 // knowableFlag is the flag that says what makes features known.
 type knowableFlag struct {
@@ -82,11 +70,11 @@ func (c *Config) openFeatures(ctx context.Context) (*clickhouse.Client, error) {
 
 // FeaturesExportCmd writes history.
 type FeaturesExportCmd struct {
-	Out    string   `required:"" help:"Directory; partitions are date=YYYY-MM-DD/hour=HH below it." placeholder:"DIR"`
-	From   timeFlag `help:"First hour of as_of, such as 2026-04-01 or 2026-04-01T18:00 (UTC); by default the first there is." placeholder:"TIME"`
-	To     timeFlag `help:"Hour before which to end; by default the one that has just ended or is running." placeholder:"TIME"`
-	Format string   `help:"${enum}." enum:"parquet,arrow" default:"parquet"`
-	Shrink bool     `help:"Also replace files that hold more rows than ClickHouse has left, as after an erasure. By default they are kept: ClickHouse drops revisions after 90 days."`
+	Out    string    `required:"" help:"Directory; partitions are date=YYYY-MM-DD/hour=HH below it." placeholder:"DIR"`
+	From   time.Time `help:"First hour of as_of, such as 2026-04-01 or 2026-04-01T18:00 (UTC); by default the first there is." placeholder:"TIME"`
+	To     time.Time `help:"Hour before which to end; by default the one that has just ended or is running." placeholder:"TIME"`
+	Format string    `help:"${enum}." enum:"parquet,arrow" default:"parquet"`
+	Shrink bool      `help:"Also replace files that hold more rows than ClickHouse has left, as after an erasure. By default they are kept: ClickHouse drops revisions after 90 days."`
 	knowableFlag
 }
 
@@ -100,10 +88,10 @@ func (c *FeaturesExportCmd) Help() string {
 // Run prints what it did.
 func (c *FeaturesExportCmd) Run(ctx context.Context, cfg *Config) error {
 	if c.From.IsZero() {
-		c.From.Time = time.UnixMilli(0)
+		c.From = time.UnixMilli(0)
 	}
 	if c.To.IsZero() {
-		c.To.Time = time.Now().UTC().Truncate(time.Hour).Add(time.Hour)
+		c.To = time.Now().UTC().Truncate(time.Hour).Add(time.Hour)
 	}
 	progress := newBar("export", 1000)
 	export := offline.Export{
@@ -124,49 +112,6 @@ func (c *FeaturesExportCmd) Run(ctx context.Context, cfg *Config) error {
 		fmt.Printf("%d hours written with %d rows, %d as they were, %d kept because ClickHouse has fewer rows by now.\n", s.Written, s.Rows, s.Unchanged, s.Kept)
 	}
 	return err
-}
-
-// trainingFlags say which training set is meant.
-type trainingFlags struct {
-	At       []timeFlag    `help:"Scoring times t0." placeholder:"TIME,..." xor:"at"`
-	From     timeFlag      `help:"First scoring time; with --to and --every instead of --at." placeholder:"TIME" xor:"at" and:"span"`
-	To       timeFlag      `help:"Time before which the last one is." placeholder:"TIME" and:"span"`
-	Every    time.Duration `help:"Distance of scoring times." placeholder:"DURATION" and:"span"`
-	Active   time.Duration `help:"How long before t0 a player must have had a session to be one of the population." default:"672h"`
-	Embargo  time.Duration `help:"How long after t0 the label's window begins; by default --allowed-lateness." placeholder:"DURATION"`
-	Horizon  time.Duration `help:"Length of the label's window: churned is no session in it." default:"336h"`
-	TTL      time.Duration `name:"ttl" help:"How old features may be at t0." default:"672h"`
-	Creator  string        `help:"Population of this creator's visitors; churned is being absent at the creator's next drop." placeholder:"ID"`
-	MaxTimes int           `hidden:"" default:"10000"`
-	knowableFlag
-}
-
-func (f *trainingFlags) request(cfg *Config) (clickhouse.TrainingRequest, error) {
-	r := clickhouse.TrainingRequest{
-		ActiveMS: f.Active.Milliseconds(), EmbargoMS: f.Embargo.Milliseconds(), HorizonMS: f.Horizon.Milliseconds(), TTLMS: f.TTL.Milliseconds(),
-		LatenessMS: cfg.AllowedLateness.Milliseconds(), OutOfOrderMS: cfg.OutOfOrderness.Milliseconds(), Creator: f.Creator, Knowable: clickhouse.Knowable(f.Knowable),
-	}
-	for _, at := range f.At {
-		r.At = append(r.At, at.UnixMilli())
-	}
-	if !f.From.IsZero() {
-		if f.Every < time.Millisecond {
-			return r, fmt.Errorf("--every: %s is not a distance of scoring times", f.Every)
-		}
-		if !f.From.Before(f.To.Time) {
-			return r, fmt.Errorf("--from: %s is not before --to %s", f.From.Format(time.RFC3339), f.To.Format(time.RFC3339))
-		}
-		if n := f.To.Sub(f.From.Time) / f.Every; n > time.Duration(f.MaxTimes) {
-			return r, fmt.Errorf("--every: %s makes %d scoring times, more than %d", f.Every, n, f.MaxTimes)
-		}
-		for at := f.From.Time; at.Before(f.To.Time); at = at.Add(f.Every) {
-			r.At = append(r.At, at.UnixMilli())
-		}
-	}
-	if len(r.At) == 0 {
-		return r, errors.New("give scoring times: --at TIME,... or --from TIME --to TIME --every DURATION")
-	}
-	return r, r.Validate()
 }
 
 // FeaturesTrainingSetCmd writes a training set.
@@ -199,10 +144,6 @@ func (c *FeaturesTrainingSetCmd) Run(ctx context.Context, cfg *Config) error {
 		return err
 	}
 	defer client.Close()
-	index := map[int64]int64{}
-	for i, at := range request.At {
-		index[at] = int64(i)
-	}
 	progress := newBar("training set", int64(len(request.At)))
 	var rows, churned, unknown int
 	err = offline.Whole(c.Out, nil, func(file io.WriteSeeker) error {
@@ -218,7 +159,8 @@ func (c *FeaturesTrainingSetCmd) Run(ctx context.Context, cfg *Config) error {
 			case *r.Churned:
 				churned++
 			}
-			progress.set("training set", index[r.At])
+			done, _ := slices.BinarySearch(request.At, r.At)
+			progress.set("training set", int64(done))
 			return w.Write(&offline.Row{At: r.At, Created: r.CreatedAt, Features: &r.Features, Churned: r.Churned})
 		})
 		if closed := w.Close(); err == nil {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -135,7 +136,7 @@ func revisionsOf(player string, s *playerStory) (fs []event.Features, known []in
 // featureStore is an embedded ClickHouse with the stories in it, and the configuration that finds it.
 func featureStore(t *testing.T) (*embedded.ClickHouse, *Config) {
 	t.Helper()
-	server := embeddedtest.ClickHouse(t, func(cfg *embedded.ClickHouseConfig) { cfg.ReadOnlyUser, cfg.ReadOnlyPassword = "viewer", "secret" })
+	server := migrated.ClickHouse(t, func(cfg *embedded.ClickHouseConfig) { cfg.ReadOnlyUser, cfg.ReadOnlyPassword = "viewer", "secret" })
 	t.Setenv("DROPLIFT_CLICKHOUSE_READONLY_PASSWORD", "secret")
 	cfg := parseConfig(t, "--clickhouse", server.URL())
 	client, err := cfg.openWriter(t.Context(), server.URL(), embeddedtest.Logger(t))
@@ -143,9 +144,6 @@ func featureStore(t *testing.T) (*embedded.ClickHouse, *Config) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	if _, err := client.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	sink, err := clickhouse.NewSink(client, clickhouse.SinkConfig{})
 	if err != nil {
 		t.Fatal(err)
@@ -218,17 +216,13 @@ func found(r *leakReport) string {
 }
 
 func trainingAt(t0 int64, knowable string) trainingFlags {
-	var at timeFlag
-	if err := at.UnmarshalText([]byte(millis(t0))); err != nil {
-		panic(err)
-	}
-	const day = 24 * 3_600_000_000_000
-	return trainingFlags{At: []timeFlag{at}, Active: 28 * day, Horizon: 14 * day, TTL: 28 * day, MaxTimes: 10, knowableFlag: knowableFlag{knowable}}
+	const day = 24 * time.Hour
+	return trainingFlags{At: []time.Time{time.UnixMilli(t0)}, Active: 28 * day, Horizon: 14 * day, TTL: 28 * day, knowableFlag: knowableFlag{knowable}}
 }
 
 // TestLeaks plants every leak of DOMAIN 1.2 that rows can have, and looks whether it is caught and nothing else is.
 func TestLeaks(t *testing.T) {
-	needLibrary(t)
+	embeddedtest.NeedLibrary(t)
 	_, cfg := featureStore(t)
 	check := func(what string, c FeaturesCheckCmd, want string) *leakReport {
 		t.Helper()
@@ -334,7 +328,7 @@ func TestLeaks(t *testing.T) {
 
 // TestFeatureFiles exports and makes a training set on the command line, and reads both with pyarrow where there is one.
 func TestFeatureFiles(t *testing.T) {
-	needLibrary(t)
+	embeddedtest.NeedLibrary(t)
 	_, cfg := featureStore(t)
 	dir := t.TempDir()
 	command := func(c interface {
@@ -343,12 +337,8 @@ func TestFeatureFiles(t *testing.T) {
 		t.Helper()
 		return captureStdout(func() error { return c.Run(t.Context(), cfg) })
 	}
-	export := FeaturesExportCmd{Out: filepath.Join(dir, "history"), Format: "parquet", knowableFlag: knowableFlag{"delivered"}}
-	for text, m := range map[string]*timeFlag{"2025-08-20": &export.From, "2025-09-03T00:00Z": &export.To} {
-		if err := m.UnmarshalText([]byte(strings.TrimSuffix(text, "Z"))); err != nil {
-			t.Fatal(err)
-		}
-	}
+	export := FeaturesExportCmd{Out: filepath.Join(dir, "history"), Format: "parquet", knowableFlag: knowableFlag{"delivered"},
+		From: time.Date(2025, 8, 20, 0, 0, 0, 0, time.UTC), To: time.Date(2025, 9, 3, 0, 0, 0, 0, time.UTC)}
 	// 20 plain players three times, the others two to four.
 	out, err := command(&export)
 	if err != nil || !strings.Contains(out, "hours written with 75 rows, 0 as they were") {
@@ -410,7 +400,7 @@ func TestFeatureFiles(t *testing.T) {
 // TestFeaturesWithoutStore: nobody answers.
 func TestFeaturesWithoutStore(t *testing.T) {
 	source := func() flightSource {
-		needLibrary(t)
+		embeddedtest.NeedLibrary(t)
 		server, cfg := featureStore(t)
 		client, err := cfg.openFeatures(t.Context())
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/droplift/droplift/deploy/embedded"
 	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
+	"github.com/droplift/droplift/deploy/freeport"
 	"github.com/droplift/droplift/ingest/kafka"
 	"github.com/droplift/droplift/sinks/clickhouse"
 )
@@ -53,11 +53,24 @@ type pipeline struct {
 	stop func() // see close
 }
 
+// migrated are the data of a ClickHouse whose database droplift is empty and migrated.
+var migrated = embeddedtest.NewTemplate(func(ctx context.Context, server *embedded.ClickHouse) error {
+	client, err := clickhouse.Open(ctx, clickhouse.Config{URL: server.URL()})
+	if err != nil {
+		return err
+	}
+	_, err = client.Migrate(ctx)
+	return errors.Join(err, client.Close())
+})
+
 // startPipeline starts an installation below dataDir and closes it at the end of the test. It returns when the
-// tables are there. Flags come last, so they win.
+// tables are there; in a new directory they are from the start. Flags come last, so they win.
 func startPipeline(t testing.TB, dataDir string, flags ...string) *pipeline {
 	t.Helper()
-	needLibrary(t)
+	embeddedtest.NeedLibrary(t)
+	if data := filepath.Join(dataDir, "clickhouse"); !exists(data) {
+		migrated.Fill(t, data)
+	}
 	cfg := parseConfig(t, append([]string{"--data-dir", dataDir, "--kafka-addr", "127.0.0.1:0", "--clickhouse-addr", "127.0.0.1:0",
 		"--metrics-addr=", "--pprof-addr=", "--features-addr=", "--viewer-addr=", "--lift-every=0"}, flags...)...)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -195,12 +208,9 @@ func gathered(t testing.TB, n *node, name string) (sum float64) {
 	return sum
 }
 
-// needLibrary skips a test that cannot run without ClickHouse's library, unless it is required.
-func needLibrary(t testing.TB) {
-	t.Helper()
-	if _, err := embedded.LocateLibrary(); errors.Is(err, embedded.ErrNoLibrary) {
-		embeddedtest.Missing(t, "clickhouse", err.Error())
-	}
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // realData is a file under ../shared/data; without it the test is skipped.
@@ -240,15 +250,19 @@ func get(url string) (int, string, error) {
 	return response.StatusCode, string(body), err
 }
 
-// freeAddr is a loopback address where nobody listens.
+// freeAddr is a loopback address where nobody listens, and that is nobody else's for as long as the test runs.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, release, err := freeport.Reserve()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	t.Cleanup(func() {
+		if err := release(); err != nil {
+			t.Error(err)
+		}
+	})
+	return addr
 }
 
 // captureStdout returns what f prints on standard output.

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"github.com/gofrs/flock"
 )
 
 // maxInstances is how many processes may share a data directory.
@@ -30,19 +30,14 @@ func (c *Config) claimInstance() (name string, release func() error, err error) 
 		return "", nil, fmt.Errorf("a process without --instance is named after its host: %w", err)
 	}
 	for number := range maxInstances {
-		path := filepath.Join(dir, fmt.Sprintf("%d.lock", number))
-		// The lock is the open file: it ends with the process, however that ends.
-		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
+		// The operating system takes the lock back when the process ends, however it does.
+		lock := flock.New(filepath.Join(dir, fmt.Sprintf("%d.lock", number)), flock.SetPermissions(0o640))
+		taken, err := lock.TryLock()
 		if err != nil {
-			return "", nil, fmt.Errorf("--data-dir: %w", err)
+			return "", nil, fmt.Errorf("--data-dir: lock %s: %w", lock, err)
 		}
-		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return fmt.Sprintf("%s:%s:%d", host, filepath.Dir(dir), number), file.Close, nil
-		}
-		file.Close()
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return "", nil, fmt.Errorf("lock %s: %w", path, err)
+		if taken {
+			return fmt.Sprintf("%s:%s:%d", host, filepath.Dir(dir), number), lock.Unlock, nil
 		}
 	}
 	return "", nil, fmt.Errorf("%d processes use data directory %s: give some of them another --data-dir", maxInstances, filepath.Dir(dir))

@@ -17,19 +17,19 @@ import (
 
 // LTVOptions are the choices behind a fit.
 type LTVOptions struct {
-	Model          string  `help:"Model of purchases: bgbb takes eligible drops as opportunities, bgnbd takes purchases as possible at any time." enum:"bgbb,bgnbd" default:"bgbb"`
-	AsOf           moment  `help:"Up to when purchases are seen, as a date or RFC 3339 time; the default is the watermark of the stored events." placeholder:"TIME"`
-	Horizon        weeks   `help:"How far bgnbd predicts." default:"39w"`
-	Drops          uint32  `help:"How many eligible drops bgbb predicts." default:"5"`
-	Cut            moment  `help:"The hold-out calibration fits on what came before this time, and compares with what came from it to --as-of; the default is the middle between the first purchase and --as-of." placeholder:"TIME"`
-	Creator        string  `help:"Only purchases and drops of this creator." placeholder:"ID"`
-	Currency       string  `help:"ISO 4217; each currency is fitted for itself. The default is the one with most purchases." placeholder:"CODE"`
-	Margin         float64 `help:"Share of spend that counts as value." default:"1"`
-	Discount       float64 `help:"Discount rate per week (bgnbd) or eligible drop (bgbb)." default:"0"`
-	MaxCorrelation float64 `help:"Gamma-Gamma takes spend and frequency as independent: beyond this correlation, either way, everybody is taken to spend the mean of a repeat purchase." default:"0.2"`
-	Shrink         float64 `help:"Precision of a normal prior on the logarithms of parameters, around ordinary ones: for data that alone leave them open, 0.1 to 1." default:"0"`
-	LeastRepeaters int     `help:"With fewer buyers who bought again nothing is published: a fit on them says little." default:"50"`
-	Most           int     `help:"Buyers with so many repeat purchases and more are one row of the calibration." default:"7"`
+	Model          string    `help:"Model of purchases: bgbb takes eligible drops as opportunities, bgnbd takes purchases as possible at any time." enum:"bgbb,bgnbd" default:"bgbb"`
+	AsOf           time.Time `help:"Up to when purchases are seen; the default is the watermark of the stored events." placeholder:"TIME"`
+	Horizon        weeks     `help:"How far bgnbd predicts." default:"39w"`
+	Drops          uint32    `help:"How many eligible drops bgbb predicts." default:"5"`
+	Cut            time.Time `help:"The hold-out calibration fits on what came before this time, and compares with what came from it to --as-of; the default is the middle between the first purchase and --as-of." placeholder:"TIME"`
+	Creator        string    `help:"Only purchases and drops of this creator." placeholder:"ID"`
+	Currency       string    `help:"ISO 4217; each currency is fitted for itself. The default is the one with most purchases." placeholder:"CODE"`
+	Margin         float64   `help:"Share of spend that counts as value." default:"1"`
+	Discount       float64   `help:"Discount rate per week (bgnbd) or eligible drop (bgbb)." default:"0"`
+	MaxCorrelation float64   `help:"Gamma-Gamma takes spend and frequency as independent: beyond this correlation, either way, everybody is taken to spend the mean of a repeat purchase." default:"0.2"`
+	Shrink         float64   `help:"Precision of a normal prior on the logarithms of parameters, around ordinary ones: for data that alone leave them open, 0.1 to 1." default:"0"`
+	LeastRepeaters int       `help:"With fewer buyers who bought again nothing is published: a fit on them says little." default:"50"`
+	Most           int       `help:"Buyers with so many repeat purchases and more are one row of the calibration." default:"7"`
 }
 
 // Validate reports every problem at once.
@@ -48,22 +48,8 @@ func (o *LTVOptions) Validate() error {
 	check(o.Shrink >= 0 && o.Shrink <= 1e6, "shrink", "is outside [0, 1,000,000]")
 	check(o.LeastRepeaters >= 1, "least-repeaters", "is below 1")
 	check(o.Most >= 1 && o.Most <= 1000, "most", "is outside 1 to 1,000")
-	check(o.Cut == 0 || o.AsOf == 0 || o.Cut < o.AsOf, "cut", "is not before --as-of")
+	check(o.Cut.IsZero() || o.AsOf.IsZero() || o.Cut.Before(o.AsOf), "cut", "is not before --as-of")
 	return errors.Join(problems...)
-}
-
-// moment is a time of the command line, in Unix ms; 0 is none.
-type moment int64
-
-// UnmarshalText reads a date, which is its midnight in UTC, or an RFC 3339 time.
-func (m *moment) UnmarshalText(text []byte) error {
-	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if at, err := time.Parse(layout, string(text)); err == nil && at.UnixMilli() > 0 {
-			*m = moment(at.UnixMilli())
-			return nil
-		}
-	}
-	return fmt.Errorf("%q is neither a date such as 2025-10-01 nor a time such as 2025-10-01T18:00:00Z", text)
 }
 
 // weeks is a length of time, written as 39w or 90d.
@@ -392,11 +378,11 @@ func (o *LTVOptions) scope(ctx context.Context, client *clickhouse.Client, f *LT
 		return 0, fmt.Errorf("nobody has bought in %q, but in %s", o.Currency, strings.Join(known, ", "))
 	}
 	f.Complete = f.AsOf
-	if o.AsOf > 0 {
-		f.AsOf = instant(o.AsOf)
+	if !o.AsOf.IsZero() {
+		f.AsOf = instantOf(o.AsOf)
 	}
-	if instant(o.Cut) >= f.AsOf {
-		return 0, fmt.Errorf("--cut %s is not before %s", instant(o.Cut), f.AsOf)
+	if cut := instantOf(o.Cut); cut >= f.AsOf {
+		return 0, fmt.Errorf("--cut %s is not before %s", cut, f.AsOf)
 	}
 	if int64(f.AsOf) <= first {
 		return 0, fmt.Errorf("the first purchase was at %s, which is not before %s", instant(first), f.AsOf)
@@ -446,7 +432,7 @@ func (o *LTVOptions) read(ctx context.Context, client *clickhouse.Client, f *LTV
 
 // holdOut fits on what came before the cut. A fit that the earlier data do not allow is a note.
 func (o *LTVOptions) holdOut(ctx context.Context, client *clickhouse.Client, f *LTVFit, first int64, step func(int, float64) error) (*LTVHoldout, error) {
-	h := &LTVHoldout{Cut: instant(o.Cut), Until: f.AsOf}
+	h := &LTVHoldout{Cut: instantOf(o.Cut), Until: f.AsOf}
 	if h.Cut == 0 {
 		h.Cut = instant(first + (int64(f.AsOf)-first)/2)
 		if o.Model == "bgnbd" {

@@ -78,6 +78,7 @@ func newArgumentParser(cli *CLI, options ...kong.Option) (*kong.Kong, error) {
 			{Key: "operations", Title: "Operations:"},
 		}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		timeMapper,
 	}, options...)...)
 }
 

@@ -52,7 +52,7 @@ func startLife(t *testing.T, players int) *life {
 	t.Helper()
 	l := &life{newest: map[string]event.Features{}}
 	l.terminal, l.conf = modelBroker(t)
-	server := embeddedtest.ClickHouse(t, func(cfg *embedded.ClickHouseConfig) { cfg.ReadOnlyUser = "viewer" })
+	server := migrated.ClickHouse(t, func(cfg *embedded.ClickHouseConfig) { cfg.ReadOnlyUser = "viewer" })
 	l.flags = append(l.flags, "--clickhouse", server.URL())
 	var err error
 	if l.client, err = parseConfig(t, l.flags...).openWriter(t.Context(), server.URL(), embeddedtest.Logger(t)); err != nil {

@@ -205,18 +205,7 @@ func modelMessage(a *scoring.Artefact, file []byte, at time.Time) (event.Message
 
 // refusalOf names why an artefact was not opened.
 func refusalOf(err error) string {
-	for _, r := range []struct {
-		cause error
-		name  string
-	}{
-		{scoring.ErrTooLarge, "too_large"}, {scoring.ErrChecksum, "checksum"}, {scoring.ErrNewer, "newer_format"},
-		{scoring.ErrFeatures, "features"}, {scoring.ErrGolden, "golden_rows"}, {scoring.ErrMalformed, "malformed"},
-	} {
-		if errors.Is(err, r.cause) {
-			return r.name
-		}
-	}
-	return "unknown"
+	return cmp.Or(scoring.Refusal(err), "unknown")
 }
 
 // featureSet is a contract as ClickHouse's queries need it.

@@ -238,10 +238,10 @@ func TestPublishRefusesBadArtefacts(t *testing.T) {
 		{"malformed", good[:len(good)-7]},
 		{"malformed", nil},
 		{"checksum", bytes.Replace(good, []byte(`"weights":[0.3]`), []byte(`"weights":[0.9]`), 1)},
-		{"newer_format", bytes.Replace(good, []byte(`"format":1`), []byte(`"format":2`), 1)},
+		{"newer", bytes.Replace(good, []byte(`"format":1`), []byte(`"format":2`), 1)},
 		{"too_large", make([]byte, scoring.MaxBytes+1)},
 		{"features", resealed(t, func(a *scoring.Artefact) { a.Features.Hash = strings.Repeat("0", 64) })},
-		{"golden_rows", resealed(t, func(a *scoring.Artefact) { a.Golden[1].P += 1e-3 })},
+		{"golden", resealed(t, func(a *scoring.Artefact) { a.Golden[1].P += 1e-3 })},
 	} {
 		if bytes.Equal(c.file, good) {
 			t.Fatalf("%s: the file is not bad", c.reason)

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -18,62 +16,16 @@ import (
 
 // RowSource says which labelled rows a model is trained on or judged by.
 type RowSource struct {
-	Set      string      `help:"Training set in a Parquet or Arrow file with labels, as droplift features training-set writes it, instead of ClickHouse; --horizon and --embargo must be those that it was made with." type:"existingfile" placeholder:"FILE" xor:"source"`
-	Examples bool        `help:"Take scores whose label became known, with the vectors as they were scored, instead of a point-in-time set." xor:"source"`
-	At       []time.Time `help:"Scoring times t0 (RFC 3339); players who were active before them are one row each." placeholder:"TIME,..." sep:","`
-	From     time.Time   `help:"First scoring time, with --to and --every instead of --at; with --examples the earliest." placeholder:"TIME"`
-	To       time.Time   `help:"No scoring time from here on." placeholder:"TIME"`
-
-	Every    time.Duration `help:"Time between two scoring times." default:"24h"`
-	Horizon  time.Duration `help:"A player without a session for so long after the embargo has churned." default:"336h"`
-	Embargo  time.Duration `help:"Time between the score and the label's window; 0s is --allowed-lateness." default:"0s"`
-	Active   time.Duration `help:"Players with a session so long before t0 are scored." default:"672h"`
-	TTL      time.Duration `name:"ttl" help:"Features older than this at t0 are none." default:"672h"`
-	Creator  string        `help:"Players of one creator alone: churned is who is absent at the creator's next drop." placeholder:"CREATOR"`
-	Knowable string        `help:"What counts as known at t0: what had been delivered, or in replayed and simulated history what had happened (event)." enum:"delivered,event" default:"delivered"`
+	Set      string `help:"Training set in a Parquet or Arrow file with labels, as droplift features training-set writes it, instead of ClickHouse; --horizon and --embargo must be those that it was made with." type:"existingfile" placeholder:"FILE" xor:"source"`
+	Examples bool   `help:"Take scores whose label became known, with the vectors as they were scored, from --from to --to where they are given, instead of a point-in-time set." xor:"source"`
+	trainingFlags
 }
-
-// maxScoreTimes bounds how many times a set is asked for.
-const maxScoreTimes = 2000
 
 // labelledRows are rows with a label, and how the label was made. What is not known yet is counted alone.
 type labelledRows struct {
 	rows    []churn.Row
 	label   churn.Label
 	unknown int
-}
-
-// times are the scoring times of a point-in-time set.
-func (s *RowSource) times() ([]int64, error) {
-	var out []int64
-	switch {
-	case len(s.At) > 0 && !(s.From.IsZero() && s.To.IsZero()):
-		return nil, errors.New("--at: give it, or --from and --to, not both")
-	case len(s.At) > 0:
-		for _, at := range s.At {
-			out = append(out, at.UnixMilli())
-		}
-	case s.From.IsZero() || s.To.IsZero():
-		return nil, errors.New("--at: give the scoring times, or --from and --to")
-	case s.Every < time.Millisecond:
-		return nil, fmt.Errorf("--every: %s is under a millisecond", s.Every)
-	case !s.From.Before(s.To):
-		return nil, fmt.Errorf("--to: %s is not after --from", s.To.UTC().Format(time.RFC3339))
-	case s.To.Sub(s.From)/s.Every >= maxScoreTimes:
-		return nil, fmt.Errorf("--every: more than %d scoring times", maxScoreTimes)
-	default:
-		for at := s.From; at.Before(s.To); at = at.Add(s.Every) {
-			out = append(out, at.UnixMilli())
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out), nil
-}
-
-// labelBy is the label's definition.
-func (s *RowSource) labelBy(cfg *Config) churn.Label {
-	return churn.Label{ActiveMS: s.Active.Milliseconds(), EmbargoMS: cmp.Or(s.Embargo, cfg.AllowedLateness).Milliseconds(),
-		HorizonMS: s.Horizon.Milliseconds(), LatenessMS: cfg.AllowedLateness.Milliseconds()}
 }
 
 // read reads the rows out of ClickHouse, with a bar, or out of a file. model names whose examples are meant.
@@ -94,17 +46,15 @@ func (s *RowSource) read(ctx context.Context, cfg *Config, model string) (*label
 
 // readTimes reads the rows of a point-in-time set, with a bar.
 func (s *RowSource) readTimes(ctx context.Context, cfg *Config, client *clickhouse.Client) (*labelledRows, error) {
-	times, err := s.times()
+	request, err := s.request(cfg)
 	if err != nil {
 		return nil, err
 	}
-	out := &labelledRows{label: s.labelBy(cfg)}
-	request := clickhouse.TrainingRequest{At: times, ActiveMS: out.label.ActiveMS, EmbargoMS: out.label.EmbargoMS, HorizonMS: out.label.HorizonMS,
-		LatenessMS: out.label.LatenessMS, OutOfOrderMS: cfg.OutOfOrderness.Milliseconds(), TTLMS: s.TTL.Milliseconds(), Creator: s.Creator, Knowable: clickhouse.Knowable(s.Knowable)}
-	progress := newBar("training set", int64(len(times)))
+	out := &labelledRows{label: s.label(cfg)}
+	progress := newBar("training set", int64(len(request.At)))
 	defer progress.finish()
 	err = client.TrainingSet(ctx, request, func(row *clickhouse.TrainingRow) error {
-		done, _ := slices.BinarySearch(times, row.At)
+		done, _ := slices.BinarySearch(request.At, row.At)
 		progress.set("training set", int64(done))
 		if row.Churned == nil {
 			out.unknown++
@@ -115,13 +65,13 @@ func (s *RowSource) readTimes(ctx context.Context, cfg *Config, client *clickhou
 			X: row.Features.Vector(row.At, make([]float64, 0, len(feature.Player.Features)))})
 		return nil
 	})
-	progress.set("training set", int64(len(times)))
+	progress.set("training set", int64(len(request.At)))
 	return out, err
 }
 
 // readFile reads the rows of a file that have a label.
 func (s *RowSource) readFile(ctx context.Context, cfg *Config) (*labelledRows, error) {
-	out := &labelledRows{label: s.labelBy(cfg)}
+	out := &labelledRows{label: s.label(cfg)}
 	progress := newBar("training set", 1)
 	defer progress.finish()
 	begin := func(about offline.Content) error {

@@ -26,7 +26,7 @@ type ModelTrainCmd struct {
 	Out       string   `short:"o" help:"File for the artefact; default is its version and .json." placeholder:"FILE"`
 	Name      string   `help:"Name of the model." default:"churn"`
 	Kind      string   `help:"logistic fits all rows at once (L-BFGS), ftrl learns from one row after the other." enum:"logistic,ftrl" default:"logistic"`
-	Features  []string `help:"Features to use; default is all of the set." placeholder:"NAME,..."`
+	Features  []string `help:"Features to use; default is all of the set." placeholder:"NAME"`
 
 	TestFrom         time.Time `help:"First scoring time that is kept from training, to test on. Rows whose label looks beyond it are used for nothing." placeholder:"TIME"`
 	TestShare        float64   `help:"Share of the labelled rows to test on, the latest, without --test-from." default:"0.25"`

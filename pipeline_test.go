@@ -40,7 +40,7 @@ func pipelineSeed(t *testing.T) uint64 {
 // whole process killed (-9) in the history and in the drop, and the ClickHouse child killed alone. Both must
 // agree with the simulator's books to the cent, and with each other in every derived table.
 func TestKilledPipelineEndsAsTheUninterruptedOne(t *testing.T) {
-	needLibrary(t)
+	embeddedtest.NeedLibrary(t)
 	seed := pipelineSeed(t)
 
 	peace := newPlay(t, seed)

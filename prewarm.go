@@ -104,12 +104,6 @@ type prewarmPlan struct {
 	Why      string  `json:"why,omitempty"`
 }
 
-// instant is Unix ms that prints as RFC 3339.
-type instant int64
-
-func (i instant) String() string               { return time.UnixMilli(int64(i)).UTC().Format(time.RFC3339) }
-func (i instant) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
-
 func (c *PrewarmPlanCmd) plan(ctx context.Context, cfg *Config, client *clickhouse.Client, rules edgebudget.Warming) (*prewarmPlan, error) {
 	drop, err := lookUpDrop(ctx, client, c.Drop)
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 )
 
 // readmeCommands are the lines of README's sh blocks.
@@ -37,7 +39,7 @@ func readmeCommands(t *testing.T) []string {
 // TestREADME runs what the README tells a newcomer to run, but for `make test`, which runs this. The demo plays a
 // smaller drop than by default; the other commands talk to it while it serves.
 func TestREADME(t *testing.T) {
-	needLibrary(t)
+	embeddedtest.NeedLibrary(t)
 	commands := readmeCommands(t)
 	if len(commands) < 5 || commands[0] != "make demo" || commands[1] != "make test" {
 		t.Fatalf("README's commands are %q; want make demo, make test and more", commands)

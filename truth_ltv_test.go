@@ -290,7 +290,7 @@ func TestLifetimeValueOfSimulatedDrops(t *testing.T) {
 		fmt.Sprintf("%d %d %d %d 3", players, repeats, drops-1, drops-3))
 
 	// A fit as of the eleventh drop replaces it; the three drops since have brought what it predicts, as far as chance allows.
-	cmd.AsOf, cmd.Cut = moment(start+(7*10+3)*day), 0
+	cmd.AsOf, cmd.Cut = time.UnixMilli(start+(7*10+3)*day), time.Time{}
 	p.command(&cmd)
 	p.settle()
 	p.want("fits", "SELECT uniqExact(fit) FROM lifetimes_latest", "1")

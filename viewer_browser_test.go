@@ -50,6 +50,17 @@ func TestViewer(t *testing.T) {
 		v.screen(1440, 1200, "dark")
 		v.open("/")
 		v.until(`/waiting|no drop/i.test(document.body.innerText)`)
+		// Whether the pipeline works is seen before there is a drop.
+		v.open("/d/droplift-pipeline")
+		v.whole(1440)
+		v.settled()
+		var shown []shownPanel
+		v.evaluate(panelsScript, &shown)
+		for _, panel := range shown {
+			if panel.Problem || panel.Note == "" && panel.Marks == 0 {
+				t.Errorf("without a drop panel %q shows %+v", panel.Title, panel)
+			}
+		}
 		v.open(v.path("droplift-drop-live", nil))
 		played := make(chan struct{})
 		go func() {

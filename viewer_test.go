@@ -243,7 +243,7 @@ func sameValue(kind string, got, want any) bool {
 
 // The viewer is there before ClickHouse is, says what it waits for, and goes on when it comes.
 func TestViewerWaits(t *testing.T) {
-	needLibrary(t)
+	embeddedtest.NeedLibrary(t)
 	t.Setenv("DROPLIFT_VIEWER_TOKEN", "s3cret")
 	at, dir, untouched := freeAddr(t), t.TempDir(), t.TempDir()
 	cfg := parseConfig(t, "--data-dir", untouched, "--clickhouse", "http://"+at, "--metrics-addr=127.0.0.1:0", "--pprof-addr=", "--features-addr=", "--viewer-addr=127.0.0.1:0")

@@ -25,20 +25,29 @@ func (d Datasource) ref() common.DataSourceRef {
 	return common.DataSourceRef{Type: &plugin, Uid: &uid}
 }
 
-// macros says what fills each parameter of a query in Grafana. Arrays take "*" as all. Grafana's own quotes leave a
-// backslash as it is, by which a value could end its string: encoded, one cannot.
+// macros says what fills each parameter of a query in Grafana. Arrays take "*" as all.
 var macros = map[string]string{
-	"drop":       "decodeURLComponent('${drop:percentencode}')",
-	"pops":       "[${pop:singlequote}]",
-	"currencies": "[${currency:singlequote}]",
-	"creators":   "[${creator:singlequote}]",
-	"languages":  "[${language:singlequote}]",
-	"cohort":     "decodeURLComponent('${cohort:percentencode}')",
-	"model":      "decodeURLComponent('${model:percentencode}')",
+	"drop":       one("drop"),
+	"pops":       several("pop"),
+	"currencies": several("currency"),
+	"creators":   several("creator"),
+	"languages":  several("language"),
+	"cohort":     one("cohort"),
+	"model":      one("model"),
 	"from":       "$__fromTime_ms",
 	"to":         "$__toTime_ms",
 	"step_s":     "$__interval_s",
 	"bucket_s":   "$__interval_s",
+}
+
+// one is the value of a variable as SQL. Grafana's own quotes leave a backslash as it is, by which a value could end its
+// string: encoded, one cannot.
+func one(variable string) string { return "decodeURLComponent('${" + variable + ":percentencode}')" }
+
+// several are the values of a variable that takes any number. Grafana joins them as {a,b} before it encodes the whole, so
+// each is encoded for itself as well, see choice: a name may hold commas and braces.
+func several(variable string) string {
+	return "arrayMap(v -> decodeURLComponent(v), splitByChar(',', trim(BOTH '{}' FROM " + one(variable) + ")))"
 }
 
 // with are the values that a panel gives to parameters of its own, by name.
@@ -251,13 +260,17 @@ type done dashboard.Panel
 
 func (d done) Build() (dashboard.Panel, error) { return dashboard.Panel(d), nil }
 
-// choice adds a variable filled by a named query. all adds "All", which the queries know as '*':
-// an own value, so that it also matches rows that name nothing and works before the choices are known.
+// choice adds a variable filled by a named query of one column. all lets several be chosen and adds "All", which the
+// queries know as '*': an own value, so that it also matches rows that name nothing and works before the choices are known.
 func (b *board) choice(name, label, query string, all bool) {
 	_, text, err := withMacros(query, nil)
 	if err != nil {
 		b.problem("variable "+name, err)
 		return
+	}
+	if all {
+		// The plugin takes the first column as the values and the second one as what people read.
+		text = "SELECT * APPLY(encodeURLComponent), * FROM\n(\n" + text + "\n)\nORDER BY 2"
 	}
 	b.about.variables = append(b.about.variables, Target{Title: name, Query: text, Datasource: ClickHouse, Name: query})
 	v := dashboard.NewQueryVariableBuilder(name).Label(label).

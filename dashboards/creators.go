@@ -42,7 +42,7 @@ func creators() (Dashboard, error) {
 
 	b.row("Open and refused")
 	b.sql("Open money", size{9, 8}, openTable(), named{as: rows, name: "dashboard_open_money"})
-	b.sql("Exceptions", size{15, 8}, cells(map[string][]string{units.LocaleFormat: {"amount"}}).OverrideByName("detail", wrapped()), named{as: rows, name: "dashboard_exceptions"})
+	b.sql("Exceptions", size{15, 8}, cells(map[string][]string{units.LocaleFormat: {"amount"}}).OverrideByName("detail", wrapped(200)), named{as: rows, name: "dashboard_exceptions"})
 	return b.build()
 }
 
@@ -97,7 +97,7 @@ func returnsGraph() *timeseries.PanelBuilder {
 func evidenceTable() *table.PanelBuilder {
 	return headed(cells(map[string][]string{units.NoUnit: {"value", "low", "high"}, units.PercentUnit: {"confidence"}}),
 		map[string]string{"low": "at least", "high": "at most", "unit": "in", "n": "players", "words": "may be called", "note": "missing"}).
-		OverrideByName("of", wrapped()).OverrideByName("note", wrapped()).
+		OverrideByName("of", wrapped(150)).OverrideByName("note", wrapped(260)).
 		OverrideByName("grade", gradeWords())
 }
 
@@ -112,7 +112,7 @@ func gradeWords() []dashboard.DynamicConfigValue {
 func changesTable() *table.PanelBuilder {
 	t := headed(cells(map[string][]string{units.PercentUnit: {"confidence"}}).NoValue("No drop of the chosen creators is in the catalogue."),
 		map[string]string{"low": "at least", "high": "at most", "unit": "in", "scope": "over", "words": "may be called", "missing": "remarks, and what is missing", "as_of": "as of"}).
-		OverrideByName("words", wrapped()).OverrideByName("missing", wrapped()).
+		OverrideByName("words", wrapped(150)).OverrideByName("missing", wrapped(280)).
 		OverrideByName("grade", gradeWords()).
 		OverrideByName("p", []dashboard.DynamicConfigValue{property("unit", units.NoUnit), property("decimals", 4)})
 	for _, column := range []string{"value", "low", "high"} {

@@ -370,20 +370,21 @@ func metricNames(t *testing.T) map[string]bool {
 }
 
 func TestExpand(t *testing.T) {
-	vars := Vars{From: 1_000_500, To: 2_000_500, IntervalS: 30, Values: map[string][]string{"drop": {`d'1\`}, "pop": {"fra", "sin"}}}
+	vars := Vars{From: 1_000_500, To: 2_000_500, IntervalS: 30, Values: map[string][]string{"drop": {`d'1\`}, "pop": {"fra", `a,{b}\'`}, "creator": {"ada"}}}
 	for text, want := range map[string]string{
 		"a BETWEEN $__fromTime_ms AND $__toTime_ms": "a BETWEEN fromUnixTimestamp64Milli(1000500) AND fromUnixTimestamp64Milli(2000500)",
 		"$__fromTime,$__toTime,$__interval_s * 2":   "toDateTime(1000),toDateTime(2000),30 * 2",
 		"'${drop:percentencode}'":                   "'d%271%5C'",
-		"[${pop:singlequote}]":                      "['fra','sin']",
-		"[${currency:singlequote}]":                 "['*']",
+		"'${pop:percentencode}'":                    "'%7Bfra%2Ca%252C%257Bb%257D%255C%2527%7D'", // {fra,a%2C%7Bb%7D%5C%27}
+		"'${creator:percentencode}'":                "'%7Bada%7D'",
+		"'${currency:percentencode}'":               "'%2A'",
 		"no macros, 5 $ and {braces}":               "no macros, 5 $ and {braces}",
 	} {
 		if got, err := Expand(text, vars); err != nil || got != want {
 			t.Errorf("%s: got %s, %v; want %s", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"$__rate_interval", "$__timeFilter(at)", "${drop}", "${drop:csv}"} {
+	for _, text := range []string{"$__rate_interval", "$__timeFilter(at)", "${drop}", "${drop:csv}", "${pop:singlequote}"} {
 		if got, err := Expand(text, vars); err == nil || !strings.Contains(err.Error(), "$") {
 			t.Errorf("%s became %s (%v), want an error that names it", text, got, err)
 		}

@@ -1,15 +1,18 @@
 package dashboards
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/droplift/droplift/deploy/embedded"
 	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/sql"
 )
@@ -24,31 +27,45 @@ type server struct {
 
 func newServer(t *testing.T) server {
 	t.Helper()
-	s := server{t, embeddedtest.ClickHouse(t).URL()}
+	return server{t, migrated.ClickHouse(t).URL()}
+}
+
+// migrated are the data of a ClickHouse whose tables are empty.
+var migrated = embeddedtest.NewTemplate(func(ctx context.Context, server *embedded.ClickHouse) error {
 	migrations, err := sql.Migrations()
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	for _, m := range migrations {
 		for _, statement := range m.Statements {
-			s.exec(statement)
+			if _, err := post(server.URL(), statement); err != nil {
+				return err
+			}
 		}
 	}
-	return s
-}
+	return nil
+})
 
 func (s server) exec(statement string) []byte {
 	s.t.Helper()
-	answer, err := http.Post(s.url, "text/plain", strings.NewReader(statement))
+	body, err := post(s.url, statement)
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	return body
+}
+
+func post(url, statement string) ([]byte, error) {
+	answer, err := http.Post(url, "text/plain", strings.NewReader(statement))
+	if err != nil {
+		return nil, err
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
 	if err != nil || answer.StatusCode != http.StatusOK {
-		s.t.Fatalf("%s\n%s%v", statement, body, err)
+		return nil, fmt.Errorf("%s\n%s%v", statement, body, err)
 	}
-	return body
+	return body, nil
 }
 
 type answer struct {
@@ -246,6 +263,9 @@ func TestPanelsOnTheEngine(t *testing.T) {
 	// A record that is stored twice counts once.
 	s.exec("INSERT INTO dead_letters (topic, class, timestamp, kafka_offset) SELECT 'player', 'malformed', toDateTime64('2026-03-02 12:00:00', 3, 'UTC'), number % 3 FROM numbers(4)")
 	s.exec("INSERT INTO late_events (topic, drop_id, timestamp) VALUES ('checkout', 'e', '2026-03-02 12:00:01')")
+	// A drop that was over before the others began.
+	s.exec(fmt.Sprintf("INSERT INTO drops (drop_id, creator_id, version, starts, ends) VALUES ('old', 'ada', 1, fromUnixTimestamp64Milli(%d), fromUnixTimestamp64Milli(%d))", start-2*86_400_000, start-86_400_000))
+	s.velocity(pane{drop: "old", pop: "fra", start: start - 2*86_400_000, width: 10_000, revision: 1, maturity: "final", partition: 9})
 	e := whole
 	e.Values = map[string][]string{"drop": {"e"}}
 	on := func(e Vars, name string, values ...string) Vars {
@@ -286,9 +306,9 @@ func TestPanelsOnTheEngine(t *testing.T) {
 		s.want("POPs compared", e,
 			fmt.Sprintf("pop=fra players=40 p50_ms=%v p95_ms=%v converted=0.1 revenue=85.85 currency=USD maturity=final", shown(50), shown(95)),
 			fmt.Sprintf("pop=sin players=20 p50_ms=%v p95_ms=%v converted=0.1 revenue=-11 currency=USD maturity=provisional", shown(10), shown(1000)))
-		s.want("dashboard_watermarks", e,
-			"partition=0 watermark=2026-03-02 12:00:50.000 behind_s=30 provisional_panes=0 final_panes=2",
-			"partition=1 watermark=2026-03-02 12:01:40.000 behind_s=0 provisional_panes=2 final_panes=0")
+		s.want("Watermarks", Vars{},
+			"partition=0 watermark=2026-03-02 12:03:20.000 behind_s=0 provisional_panes=6 final_panes=16",
+			"partition=1 watermark=2026-03-02 12:01:40.000 behind_s=80 provisional_panes=2 final_panes=0")
 		s.want("dashboard_rejected", e,
 			"topic=player class=malformed records=3 newest=2026-03-02 12:00:00.000",
 			"topic=checkout class=late records=1 newest=2026-03-02 12:00:01.000")
@@ -296,11 +316,11 @@ func TestPanelsOnTheEngine(t *testing.T) {
 
 	t.Run("choices", func(t *testing.T) {
 		s := server{t, s.url}
-		s.want("creator", Vars{}, "creator_id=ada", "creator_id=bob")
-		s.want("drop", Vars{}, "drop_id=d", "drop_id=e", "drop_id=other")
+		s.want("creator", Vars{}, "encodeURLComponent(creator_id)=ada creator_id=ada", "encodeURLComponent(creator_id)=bob creator_id=bob")
+		s.want("drop", Vars{}, "drop_id=d", "drop_id=e", "drop_id=other", "drop_id=old")
 		s.want("drop", Vars{Values: map[string][]string{"creator": {"bob"}}}, "drop_id=other")
-		s.want("pop", e, "pop=fra", "pop=sin")
-		s.want("currency", e, "currency=EUR", "currency=JPY")
+		s.want("pop", e, "encodeURLComponent(pop)=fra pop=fra", "encodeURLComponent(pop)=sin pop=sin")
+		s.want("currency", e, "encodeURLComponent(currency)=EUR currency=EUR", "encodeURLComponent(currency)=JPY currency=JPY")
 	})
 
 	t.Run("time to convert", func(t *testing.T) {
@@ -313,12 +333,84 @@ func TestPanelsOnTheEngine(t *testing.T) {
 		none := e
 		none.Values = map[string][]string{"drop": {"none"}}
 		for _, title := range []string{"At a glance", "Conversion velocity", "Funnel", "Time to convert", "Revenue by currency",
-			"Landing latency by POP", "Converted by landing time and POP", "Net revenue by POP", "POPs compared", "dashboard_watermarks"} {
+			"Landing latency by POP", "Converted by landing time and POP", "Net revenue by POP", "POPs compared"} {
 			if a := s.run(title, none); len(a.Data) != 0 {
 				t.Errorf("panel %q: %v", title, a.Data)
 			}
 		}
 	})
+}
+
+// Whatever creators, drops and POPs are called, choosing them in Grafana asks for them and for nothing else.
+func TestNames(t *testing.T) {
+	s := newServer(t)
+	names := []string{"ada", "it's", `a\`, `\\`, `\' OR 1=1 --`, "') OR (1=1", "a", "b", "a,b", ",", "{a}", "{a", "b}", `"quoted"`, "%27", "50 %", "a+b", "a b", "a\tb\nc",
+		"é☕🎉", "שלום\u200f", "$__interval_s", "${drop:percentencode}", "$$", "[]", "All"}
+	for i, name := range names {
+		quoted := strings.ReplaceAll(quote(name), "%", "%%")
+		s.exec("INSERT INTO drops (drop_id, creator_id, version, starts, ends) VALUES (" + quote(name) + ", " + quote(name) + fmt.Sprintf(", 1, fromUnixTimestamp64Milli(%d), fromUnixTimestamp64Milli(%d))", start, end))
+		s.exec(fmt.Sprintf("INSERT INTO velocity (drop_id, pop, pane_start, pane_ms, revision, maturity, landing_players) VALUES ('d', "+quoted+", fromUnixTimestamp64Milli(%[1]d), 10000, 1, 'final', %[2]d), ("+
+			quoted+", 'fra', fromUnixTimestamp64Milli(%[1]d), 10000, 1, 'final', 1)", start, 1<<i))
+	}
+	s.drop("d", "creator of d")
+	// texts are what people read in a variable's list, and values what Grafana knows them by.
+	choices := func(name string, v Vars) (texts []string, values map[string]string) {
+		values = map[string]string{}
+		a := s.run(name, v)
+		for _, row := range a.Data {
+			text := row[a.Meta[len(a.Meta)-1].Name].(string)
+			texts = append(texts, text)
+			values[text] = row[a.Meta[0].Name].(string)
+		}
+		return texts, values
+	}
+	same := func(what string, got []string, want ...string) {
+		t.Helper()
+		if got, want := slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want)); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", what, got, want)
+		}
+	}
+	creators, values := choices("creator", Vars{})
+	same("creators", creators, append([]string{"creator of d"}, names...)...)
+	pops, _ := choices("pop", Vars{Values: map[string][]string{"drop": {"d"}}})
+	same("POPs", pops, names...)
+	whole := Vars{From: start, To: end, IntervalS: 60}
+	for i, name := range names {
+		other := (i + 1) % len(names)
+		asked := []string{name, names[other]}
+		drops, _ := choices("drop", Vars{Values: map[string][]string{"creator": asked[:1]}})
+		same("drops of "+name, drops, name)
+		v := whole
+		v.Values = map[string][]string{"drop": {"d"}, "pop": asked}
+		landed := 1<<i + 1<<other
+		if a := s.run("At a glance", v); len(a.Data) != 1 || a.Data[0]["landed"] != float64(landed) {
+			t.Errorf("POPs %q: %v, want %d landed", asked, a.Data, landed)
+		}
+		// Grafana writes what is chosen of several as a glob and encodes that.
+		if text, err := Expand("${pop:percentencode}", v); err != nil || text != strictly3986("{"+values[name]+","+values[names[other]]+"}") {
+			t.Errorf("POPs %q become %s (%v)", asked, text, err)
+		}
+		if got, _ := choices("pop", Vars{Values: map[string][]string{"drop": {name}}}); !slices.Equal(got, []string{"fra"}) {
+			t.Errorf("POPs of the drop %q: %q", name, got)
+		}
+	}
+	whole.Values = map[string][]string{"drop": {"d"}}
+	if a := s.run("At a glance", whole); len(a.Data) != 1 || a.Data[0]["landed"] != float64(int(1)<<len(names)-1) {
+		t.Errorf("all POPs: %v", a.Data)
+	}
+}
+
+// strictly3986 is Grafana's encodeURIComponentStrict: RFC 3986, with all of its reserved characters encoded.
+func strictly3986(s string) string {
+	var out strings.Builder
+	for _, b := range []byte(s) {
+		if b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || strings.IndexByte("-_.~", b) >= 0 {
+			out.WriteByte(b)
+		} else {
+			fmt.Fprintf(&out, "%%%02X", b)
+		}
+	}
+	return out.String()
 }
 
 // The example of DOMAIN 2.2 in panes of a minute: 1−S and its interval, with the

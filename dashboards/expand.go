@@ -12,8 +12,8 @@ import (
 	"github.com/droplift/droplift/sql"
 )
 
-// allValue is what the choice "All" becomes in a query; Grafana puts it in unquoted.
-const allValue = "'*'"
+// allValue is what stands for the choice "All".
+const allValue = "*"
 
 // Vars are the values that Grafana would put into a panel's SQL.
 type Vars struct {
@@ -21,7 +21,7 @@ type Vars struct {
 	From, To int64
 	// IntervalS is the step that Grafana derives from the range and a panel's width, in seconds (default 60).
 	IntervalS int64
-	// Values are the chosen values by variable. None means All, which drop does not have.
+	// Values are the chosen names by variable. None means All, which drop does not have.
 	Values map[string][]string
 }
 
@@ -45,8 +45,8 @@ func Expand(text string, v Vars) (string, error) {
 	return out, errors.Join(problems...)
 }
 
-// single are the variables of one choice, with what stands before there is one.
-var single = map[string]string{"cohort": "week", "model": "churn"}
+// single are the variables of one choice, with what stands before there is one: nothing for the drop.
+var single = map[string]string{"drop": "", "cohort": "week", "model": "churn"}
 
 // variable names the variable behind each parameter that one fills.
 var variable = map[string]string{"pops": "pop", "currencies": "currency", "creators": "creator", "languages": "language"}
@@ -111,26 +111,28 @@ func (v Vars) value(variable, format, macro string) (string, error) {
 	default:
 		return "", errors.New("unknown macro")
 	}
+	if format != "percentencode" {
+		return "", errors.New("variables are encoded: use the format percentencode")
+	}
+	value, alone := single[variable]
 	values := v.Values[variable]
-	if format == "percentencode" {
-		value, optional := single[variable]
-		switch {
-		case len(values) > 0:
-			value = values[0]
-		case !optional:
-			return "", errors.New("no value given")
+	switch {
+	case alone && len(values) > 0:
+		value = values[0]
+	case alone && value == "":
+		return "", errors.New("no value given")
+	case alone:
+	case len(values) == 0:
+		value = allValue
+	default:
+		encoded := make([]string, len(values))
+		for i, name := range values {
+			encoded[i] = percentEncoded(name)
 		}
-		return strings.ReplaceAll(url.QueryEscape(value), "+", "%20"), nil
+		value = "{" + strings.Join(encoded, ",") + "}"
 	}
-	if format != "singlequote" {
-		return "", errors.New("variables are encoded or quoted: use the format percentencode or singlequote")
-	}
-	if len(values) == 0 {
-		return allValue, nil
-	}
-	quoted := make([]string, len(values))
-	for i, s := range values {
-		quoted[i] = quote(s)
-	}
-	return strings.Join(quoted, ","), nil
+	return percentEncoded(value), nil
 }
+
+// percentEncoded is a value as both Grafana and ClickHouse encode it: every byte but letters, digits and -_.~ is %XX.
+func percentEncoded(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

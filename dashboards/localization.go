@@ -112,7 +112,7 @@ func readout() *table.PanelBuilder {
 		percentagePoints:  {"effect_pp", "low_pp", "high_pp", "loss_pp", "refund_pp", "refund_low_pp", "refund_high_pp"},
 		units.PercentUnit: {"better", "confidence", "sample_rate"},
 	}).NoValue(noExperiment).
-		OverrideByName("decision", wrapped()).
+		OverrideByName("decision", wrapped(150)).
 		OverrideByName("srm_p", colored(units.Short, "red", bound{0.001, "green"})).
 		OverrideByName("alarm", words(map[string]word{"1": {"split is broken", "red"}, "0": {"none", "green"}, "true": {"split is broken", "red"}, "false": {"none", "green"}}))
 	return headed(t, map[string]string{"effect_pp": "effect", "low_pp": "at least", "high_pp": "at most", "p": "always-valid p", "p_holm": "p, all variants",

@@ -200,8 +200,8 @@ func TestCreatorsBoard(t *testing.T) {
 		FROM VALUES('m String, r UInt64, g String, l String', ('experiment_effect', 1, 'randomized_itt', 'caused'), ('experiment_effect', 2, 'randomized_itt', 'caused, per offered player'),
 			('returns', 1, 'descriptive', 'purchasers retain more'), ('edge_spent', 1, '', ''))`, start))
 	s.want("Effects and their evidence", m,
-		"grade=A estimate=experiment effect of=variant b value=2.5 low=0.1 high=3 unit=pp confidence=0.95 n=100 words=caused, per offered player maturity=provisional note=",
-		"grade=E estimate=returns of=variant b value=1.5 low=0.1 high=3 unit=pp confidence=0.95 n=100 words=purchasers retain more maturity=provisional note=")
+		"grade=A estimate=experiment effect of=variant b value=2.5 low=0.1 high=3 unit=pp note= maturity=provisional words=caused, per offered player n=100 confidence=0.95",
+		"grade=E estimate=returns of=variant b value=1.5 low=0.1 high=3 unit=pp note= maturity=provisional words=purchasers retain more n=100 confidence=0.95")
 	for _, row := range s.run("Effects and their evidence", m).Data {
 		if row["grade"] == "E" && strings.Contains(fmt.Sprint(row), "lift") {
 			t.Errorf("an association is called lift: %v", row)
@@ -260,12 +260,13 @@ func TestChanges(t *testing.T) {
 		if strings.Contains(number, "nil") {
 			p = "<nil>"
 		}
-		return fmt.Sprintf("outcome=%s window=%s scope=%s %s grade=%s method=%s against=others words=%s p=%s n=12 treated=1 confidence=0.95 maturity=%s %s missing=%s",
-			outcome, window, scope, number, grade, method, words, p, maturity, asOf, why)
+		return fmt.Sprintf("outcome=%s window=%s scope=%s %s missing=%s grade=%s maturity=%s words=%s p=%s n=12 treated=1 method=%s against=others confidence=0.95 %s",
+			outcome, window, scope, number, why, grade, maturity, words, p, method, asOf)
 	}
 	const none = "value=<nil> low=<nil> high=<nil>"
 	nothing := func(outcome, at string) string {
-		return "outcome=" + outcome + " window= scope= value=<nil> low=<nil> high=<nil> unit= grade=– method= against= words= p=<nil> n=<nil> treated=<nil> confidence=<nil> maturity=provisional as_of=<nil> missing=nothing is published yet: the first window is over at " + at + " UTC"
+		return "outcome=" + outcome + " window= scope= value=<nil> low=<nil> high=<nil> unit= missing=nothing is published yet: the first window is over at " + at +
+			" UTC grade=– maturity=provisional words= p=<nil> n=<nil> treated=<nil> method= against= confidence=<nil> as_of=<nil>"
 	}
 	s.want("What the drop changed", v,
 		change("audience", "[0 d, 7 d)", "this drop", "value=30 low=20 high=40 unit=%", "C", "did", c, "final", "again, with late events"),
@@ -280,10 +281,10 @@ func TestChanges(t *testing.T) {
 	s.want("What the drop changed", v,
 		nothing("audience", "2026-03-11 12:00"), nothing("revenue", "2026-03-11 12:00"), nothing("halo", "2026-03-11 12:00"), nothing("return", "2026-03-06 14:00"))
 	for prefix, want := range map[string]string{
-		`creator=ada drop=dr"op's 🎉`: "outcome=any window= value=<nil>",
-		"creator=ada drop=m starts=2026-03-03 12:00:00.000 outcome=audience window=[0 d, 7 d)": "value=30 ",
-		"creator=ada drop=m starts=2026-03-03 12:00:00.000 outcome=return":                     "value=2 low=1.9 high=2.1 unit=pp grade=D words=adjusted association",
-		"creator=ada drop=old": "outcome=revenue window=[0 d, 7 d) value=200 low=190 high=210 unit=% grade=C",
+		`creator=ada drop=dr"op's 🎉`:                            "outcome=any window= value=<nil>",
+		"creator=ada drop=m outcome=audience window=[0 d, 7 d)": "value=30 ",
+		"creator=ada drop=m outcome=return":                     "value=2 low=1.9 high=2.1 unit=pp missing= grade=D maturity=final words=adjusted association",
+		"creator=ada drop=old":                                  "outcome=revenue window=[0 d, 7 d) value=200 low=190 high=210 unit=% missing= grade=C",
 	} {
 		if got := s.find("What each creator's drops changed", v, prefix); !strings.Contains(got, want) {
 			t.Errorf("%s, want %s", got, want)

@@ -11,10 +11,11 @@ import (
 )
 
 // pipelineHealth is what an operator of the pipeline itself watches: is it behind, why, and what it could not count.
-// It lives off the processes' own metrics, so that it shows what is wrong with ClickHouse while ClickHouse is away.
+// It lives off the processes' own metrics, so that it shows what is wrong with ClickHouse while ClickHouse is away, and
+// asks for no drop, so that it is there before the first one.
 func pipelineHealth() (Dashboard, error) {
 	b := newBoard("droplift-pipeline", "Pipeline", "The pipeline itself: lag, freshness, throughput, where its time goes, what it stored, restored and could not count.")
-	b.chooseDrop()
+	b.builder.Time("now-1h", "now")
 
 	b.row("Now")
 	b.promQL("State of the pipeline", "Right now: processes and stages that are not ready and losses should be 0; lag falls to 0 whenever the pipeline keeps up.", size{24, 5}, pipelineNow(),
@@ -45,7 +46,7 @@ func pipelineHealth() (Dashboard, error) {
 	b.promQL("Kafka to processed", "From Kafka's timestamp of a transaction's oldest record to its commit, 99th percentile by stage; at 20,000 events/s features stay under the red line at 500 ms.", size{12, 8},
 		redFrom(line(units.Seconds, "p99"), 0.5).NoValue("Nothing was committed in this range"),
 		quantile("0.99", "stage", "droplift_stage_record_age_seconds", "{{stage}}"))
-	b.sql("Watermarks", size{24, 7}, headed(cells(map[string][]string{units.Seconds: {"behind_s"}}), map[string]string{"behind_s": "behind the newest pane", "provisional_panes": "provisional panes", "final_panes": "final panes"}), named{as: rows, name: "dashboard_watermarks"})
+	b.sql("Watermarks", size{24, 7}, headed(cells(map[string][]string{units.Seconds: {"behind_s"}}).NoValue("No drop has begun yet."), map[string]string{"behind_s": "behind the newest pane", "provisional_panes": "provisional panes", "final_panes": "final panes"}), named{as: rows, name: "dashboard_watermarks"})
 
 	b.row("Throughput")
 	b.promQL("Records processed", "Input records of committed transactions by stage and outcome.", size{8, 11},
@@ -102,7 +103,7 @@ func pipelineHealth() (Dashboard, error) {
 		metric{`sum by (class) (rate(droplift_process_dead_letters_total[$__rate_interval]))`, "{{class}}"},
 		metric{`sum by (topic, class) (rate(droplift_feed_dead_letters_total[$__rate_interval]))`, "sink {{topic}} {{class}}"},
 		metric{`sum by (class) (rate(droplift_catalogue_invalid_total[$__rate_interval]))`, "catalogue {{class}}"})
-	b.sql("Records no number counts", size{24, 8}, cells(nil), named{as: rows, name: "dashboard_rejected"})
+	b.sql("Records no number counts", size{24, 8}, cells(nil).NoValue("Nothing was refused, and nothing came too late."), named{as: rows, name: "dashboard_rejected"})
 
 	b.row("Processes")
 	b.promQL("Memory", "Resident memory and live heap by process, and the limit that the processors work for where one is set.", size{8, 8},

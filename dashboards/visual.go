@@ -89,9 +89,9 @@ func headed(t *table.PanelBuilder, headings map[string]string) *table.PanelBuild
 	return t
 }
 
-// wrapped is a column of sentences, whose cells grow to hold them.
-func wrapped() []dashboard.DynamicConfigValue {
-	return []dashboard.DynamicConfigValue{property("custom.cellOptions", map[string]any{"type": "auto", "wrapText": true})}
+// wrapped is a column of sentences, whose cells grow to hold them; none of its lines is shorter than px.
+func wrapped(px int) []dashboard.DynamicConfigValue {
+	return []dashboard.DynamicConfigValue{property("custom.cellOptions", map[string]any{"type": "auto", "wrapText": true}), property("custom.minWidth", px)}
 }
 
 // percentagePoints is a unit of Grafana's own making.

@@ -50,6 +50,8 @@ type Counting interface {
 type Times struct {
 	// Watermark of the partition: no record at or before it is expected. NoWatermark when there is none.
 	Watermark int64
+	// Before is the watermark of the flush before: all that was known of time while the transaction's events were applied.
+	Before int64
 	// AllowedLateness in ms: a pane is final when Watermark ≥ its end − 1 + AllowedLateness.
 	AllowedLateness int64
 	// Now is the runtime's clock (Unix ms), for rate limits of publications and for saying when something was published, never for results.

@@ -10,9 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -24,7 +24,7 @@ const saveEvery = time.Minute
 // is replaced by every save until its window is over. Files older than the retention are removed.
 type disk struct {
 	dir    string
-	lock   *os.File
+	lock   *flock.Flock
 	next   int64 // the window that the next save begins with; those before are written and over
 	broken bool  // the last save failed
 }
@@ -47,12 +47,13 @@ func openDisk(dir string) (*disk, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o640)
+	lock := flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o640))
+	taken, err := lock.TryLock()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s, which another process may have: %w", dir, err), lock.Close())
+	if !taken {
+		return nil, fmt.Errorf("lock %s: another process has it", dir)
 	}
 	return &disk{dir: dir, lock: lock}, nil
 }

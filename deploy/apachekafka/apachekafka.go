@@ -9,7 +9,6 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,8 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/droplift/droplift/deploy/freeport"
 )
 
 // ErrMissing says that Java or the jars are not on this machine.
@@ -80,7 +81,8 @@ func locate() (java, jars string, err error) {
 
 // Cluster is a running Apache Kafka. Its methods may be called from one goroutine at a time.
 type Cluster struct {
-	brokers []*broker
+	brokers  []*broker
+	reserved []func() error
 }
 
 // Start formats storage, starts the brokers and returns when all of them serve.
@@ -96,16 +98,17 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	c := &Cluster{}
 	for id := 1; id <= max(1, cfg.Brokers); id++ {
 		b := &broker{id: id, dir: filepath.Join(cfg.Dir, fmt.Sprintf("broker-%d", id)), java: java, jars: jars, jvm: cfg.JVM}
-		if b.listen, err = freeAddr(); err != nil {
-			return nil, err
-		}
-		if b.controller, err = freeAddr(); err != nil {
-			return nil, err
+		for _, addr := range []*string{&b.listen, &b.controller} {
+			var release func() error
+			if *addr, release, err = freeport.Reserve(); err != nil {
+				return nil, errors.Join(err, c.Close())
+			}
+			c.reserved = append(c.reserved, release)
 		}
 		b.advertised = b.listen
 		if cfg.Advertise != nil {
 			if b.advertised, err = cfg.Advertise(id, b.listen); err != nil {
-				return nil, err
+				return nil, errors.Join(err, c.Close())
 			}
 		}
 		c.brokers = append(c.brokers, b)
@@ -222,14 +225,9 @@ func (c *Cluster) Close() error {
 	for _, b := range c.brokers {
 		errs = append(errs, b.kill())
 	}
-	return errors.Join(errs...)
-}
-
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	for _, release := range c.reserved {
+		errs = append(errs, release())
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	c.reserved = nil
+	return errors.Join(errs...)
 }

@@ -103,9 +103,9 @@ func (b *broker) await(ctx context.Context) error {
 		}
 		select {
 		case <-b.exited:
-			return fmt.Errorf("apachekafka: broker %d ended while starting; its log is %s", b.id, b.log())
+			return fmt.Errorf("apachekafka: broker %d ended while starting; its log %s ends:\n%s", b.id, b.log(), LogTail(b.log(), 8<<10))
 		case <-ctx.Done():
-			return fmt.Errorf("apachekafka: broker %d does not serve: %w; its log is %s", b.id, err, b.log())
+			return fmt.Errorf("apachekafka: broker %d does not serve: %w; its log %s ends:\n%s", b.id, err, b.log(), LogTail(b.log(), 8<<10))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -142,4 +142,13 @@ func (b *broker) kill() error {
 	}
 	<-b.exited
 	return nil
+}
+
+// LogTail is the end of a broker's log, at most that many bytes of it, or why it cannot be read.
+func LogTail(file string, limit int) []byte {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return text[max(0, len(text)-limit):]
 }

@@ -20,8 +20,9 @@ const (
 )
 
 // lockDirectory creates dir and takes its lock for this process. The lock is
-// the open file: it ends when the last process that inherited it closes it or
-// dies, however it dies. A second taker is refused with the holder's pid.
+// the open file, which a library of file locks would keep to itself: it ends
+// when the last process that inherited it closes it or dies, however it dies.
+// A second taker is refused with the holder's pid.
 func lockDirectory(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
@@ -49,7 +50,7 @@ func lockDirectory(dir string) (*os.File, error) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	if err := file.Truncate(0); err == nil {
+	if err = file.Truncate(0); err == nil {
 		_, err = file.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
 	}
 	if err != nil {

@@ -116,6 +116,22 @@ var (
 	ErrGolden    = errors.New("scoring: the artefact does not score its own golden rows")
 )
 
+// Refusal names an error of Open in messages and metric labels; it is empty for any other error.
+func Refusal(err error) string {
+	for _, r := range []struct {
+		err  error
+		name string
+	}{
+		{ErrTooLarge, "too_large"}, {ErrNewer, "newer"}, {ErrChecksum, "checksum"}, {ErrFeatures, "features"},
+		{ErrGolden, "golden"}, {ErrMalformed, "malformed"},
+	} {
+		if errors.Is(err, r.err) {
+			return r.name
+		}
+	}
+	return ""
+}
+
 // Features is the feature set that models are opened against.
 type Features interface {
 	Hash() string

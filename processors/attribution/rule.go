@@ -24,7 +24,7 @@ type Rule struct {
 	visits  *processors.Table[visit]
 	cells   *processors.Table[cell]
 	panes   *processors.Table[pane]
-	horizon *processors.Table[wire.Horizon]
+	horizon *wire.HorizonTable
 	names   *wire.Names
 
 	// refused counts contributions that could not be counted although the runtime accepted their event: past what
@@ -54,7 +54,7 @@ func New(cfg Config, partition int32, catalogue processors.Catalogue) (*Rule, er
 		visits:  processors.NewTable("visit", processors.Codec[visit](visitCodec{refundMS: cfg.RefundMS, names: n})),
 		cells:   processors.NewTable("cell", processors.Codec[cell](cellCodec{refundMS: cfg.RefundMS, names: n})),
 		panes:   processors.NewTable("pane", processors.Codec[pane](paneCodec{paneMS: cfg.PaneMS, accuracy: cfg.Accuracy})),
-		horizon: wire.NewHorizon("horizon"),
+		horizon: wire.NewHorizon("horizon", "passed"),
 	}, nil
 }
 
@@ -111,7 +111,7 @@ func (r *Rule) Apply(ev *event.Event, at int64) {
 	if ev.PlayerID == "" {
 		return
 	}
-	if r.passed(last - 1) {
+	if r.horizon.Passed(last - 1) {
 		r.refuse("the drop's viewers are closed", ev, at)
 		return
 	}
@@ -128,7 +128,7 @@ func (r *Rule) count(ev *event.Event, at int64) {
 	key := wire.Alias(r.key)
 	p, created := r.panes.Put(key)
 	if created {
-		if r.passed(start + r.cfg.PaneMS - 1) {
+		if r.horizon.Passed(start + r.cfg.PaneMS - 1) {
 			r.panes.Delete(key)
 			r.refuse("the pane is final", ev, at)
 			return
@@ -214,12 +214,6 @@ func (r *Rule) move(ev *event.Event, at int64, drop *event.Drop, m *mark, by int
 	}
 }
 
-// passed says whether a flush has closed or deleted what ends with the millisecond at.
-func (r *Rule) passed(at int64) bool {
-	h := r.horizon.Get(horizonKey)
-	return h != nil && at <= h.At
-}
-
 func (r *Rule) refuse(why string, ev *event.Event, at int64) {
 	r.refused++
 	r.logger.Error("attribution: contribution refused: "+why,
@@ -247,15 +241,11 @@ func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 		c.closed = true
 	})
 	r.cells.Changed(func(key string, c *cell) { r.publish(key, c, t.Watermark, event.Provisional, out) })
-	r.panes.Due(passed, func(key string, p *pane) {
-		moved = true
-		r.publishSketch(key, p, t.Watermark, event.Final, out)
-		r.panes.Delete(key)
+	closed := processors.FlushPanes(r.panes, passed, func(key string, p *pane, m event.Maturity) {
+		r.publishSketch(key, p, t.Watermark, m, out)
 	})
-	r.panes.Changed(func(key string, p *pane) { r.publishSketch(key, p, t.Watermark, event.Provisional, out) })
-	if moved {
-		h, _ := r.horizon.Put(horizonKey)
-		h.At = passed
+	if moved || closed {
+		r.horizon.Advance(passed)
 	}
 	r.visits.Due(passed, func(key string, v *visit) {
 		if drop := r.drop(key); drop != nil && drop.EndMS-1+r.cfg.RefundMS > passed {

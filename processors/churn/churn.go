@@ -18,6 +18,11 @@
 // it, sessions that it joins) stays open until the watermark says that no such
 // event will be accepted. Without a watermark everything stays open, up to the
 // bounds below; beyond them the oldest is closed early.
+//
+// Publication. A player's revisions are at most SessionGap of activity apart, and
+// every visit's first and last features are among them, whatever the speed at
+// which events come: PublishEvery only thins out what lies closer. So the newest
+// revision up to a time says the same of a replay as of a live run.
 package churn
 
 import (
@@ -37,8 +42,8 @@ type Config struct {
 	SessionGap int64
 	// GapAlpha (default 0.3) weighs the newest gap in the EWMA.
 	GapAlpha float64
-	// PublishEvery (default 1,000) is the least time between two publications for a player, by Times.Now. A visit that begins
-	// more than SessionGap of event time after the last event does not wait for it.
+	// PublishEvery (default 1,000) is the least time between two publications for a player, by Times.Now. Revisions that are
+	// more than SessionGap of event time apart do not wait for it.
 	PublishEvery int64
 	// ExpireAfter (default 90 days) without an event, a player is forgotten, and starts anew on return. Not
 	// below the widest window.
@@ -146,20 +151,22 @@ func (r *Rule) Apply(ev *event.Event, at int64) {
 		if f := r.floors.Get(floorKey); f != nil {
 			p.revision = f.revision
 		}
-	} else if at > p.asOf+r.cfg.ExpireAfter {
+	}
+	if p.changed && at >= max(p.asOf, p.told+r.cfg.SessionGap) {
+		// A replay tells of days in a transaction. Published once in that, features between two visits would be replaced before
+		// anybody saw them: of players whose newest features are old, a training set would tell that they came back soon.
+		p.held = append(p.held, event.Features{})
+		p.revise(&p.held[len(p.held)-1], &r.cfg)
+	}
+	if !created && at > p.asOf+r.cfg.ExpireAfter {
 		// The watermark may not have come so far in the same transaction: results must not depend on it.
-		*p = player{revision: p.revision, published: p.published}
-	} else if at > p.asOf+r.cfg.SessionGap {
-		// A replay tells of days in a second. Published once in that second, features between two visits would be replaced
-		// before anybody saw them: of players whose newest features are old, a training set would tell that they came back soon.
-		// Where event time is the clock's, PublishEvery has long passed by now.
-		p.published = 0
+		*p = player{revision: p.revision, published: p.published, told: p.told, held: p.held}
 	}
 	p.apply(ev, at, &r.cfg)
 }
 
-// Flush implements processors.Rule: it publishes every player who changed and is
-// not within PublishEvery of the last publication of the same visit, and once more, as final, every
+// Flush implements processors.Rule: it publishes what was held, every player who changed and is
+// not within PublishEvery of the last publication, and once more, as final, every
 // player whose newest event the allowed lateness has passed.
 func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 	horizon := int64(math.MinInt64)
@@ -175,9 +182,13 @@ func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 			return
 		}
 		p, _ = r.players.Put(key)
-		p.final = true
+		p.final, p.changed = true, true
 	})
 	r.players.Changed(func(key string, p *player) {
+		for _, r.features = range p.held {
+			r.emit(key, t.Before, out)
+		}
+		p.held = nil
 		p.settle(horizon, heartbeats, &r.cfg)
 		if due := p.published + r.cfg.PublishEvery; p.published <= t.Now && t.Now < due {
 			if wait, created := r.pending.Put(key); created {
@@ -204,9 +215,13 @@ func (r *Rule) expire(key string, revision uint64) {
 }
 
 func (r *Rule) publish(key string, p *player, t processors.Times, out *processors.Output) {
-	p.revision++
 	p.published = t.Now
-	p.features(&r.features, &r.cfg)
-	r.features.PlayerID, r.features.Watermark = key, t.Watermark
+	p.revise(&r.features, &r.cfg)
+	r.emit(key, t.Watermark, out)
+}
+
+// emit publishes r.features.
+func (r *Rule) emit(key string, watermark int64, out *processors.Output) {
+	r.features.PlayerID, r.features.Watermark = key, watermark
 	out.Emit(event.KindFeatures, key, r.encode)
 }

@@ -9,8 +9,11 @@ import (
 	"github.com/droplift/droplift/processors"
 )
 
-// stateVersion starts every encoded state.
-const stateVersion = 1
+// The versions that start encoded states. Players of version 1 do not know what they have told.
+const (
+	playerVersion = 2
+	stateVersion  = 1 // of the others
+)
 
 // Times are written as distances from asOf or from their neighbours, tiles with
 // a mask of the fields that are not zero: a typical player takes a few hundred bytes.
@@ -21,6 +24,7 @@ const (
 	flagCut
 	flagActivity
 	flagGaps
+	flagChanged
 )
 
 // Deadline implements processors.Codec: when the features become final, then
@@ -47,10 +51,16 @@ func (playerCodec) Append(dst []byte, p *player) []byte {
 	if p.sessions.closed >= 2 {
 		flags |= flagGaps
 	}
-	dst = append(dst, stateVersion, flags)
+	if p.changed {
+		flags |= flagChanged
+	}
+	dst = append(dst, playerVersion, flags)
 	dst = binary.AppendUvarint(dst, p.revision)
 	dst = binary.AppendVarint(dst, p.asOf)
 	dst = binary.AppendVarint(dst, p.published-p.asOf)
+	if p.changed {
+		dst = binary.AppendVarint(dst, p.asOf-p.told)
+	}
 	if p.first != 0 {
 		dst = binary.AppendVarint(dst, p.asOf-p.first)
 		dst = binary.AppendVarint(dst, p.asOf-p.last)
@@ -181,7 +191,7 @@ func resize[T any](list []T, n int) []T {
 
 // Decode implements processors.Codec.
 func (playerCodec) Decode(data []byte, p *player) error {
-	_, data, err := processors.Version(data, stateVersion)
+	version, data, err := processors.Version(data, playerVersion)
 	if err != nil {
 		return fmt.Errorf("churn: %w", err)
 	}
@@ -194,6 +204,13 @@ func (playerCodec) Decode(data []byte, p *player) error {
 	p.revision = r.uvarint()
 	p.asOf = r.varint()
 	p.published = p.asOf + r.varint()
+	p.told, p.changed, p.held = p.asOf, flags&flagChanged != 0, nil
+	switch {
+	case version == 1:
+		p.changed = !p.final // better a revision twice than none
+	case p.changed:
+		p.told = p.asOf - r.varint()
+	}
 	p.first, p.last = 0, 0
 	if flags&flagActivity != 0 {
 		p.first = p.asOf - r.varint()

@@ -29,7 +29,7 @@ func months(players int, seed uint64, history func(*rand.Rand, string, int64, in
 			}
 		}
 		if len(all) > 0 {
-			p.published = p.asOf + 300
+			p.published, p.told, p.changed = p.asOf+300, p.asOf, false
 			states = append(states, playerCodec{}.Append(nil, &p))
 		}
 	}
@@ -38,7 +38,7 @@ func months(players int, seed uint64, history func(*rand.Rand, string, int64, in
 
 func TestStateSurvivesEncoding(t *testing.T) {
 	for i, data := range months(8, 1, visits) {
-		p := player{first: 3, marks: marks{list: make([]mark, 9), cut: true}, sessions: sessions{open: make([]span, 7)}} // a reused one
+		p := player{first: 3, told: 5, changed: true, held: make([]event.Features, 2), marks: marks{list: make([]mark, 9), cut: true}, sessions: sessions{open: make([]span, 7)}} // a reused one
 		if err := (playerCodec{}).Decode(data, &p); err != nil {
 			t.Fatalf("state %d: %v", i, err)
 		}
@@ -61,7 +61,7 @@ func TestStateSurvivesEncoding(t *testing.T) {
 			t.Fatalf("state %d: a byte too many is accepted", i)
 		}
 		data[0]++
-		if err := (playerCodec{}).Decode(data, &p); err == nil || !strings.Contains(err.Error(), "version 2") {
+		if err := (playerCodec{}).Decode(data, &p); err == nil || !strings.Contains(err.Error(), "version 3") {
 			t.Fatalf("state %d in another version: %v", i, err)
 		}
 	}

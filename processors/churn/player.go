@@ -16,6 +16,10 @@ type player struct {
 	revision  uint64
 	published int64 // Times.Now of the last publication
 	final     bool  // published with nothing left to change
+	changed   bool  // since the last revision
+	told      int64 // asOf of the last revision; 0 when there was none
+	// held are revisions that the next flush publishes; a transaction ends without any.
+	held []event.Features
 
 	asOf        int64 // newest event + 1 ms
 	first, last int64 // activity; 0 when there was none
@@ -104,7 +108,7 @@ func (p *player) advance(at int64) {
 
 // apply folds one event of the player in.
 func (p *player) apply(ev *event.Event, at int64, cfg *Config) {
-	p.final = false
+	p.final, p.changed = false, true
 	p.advance(at)
 	if ev.Kind == event.KindCheckout {
 		switch c := &ev.Checkout; ev.Type {
@@ -207,6 +211,13 @@ func (p *player) spendCurrency() int {
 func (p *player) settle(horizon, heartbeats int64, cfg *Config) {
 	p.sessions.settle(horizon, cfg)
 	p.marks.settle(heartbeats)
+}
+
+// revise makes a revision of what the player is now.
+func (p *player) revise(f *event.Features, cfg *Config) {
+	p.revision++
+	p.told, p.changed = p.asOf, false
+	p.features(f, cfg)
 }
 
 // features fills f, but for PlayerID and Watermark.

@@ -10,9 +10,10 @@ import (
 
 func TestStateOfEarlierVersions(t *testing.T) {
 	var empty player
+	told := player{revision: 3, published: 1_772_452_801_000, told: 1_772_452_800_001, changed: true, asOf: 1_772_454_000_001}
 	statetest.Check(t, statetest.Kind{
-		Name: "player", Newest: stateVersion,
-		Samples: append(months(3, 6, typical), playerCodec{}.Append(nil, &empty)),
+		Name: "player", Newest: playerVersion,
+		Samples: append(months(3, 6, typical), playerCodec{}.Append(nil, &empty), playerCodec{}.Append(nil, &told)),
 		Read: func(data []byte) (string, []byte, error) {
 			var p player
 			if err := cmp.Or((playerCodec{}).Decode(data, &p), (playerCodec{}).Check(&p)); err != nil {

@@ -143,6 +143,3 @@ func (c conversionCodec) Decode(data []byte, s *conversion) error {
 func (c conversionCodec) Deadline(s *conversion) int64 {
 	return processors.LastPaneEnd(s.end, c.paneMS)
 }
-
-// horizonKey is the only key of the horizon table.
-const horizonKey = "cells"

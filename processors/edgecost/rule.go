@@ -51,7 +51,7 @@ type Rule struct {
 
 	cells       *processors.Table[cell]
 	conversions *processors.Table[conversion]
-	horizon     *processors.Table[wire.Horizon]
+	horizon     *wire.HorizonTable
 	names       *wire.Names
 
 	// unpriced counts events of drops without a price list, outOfRange those whose quantities, or sums with them, no int64 holds.
@@ -79,7 +79,7 @@ func New(cfg Config, partition int32, catalogue processors.Catalogue) (*Rule, er
 		paneMS: cfg.PaneMS, partition: partition, catalogue: catalogue, logger: cfg.Logger, prices: cfg.Prices,
 		cells:       processors.NewTable("cell", processors.Codec[cell](cellCodec{paneMS: cfg.PaneMS, names: n})),
 		conversions: processors.NewTable("conversion", processors.Codec[conversion](conversionCodec{paneMS: cfg.PaneMS, names: n})),
-		horizon:     wire.NewHorizon("horizon"),
+		horizon:     wire.NewHorizon("horizon", "cells"),
 		names:       n,
 	}
 	if r.prices != nil {
@@ -227,7 +227,7 @@ func (r *Rule) cell(p *place) *cell {
 	key := wire.Alias(r.key)
 	c, created := r.cells.Put(key)
 	if created {
-		if h := r.horizon.Get(horizonKey); h != nil && p.start+r.paneMS-1 <= h.At {
+		if r.horizon.Passed(p.start + r.paneMS - 1) {
 			r.cells.Delete(key)
 			r.refuse("the pane is final", p)
 			return nil
@@ -250,18 +250,11 @@ func (r *Rule) refuse(why string, p *place) {
 func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 	// A pane is final when its last millisecond is at or before passed.
 	passed := t.Watermark - t.AllowedLateness
-	deleted := false
-	r.cells.Due(passed, func(key string, c *cell) {
-		r.emit(key, c, t.Watermark, event.Final, out)
-		r.cells.Delete(key)
-		deleted = true
+	closed := processors.FlushPanes(r.cells, passed, func(key string, c *cell, m event.Maturity) {
+		r.emit(key, c, t.Watermark, m, out)
 	})
-	r.cells.Changed(func(key string, c *cell) {
-		r.emit(key, c, t.Watermark, event.Provisional, out)
-	})
-	if deleted {
-		h, _ := r.horizon.Put(horizonKey)
-		h.At = passed
+	if closed {
+		r.horizon.Advance(passed)
 	}
 	r.conversions.Due(passed, func(key string, _ *conversion) { r.expire(key, passed) })
 }

@@ -81,7 +81,7 @@ type Rule struct {
 
 	orders  *processors.Table[order]
 	panes   *processors.Table[pane]
-	horizon *processors.Table[wire.Horizon]
+	horizon *wire.HorizonTable
 	names   *wire.Names
 	counts  [numOutcomes]uint64
 
@@ -118,7 +118,7 @@ func New(cfg Config, partition int32, catalogue processors.Catalogue) (*Rule, er
 	r := &Rule{cfg: cfg.withDefaults(), partition: partition, catalogue: catalogue, names: &wire.Names{}}
 	r.orders = processors.NewTable("order", processors.Codec[order](orderCodec{cfg: &r.cfg, names: r.names}))
 	r.panes = processors.NewTable("pane", processors.Codec[pane](paneCodec{paneMS: r.cfg.PaneMS}))
-	r.horizon = wire.NewHorizon("horizon")
+	r.horizon = wire.NewHorizon("horizon", "at")
 	return r, nil
 }
 
@@ -226,8 +226,7 @@ func (r *Rule) mark(drop string, slot int, m mark, s sign) {
 
 // final says whether a flush has deleted the panes that begin at start.
 func (r *Rule) final(start int64) bool {
-	h := r.horizon.Get(horizonKey)
-	return h != nil && start+r.cfg.PaneMS-1 <= h.At
+	return r.horizon.Passed(start + r.cfg.PaneMS - 1)
 }
 
 func (r *Rule) refuse(why, drop string, m mark) {
@@ -239,20 +238,13 @@ func (r *Rule) refuse(why, drop string, m mark) {
 func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 	// A pane is final when its last millisecond is at or before passed.
 	passed := t.Watermark - t.AllowedLateness
-	deleted := false
-	r.panes.Due(passed, func(key string, p *pane) {
-		r.emit(key, p, t.Watermark, event.Final, out)
-		r.panes.Delete(key)
-		deleted = true
-	})
-	r.panes.Changed(func(key string, p *pane) {
-		if !r.emit(key, p, t.Watermark, event.Provisional, out) {
+	closed := processors.FlushPanes(r.panes, passed, func(key string, p *pane, m event.Maturity) {
+		if !r.emit(key, p, t.Watermark, m, out) {
 			r.panes.Delete(key)
 		}
 	})
-	if deleted {
-		h, _ := r.horizon.Put(horizonKey)
-		h.At = passed
+	if closed {
+		r.horizon.Advance(passed)
 	}
 	r.orders.Due(passed, func(key string, o *order) {
 		if o.sale.at == 0 && (o.shipped != 0 || o.fulfilled != 0 || len(o.refunds) > 0) {

@@ -252,7 +252,7 @@ func (r *Rollup) decide(id string, t *item, sku string, s *stock, progress int64
 		Value: float64(s.left) - float64(s.oversold), Reason: s.reason(now, lowered),
 	}
 	for _, x := range s.details() {
-		v.Inputs = append(v.Inputs, event.Input{Name: x.Name, Value: x.Value})
+		v.Inputs = append(v.Inputs, event.Input(x))
 	}
 	r.key = wire.AppendPart(wire.AppendPart(wire.AppendPart(r.key[:0], id), v.Topic), sku)
 	r.key = strconv.AppendInt(r.key, v.At, 10)

@@ -21,7 +21,7 @@ type Rule struct {
 	cues    *processors.Table[cue]
 	streams *processors.Table[stream]
 	panes   *processors.Table[pane]
-	horizon *processors.Table[wire.Horizon]
+	horizon *wire.HorizonTable
 	names   *wire.Names
 	counts  outcomes
 
@@ -47,7 +47,7 @@ func New(cfg Config, partition int32, catalogue processors.Catalogue) (*Rule, er
 		cues:    processors.NewTable("cue", processors.Codec[cue](cueCodec{capMS: cfg.CapMS, names: n})),
 		streams: processors.NewTable("stream", processors.Codec[stream](streamCodec{names: n})),
 		panes:   processors.NewTable("pane", processors.Codec[pane](paneCodec{paneMS: cfg.PaneMS})),
-		horizon: wire.NewHorizon("horizon"),
+		horizon: wire.NewHorizon("horizon", "panes"),
 	}, nil
 }
 
@@ -181,24 +181,18 @@ func (r *Rule) index(ms int64) int64 { return int64(r.mapping.Index(float64(ms))
 
 // final says whether a flush has already deleted the panes of at's time.
 func (r *Rule) final(at int64) bool {
-	h := r.horizon.Get(horizonKey)
-	return h != nil && processors.PaneStart(at, r.cfg.PaneMS)+r.cfg.PaneMS-1 <= h.At
+	return r.horizon.Passed(processors.PaneStart(at, r.cfg.PaneMS) + r.cfg.PaneMS - 1)
 }
 
 // Flush implements processors.Rule. Cues come first: what is found missing belongs into panes that may become final now.
 func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 	r.cues.Due(t.Watermark, func(key string, c *cue) { r.due(key, c, t) })
 	passed := t.Watermark - t.AllowedLateness
-	deleted := false
-	r.panes.Due(passed, func(key string, p *pane) {
-		r.emit(key, p, t.Watermark, event.Final, out)
-		r.panes.Delete(key)
-		deleted = true
+	closed := processors.FlushPanes(r.panes, passed, func(key string, p *pane, m event.Maturity) {
+		r.emit(key, p, t.Watermark, m, out)
 	})
-	r.panes.Changed(func(key string, p *pane) { r.emit(key, p, t.Watermark, event.Provisional, out) })
-	if deleted {
-		h, _ := r.horizon.Put(horizonKey)
-		h.At = passed
+	if closed {
+		r.horizon.Advance(passed)
 	}
 	r.streams.Due(t.Watermark, func(key string, _ *stream) { r.streams.Delete(key) })
 }

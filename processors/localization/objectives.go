@@ -107,7 +107,7 @@ type Objectives struct {
 	drops  *processors.Table[watch]
 	cells  *processors.Table[cell]
 	chunks *processors.Table[chunk]
-	clock  *processors.Table[wire.Horizon]
+	clock  *wire.HorizonTable // the newest watermark of any drop
 	names  *wire.Names
 
 	refused uint64
@@ -133,7 +133,7 @@ func NewObjectives(cfg ObjectivesConfig, catalogue processors.Catalogue) (*Objec
 		drops:  processors.NewTable("drop", processors.Codec[watch](watchCodec{names: n})),
 		cells:  processors.NewTable("cell", processors.Codec[cell](cellCodec{})),
 		chunks: processors.NewTable("chunk", processors.Codec[chunk](chunkCodec{})),
-		clock:  wire.NewHorizon("clock"),
+		clock:  wire.NewHorizon("clock", "newest"),
 	}, nil
 }
 
@@ -154,9 +154,6 @@ func (o *Objectives) Outcomes(each func(outcome string, total uint64)) {
 	}
 }
 
-// clockKey is the only key of the clock table, which holds the newest watermark of any drop.
-const clockKey = "newest"
-
 // Apply implements processors.RollupRule.
 func (o *Objectives) Apply(r *event.Record) *event.Error {
 	if r.Kind != event.KindLocalization {
@@ -174,8 +171,7 @@ func (o *Objectives) Apply(r *event.Record) *event.Error {
 	c.take(v)
 	h, _ := o.chunks.Put(o.chunkKey(v.DropID, v.Language, v.PaneStart/hourMS))
 	h.put(entry{uint32(v.PaneStart % hourMS), uint32(v.Partition), slo.Count{Valid: uint64(v.Expected), Bad: uint64(v.Expected - min(v.Good, v.Expected))}})
-	clock, _ := o.clock.Put(clockKey)
-	clock.At = max(clock.At, v.Watermark)
+	o.clock.Advance(v.Watermark)
 	return nil
 }
 
@@ -202,8 +198,8 @@ func (o *Objectives) Flush(t processors.RollupTimes, out *processors.Output) {
 		}
 		o.pending = len(late) > 0
 	}
-	if clock := o.clock.Get(clockKey); clock != nil {
-		o.drops.Due(clock.At, func(id string, w *watch) { o.forget(id, w) })
+	if now, known := o.clock.At(); known {
+		o.drops.Due(now, func(id string, w *watch) { o.forget(id, w) })
 	}
 }
 

@@ -104,6 +104,3 @@ func (k paneCodec) Decode(data []byte, p *pane) error {
 
 // Deadline is the pane's last millisecond.
 func (k paneCodec) Deadline(p *pane) int64 { return p.start + k.paneMS - 1 }
-
-// horizonKey is the only key of the horizon table.
-const horizonKey = "panes"

@@ -154,6 +154,3 @@ func (c paneCodec) Decode(data []byte, p *pane) error {
 
 // Deadline is the pane's last millisecond.
 func (c paneCodec) Deadline(p *pane) int64 { return p.start + c.paneMS - 1 }
-
-// horizonKey is the only key of the horizon table.
-const horizonKey = "panes"

@@ -42,7 +42,7 @@ type Rule struct {
 
 	panes    *processors.Table[pane]
 	journeys *processors.Table[journey]
-	horizon  *processors.Table[wire.Horizon]
+	horizon  *wire.HorizonTable
 	names    *wire.Names
 	// refused counts contributions that could not be counted although the runtime accepted
 	// their event: to a final pane, to a pane that never held what is taken back, of a drop
@@ -73,7 +73,7 @@ func New(cfg Config, partition int32, catalogue processors.Catalogue) (*Rule, er
 		logger:    cfg.Logger,
 		panes:     processors.NewTable("pane", processors.Codec[pane](paneCodec{paneMS: cfg.PaneMS, names: n})),
 		journeys:  processors.NewTable("journey", processors.Codec[journey](journeyCodec{paneMS: cfg.PaneMS, names: n})),
-		horizon:   wire.NewHorizon("horizon"),
+		horizon:   wire.NewHorizon("horizon", "panes"),
 		names:     n,
 	}, nil
 }
@@ -201,8 +201,7 @@ func (r *Rule) pane(drop, pop string, at int64) *pane {
 
 // final says whether a flush has already deleted the panes of at's time.
 func (r *Rule) final(at int64) bool {
-	h := r.horizon.Get(horizonKey)
-	return h != nil && processors.PaneStart(at, r.paneMS)+r.paneMS-1 <= h.At
+	return r.horizon.Passed(processors.PaneStart(at, r.paneMS) + r.paneMS - 1)
 }
 
 func (r *Rule) addMoney(p *pane, ev *event.Event, account func(*event.Money) *int64) {
@@ -224,18 +223,11 @@ func (r *Rule) refuse(why, drop, pop string, at int64) {
 func (r *Rule) Flush(t processors.Times, out *processors.Output) {
 	// A pane is final when its last millisecond is at or before passed.
 	passed := t.Watermark - t.AllowedLateness
-	deleted := false
-	r.panes.Due(passed, func(key string, p *pane) {
-		r.emit(key, p, t.Watermark, event.Final, out)
-		r.panes.Delete(key)
-		deleted = true
+	closed := processors.FlushPanes(r.panes, passed, func(key string, p *pane, m event.Maturity) {
+		r.emit(key, p, t.Watermark, m, out)
 	})
-	r.panes.Changed(func(key string, p *pane) {
-		r.emit(key, p, t.Watermark, event.Provisional, out)
-	})
-	if deleted {
-		h, _ := r.horizon.Put(horizonKey)
-		h.At = passed
+	if closed {
+		r.horizon.Advance(passed)
 	}
 	r.journeys.Due(passed, func(key string, _ *journey) { r.expire(key, passed) })
 }

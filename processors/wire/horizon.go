@@ -16,9 +16,35 @@ const HorizonVersion = 1
 // HorizonCodec encodes a Horizon.
 type HorizonCodec struct{}
 
-// NewHorizon makes a table that holds a single Horizon. name appears in errors.
-func NewHorizon(name string) *processors.Table[Horizon] {
-	return processors.NewTable(name, processors.Codec[Horizon](HorizonCodec{}))
+// HorizonTable is a table that holds a single Horizon.
+type HorizonTable struct {
+	*processors.Table[Horizon]
+	key string
+}
+
+// NewHorizon makes the table. name appears in errors; key is what the change-log knows the Horizon by, and must never change.
+func NewHorizon(name, key string) *HorizonTable {
+	return &HorizonTable{processors.NewTable(name, processors.Codec[Horizon](HorizonCodec{})), key}
+}
+
+// At is the Horizon's time; known is false as long as nothing was closed.
+func (t *HorizonTable) At() (at int64, known bool) {
+	if h := t.Get(t.key); h != nil {
+		return h.At, true
+	}
+	return 0, false
+}
+
+// Passed says whether what ends with the millisecond at is closed.
+func (t *HorizonTable) Passed(at int64) bool {
+	closed, known := t.At()
+	return known && at <= closed
+}
+
+// Advance closes what ends at or before the millisecond to. A Horizon never goes back.
+func (t *HorizonTable) Advance(to int64) {
+	h, _ := t.Put(t.key)
+	h.At = max(h.At, to)
 }
 
 // Append implements processors.Codec.

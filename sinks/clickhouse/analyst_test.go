@@ -5,7 +5,6 @@ import (
 	"math"
 	"testing"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 )
 
@@ -60,7 +59,7 @@ func storePanes(t testing.TB, s *Sink, offset int64, drop string, start int64, v
 
 // TestVelocityComparison is DOMAIN 2.3's example: 1320 of 40000 against 1000 of 36000 views.
 func TestVelocityComparison(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	start := monday + 60*day
 	storePanes(t, s, 0, "now", start, 40_000, 1320)
@@ -103,7 +102,7 @@ func TestVelocityComparison(t *testing.T) {
 
 // TestROI rounds 1,500 translated cues of 1.235 cents to the cent of their total, once, and leaves what nobody recorded out of the margin.
 func TestROI(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	exec(t, c, "TRUNCATE TABLE fx_rates", "INSERT INTO fx_rates (date, base, quote, rate, source) VALUES ('2025-08-01', 'EUR', 'USD', 1.1, 'test')")
 	entry := event.Event{Kind: event.KindDrop}
@@ -162,7 +161,7 @@ func TestROI(t *testing.T) {
 
 // TestCurves holds maturity to its moment: the cell of a cohort's age appears when the watermark reaches its end, not before.
 func TestCurves(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	var events []event.Event
 	for i := range int64(10) {
@@ -216,7 +215,7 @@ func TestCurves(t *testing.T) {
 
 // TestCreatorShares takes from the margin what the ledger owes to others, payouts left alone: the sale of DOMAIN 8.1 leaves the platform its 5.00.
 func TestCreatorShares(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	entry := event.Event{Kind: event.KindDrop}
 	entry.Type, entry.EventTime, entry.DropID, entry.CreatorID = event.Catalogue, monday, "drop-1", "creator-1"

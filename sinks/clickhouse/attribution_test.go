@@ -10,7 +10,6 @@ import (
 
 	"github.com/DataDog/sketches-go/ddsketch"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/models/latencyloss"
 	"github.com/droplift/droplift/models/stats"
@@ -75,7 +74,7 @@ func storePartials(t *testing.T, c *Client, partials ...event.Attribution) {
 
 // TestLatencyLoss is DOMAIN 5's example of the bucket loss, in two partitions and with a revision that is replaced.
 func TestLatencyLoss(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	half := func(partition int32, revision uint64) event.Attribution {
 		return event.Attribution{DropID: "d", POP: "fra", Partition: partition, Revision: revision, BudgetMS: 300, Closed: true,
 			Viewers:     [12]uint32{1: 25_000, 4: 15_000, 5: 7_500, 8: 2_500},
@@ -131,7 +130,7 @@ func TestLatencyLoss(t *testing.T) {
 
 // TestLatencyLossEqualsTheModel: SQL and Go give the same strata, pooled and left out ones too.
 func TestLatencyLossEqualsTheModel(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	random := rand.New(rand.NewPCG(3, 3))
 	cells := map[string][]latencyloss.Cell{}
 	var partials []event.Attribution
@@ -169,7 +168,7 @@ func TestLatencyLossEqualsTheModel(t *testing.T) {
 
 // TestLatencyQuantiles: sketches stored by pane, POP and partition merge in SQL to what the library gives for all of it.
 func TestLatencyQuantiles(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	random := rand.New(rand.NewPCG(9, 9))
 	all, err := ddsketch.LogUnboundedDenseDDSketch(0.01)
 	if err != nil {
@@ -230,7 +229,7 @@ func TestLatencyQuantiles(t *testing.T) {
 
 // TestNewestOfLatency: the audit finds a stored partial under the key that its record has.
 func TestNewestOfLatency(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	partial := event.Attribution{DropID: "d", POP: "fra", Device: "phone", Language: "de", AgeFrom: -1, Partition: 3, Revision: 7, From: monday, To: monday + day, SampleRate: 1}
 	sketch := event.LatencySketch{DropID: "d", POP: "fra", Request: event.RequestLanding, Partition: 3, PaneStart: monday, PaneMS: 60_000, Revision: 8, SampleRate: 1, Accuracy: 0.01}

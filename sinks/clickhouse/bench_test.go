@@ -7,7 +7,6 @@ import (
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 )
 
@@ -52,7 +51,7 @@ func BenchmarkInsert(b *testing.B) {
 			bytes += int64(len(r.Value))
 		}
 		b.Run(kind.Topic()+"/loader", func(b *testing.B) {
-			l := newTestLoader(b, newSink(b, open(b, embeddedtest.ClickHouse(b))), kind, 0)
+			l := newTestLoader(b, newSink(b, open(b)), kind, 0)
 			l.sealed = 1
 			b.SetBytes(bytes)
 			b.ReportAllocs()
@@ -72,7 +71,7 @@ func BenchmarkInsert(b *testing.B) {
 			b.ReportMetric(float64(n*size)/b.Elapsed().Seconds(), "rows/s")
 		})
 		b.Run(kind.Topic()+"/bare", func(b *testing.B) {
-			c := open(b, embeddedtest.ClickHouse(b))
+			c := open(b)
 			l := newTestLoader(b, newSink(b, c), kind, 0)
 			for _, r := range rs {
 				l.Add(r)

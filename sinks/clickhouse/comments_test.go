@@ -4,14 +4,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 )
 
 // TestComments walks every table and view: who meets one in ClickHouse reads there what a row is, in which units, and
 // whether it can still change.
 func TestComments(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	walked := 0
 	for _, line := range lines(t, c, "SELECT name, comment FROM system.tables WHERE database = currentDatabase() AND name != 'schema_migrations' ORDER BY name") {
 		walked++

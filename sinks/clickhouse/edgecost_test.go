@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 )
 
@@ -105,7 +104,7 @@ func cellText(v any) string {
 }
 
 func TestEdgeCostQueries(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	start := monday + 10*60*minute
 	drop := func(offset int64, version uint32, id string, starts int64) event.Record {

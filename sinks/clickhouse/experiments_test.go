@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/sql"
 )
@@ -54,7 +53,7 @@ func storeExperiments(t testing.TB, c *Client) {
 }
 
 func TestExperimentQueries(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	storeExperiments(t, c)
 	rows := func(query string, columns []string, params Params) string {
 		t.Helper()

@@ -14,7 +14,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 )
 
@@ -42,7 +41,7 @@ func checkRefusals(t testing.TB, refusals []event.Refusal, want ...int64) {
 
 // TestHalves: what the server takes of a refused batch is stored once, whoever stores it how often; what it refuses is named.
 func TestHalves(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	refusing(t, c, "checkout_events", 107, 120, 121)
 	write := func(repeated bool) {
@@ -83,7 +82,7 @@ func TestHalves(t *testing.T) {
 
 // TestHalvesOfAView: the base table takes the row, and a view's target does not.
 func TestHalvesOfAView(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	refusing(t, c, "purchases", 106)
 	b := seal(newTestLoader(t, s, event.KindCheckout, 0), sale(0, 30), false)
@@ -104,8 +103,8 @@ func TestHalvesOfAView(t *testing.T) {
 // TestHalvesUnderKills cuts halving off again and again, by killing the server and by giving up, each time at another moment, and
 // goes on with another loader.
 func TestHalvesUnderKills(t *testing.T) {
-	server := embeddedtest.ClickHouse(t)
-	c := open(t, server)
+	server := migrated.ClickHouse(t)
+	c := connectTo(t, server)
 	s := newSink(t, c)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -154,9 +153,8 @@ func TestHalvesUnderKills(t *testing.T) {
 
 // TestHalvesOfABrokenTable: where the table is the trouble, records are not thrown out one by one.
 func TestHalvesOfABrokenTable(t *testing.T) {
-	server := embeddedtest.ClickHouse(t)
 	t.Run("schema", func(t *testing.T) {
-		c := open(t, server)
+		c := open(t)
 		b := seal(newTestLoader(t, newSink(t, c), event.KindCheckout, 0), sale(0, 8), false)
 		defer b.Close()
 		exec(t, c, "ALTER TABLE checkout_events DROP COLUMN reason")
@@ -167,7 +165,7 @@ func TestHalvesOfABrokenTable(t *testing.T) {
 		}
 	})
 	t.Run("everything is refused", func(t *testing.T) {
-		c := open(t, server)
+		c := open(t)
 		s, err := NewSink(c, SinkConfig{MaxRefused: 3})
 		if err != nil {
 			t.Fatal(err)
@@ -183,7 +181,7 @@ func TestHalvesOfABrokenTable(t *testing.T) {
 
 // TestReadyTellsOfTrouble: inserts that keep failing make the sink unready, and say why, until they succeed or are given up.
 func TestReadyTellsOfTrouble(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s, err := NewSink(c, SinkConfig{Patience: 50 * time.Millisecond, Registerer: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)

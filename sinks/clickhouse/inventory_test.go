@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 )
 
@@ -45,7 +44,7 @@ func near(t *testing.T, what string, got any, want float64) {
 // TestTimeToConvert is DOMAIN 2.2's example: (min, event) (2,1)(3,0)(5,1)(5,1)(5,0)(8,0)(9,1)(12,0)×3. What censors the
 // six is that the drop's only item is sold out; visitors of the empty shop come after it.
 func TestTimeToConvert(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	start := monday + 10*60*minute
 	soldOut := start + 30*minute
 	cut := soldOut - 10_000
@@ -116,7 +115,7 @@ func TestTimeToConvert(t *testing.T) {
 
 // TestFulfilment holds late rates against DOMAIN 0's Wilson intervals: 30/1000 and 0/50. What the watermark has not passed is not due.
 func TestFulfilment(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	var values [][]byte
 	add := func(v event.Inventory) {
 		v.DropID, v.SKU, v.Channel, v.PaneMS, v.Revision = "d", "jacket", "web", 10_000, 1
@@ -150,7 +149,7 @@ func TestFulfilment(t *testing.T) {
 
 // TestInventoryQuery reads what a rollup says of items, and how many each channel sold.
 func TestInventoryQuery(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	estimate := func(sku string, revision uint64, limit, sold uint64, details ...event.Detail) []byte {
 		e := event.Estimate{DropID: "d", Metric: "inventory_remaining", Dimensions: []event.Dimension{{Name: "sku", Value: sku}}, Revision: revision,
 			AsOf: monday, From: monday, To: monday + day, Unit: "pieces", N: limit, Numerator: sold, Enough: limit > 0, Value: 2, P: -1, SampleRate: 1, Details: details}

@@ -19,13 +19,12 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/droplift/droplift/deploy/embedded"
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 )
 
 // TestRoundTrip writes one record of every kind and reads every column back.
 func TestRoundTrip(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	latency := event.Event{Kind: event.KindLatency}
 	latency.Type, latency.PlayerID, latency.EventTime, latency.DropID, latency.POP = event.EdgeRequest, "p1", monday, "drop-1", "fra"
 	latency.Latency = event.Latency{Request: event.RequestLanding, MS: 123.25, Cache: event.CacheMiss, CPUMS: 1.5, EgressBytes: 1 << 40}
@@ -165,7 +164,7 @@ func golden(t *testing.T, name, got string) {
 
 func TestUndecodable(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s, err := NewSink(c, SinkConfig{Registerer: registry})
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +203,7 @@ func TestUndecodable(t *testing.T) {
 
 // TestFarClock: a clock beyond what the column holds must not come out as a believable time.
 func TestFarClock(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	far := []int64{1, lastMoment, lastMoment + 1, 1 << 62, math.MaxInt64, (math.MaxInt64/1_000_000+1)*2 + monday}
 	var events []event.Event
 	for i, at := range far {
@@ -264,8 +263,8 @@ func sale(first int64, n int) []event.Record {
 
 // TestRepeatedWrite repeats batches the way a crash does, by loaders that know nothing of each other.
 func TestRepeatedWrite(t *testing.T) {
-	server := embeddedtest.ClickHouse(t)
-	c := open(t, server)
+	server := migrated.ClickHouse(t)
+	c := connectTo(t, server)
 	s := newSink(t, c)
 	velocity := event.Velocity{DropID: "drop-1", POP: "fra", PaneStart: monday, PaneMS: 10000, Revision: 4, Conversions: 15}
 	panes := []event.Record{{Kind: event.KindVelocity, Offset: 0, Timestamp: monday, Value: velocity.AppendJSON(nil)}}
@@ -335,7 +334,7 @@ func kill(t testing.TB, server *embedded.ClickHouse) {
 // TestLostPart is a server that was killed after it logged the token of an insert and before it kept the part: for the base
 // table, and for a view.
 func TestLostPart(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	writeAll(t, newTestLoader(t, s, event.KindCheckout, 0), sale(0, 50))
 	want := contents(t, c)
@@ -356,7 +355,7 @@ func TestLostPart(t *testing.T) {
 }
 
 func TestPartialBatch(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	writeAll(t, newTestLoader(t, s, event.KindCheckout, 2), sale(0, 50))
 	exec(t, c, "ALTER TABLE checkout_events DELETE WHERE kafka_offset = 7 SETTINGS mutations_sync = 2")
@@ -372,8 +371,8 @@ func TestPartialBatch(t *testing.T) {
 
 // TestKillDuringWrite kills the server again and again while batches are written, and ends with every row once.
 func TestKillDuringWrite(t *testing.T) {
-	server := embeddedtest.ClickHouse(t)
-	c := open(t, server)
+	server := migrated.ClickHouse(t)
+	c := connectTo(t, server)
 	s := newSink(t, c)
 	const batches, size = 24, 5000
 	seed := rand.Int64()
@@ -419,7 +418,7 @@ func TestKillDuringWrite(t *testing.T) {
 
 // TestServerAway writes while nothing listens: the batch waits for the context and is still there afterwards.
 func TestServerAway(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	away := *c
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -455,7 +454,7 @@ func TestServerAway(t *testing.T) {
 }
 
 func TestPermanentError(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	exec(t, c, "DROP TABLE checkout_events")
 	refused, err := writeBatch(t, newTestLoader(t, s, event.KindCheckout, 0), sale(0, 1), false)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/DataDog/sketches-go/ddsketch"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/ingest/simulate"
 	"github.com/droplift/droplift/processors"
@@ -129,7 +128,7 @@ func cell(t *testing.T, table *Table, row []any, name string) float64 {
 // TestLocalizationQueries holds the answers against the simulator's books and the latencies it sent.
 func TestLocalizationQueries(t *testing.T) {
 	run := simulateCues(t)
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	writeAll(t, newTestLoader(t, s, event.KindDrop, 0), records(0, run.drop))
 	writeAll(t, newTestLoader(t, s, event.KindLocalization, 0), run.partials)

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 )
 
@@ -73,7 +72,7 @@ func wantRows(t *testing.T, what string, got, want map[string]string) {
 // TestHistories holds the rules of a history: same-day purchases are one, the first day is left out, refunds known by then
 // are taken off, a purchase given back whole is none, another currency and creator are others, and later ones are for the hold-out.
 func TestHistories(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	asOf := monday + 4*week
 	whole, part, late := buy("b3", "b", monday+2*week, 900), buy("b2", "b", monday+week, 800), buy("b4", "b", monday+3*week, 500)
 	foreign, other := buy("a5", "a", monday+3*week, 7777), buy("d1", "d", monday, 100)
@@ -142,7 +141,7 @@ func in(ev event.Event, drop, creator string) event.Event {
 
 // TestOpportunities holds the rules of eligible drops: they end after the first purchase, the drop of that is none, they count when they have ended, in the order of their starts.
 func TestOpportunities(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	storeDrops(t, s)
 	at := inWeek
@@ -178,7 +177,7 @@ func TestOpportunities(t *testing.T) {
 
 // TestPredicted holds predictions beside what the window that they are about brought, and nothing before that is over.
 func TestPredicted(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	storeDrops(t, s)
 	at := inWeek
@@ -278,7 +277,7 @@ func TestCDNOWHistories(t *testing.T) {
 		}
 		purchases = append(purchases, buy(strconv.Itoa(i), strconv.Itoa(customer), at.UnixMilli(), int64(math.Round(dollars*100))))
 	}
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	writeAll(t, newTestLoader(t, newSink(t, c), event.KindCheckout, 0), records(0, purchases...))
 	table, err := c.Query(t.Context(), "ltv_histories", Params{"currency": "USD",
 		"as_of_ms": time.Date(1997, 10, 1, 0, 0, 0, 0, time.UTC).UnixMilli(), "until_ms": time.Date(1998, 7, 1, 0, 0, 0, 0, time.UTC).UnixMilli()})

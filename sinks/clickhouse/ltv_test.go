@@ -16,7 +16,6 @@ import (
 
 	"github.com/bojanz/currency"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 )
 
@@ -48,7 +47,7 @@ func curve(t *testing.T, c *Client, cohort string, params Params) string {
 // TestLTV is DOMAIN 3.1's example: 1,000 members, gross by age 1500.00, 600.00 and 300.00, of which 100.00 bought at age 0
 // are refunded at age 1.
 func TestLTV(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	var views []event.Event
 	for i := range int64(1000) {
@@ -93,7 +92,7 @@ func TestLTV(t *testing.T) {
 
 // TestExchange is DOMAIN 3.1's conversion: half-even on the minor unit, at the rate of the purchase day, so that a full refund nets to 0.
 func TestExchange(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	l := newTestLoader(t, s, event.KindCheckout, 0)
 	next := int64(0)
@@ -154,7 +153,7 @@ func TestExchange(t *testing.T) {
 
 // TestCurrencies holds the seeded ISO 4217 exponents against the library's table.
 func TestCurrencies(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	var want []string
 	for _, code := range currency.GetCurrencyCodes() {
 		digits, _ := currency.GetDigits(code)
@@ -169,7 +168,7 @@ func TestCurrencies(t *testing.T) {
 
 // TestWilson is DOMAIN 0's interval: 30 of 1000, and 0 of 50.
 func TestWilson(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	exec(t, c, `INSERT INTO player_drops (drop_id, player_id, landing, impression, exposure)
 		SELECT 'd', toString(number), now64(3), if(number < 30, now64(3), NULL), (now64(3), if(number < 1000, 1, 200), '') FROM numbers(1050)`,
 		`INSERT INTO player_drops (drop_id, player_id, completed, exposure) SELECT 'd', toString(number), now64(3), (toDateTime64('2299-01-01', 3, 'UTC'), 0, '') FROM numbers(30)`)
@@ -234,7 +233,7 @@ func cdnow(t *testing.T) []event.Event {
 // TestCDNOW loads 69,659 real purchases and reproduces the published cohorts and curve.
 func TestCDNOW(t *testing.T) {
 	purchases := cdnow(t)
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	l := newTestLoader(t, newSink(t, c), event.KindCheckout, 0)
 	// One batch over 18 months of event time: one part.
 	writeAll(t, l, records(0, purchases...))
@@ -289,7 +288,7 @@ func TestCDNOWWithRefunds(t *testing.T) {
 		}
 		events = append(events, refund)
 	}
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	l := newTestLoader(t, newSink(t, c), event.KindCheckout, 0)
 	writeAll(t, l, records(0, events...))
 

@@ -2,9 +2,9 @@ package clickhouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,22 +17,26 @@ import (
 
 func TestMain(m *testing.M) { embeddedtest.Main(m) }
 
-// open connects to server and makes an empty, migrated database for the test.
-func open(t testing.TB, server *embedded.ClickHouse) *Client {
-	t.Helper()
-	c := openBare(t, server)
-	if _, err := c.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
+// migrated are the data of a server whose database droplift is empty and migrated.
+var migrated = embeddedtest.NewTemplate(func(ctx context.Context, server *embedded.ClickHouse) error {
+	c, err := Open(ctx, Config{URL: server.URL()})
+	if err != nil {
+		return err
 	}
-	return c
+	_, err = c.Migrate(ctx)
+	return errors.Join(err, c.Close())
+})
+
+// open connects to a server of the test's own with an empty, migrated database.
+func open(t testing.TB) *Client {
+	t.Helper()
+	return connectTo(t, migrated.ClickHouse(t))
 }
 
-var databases atomic.Int64
-
-// openBare connects to server with a database name of its own, which does not exist yet.
-func openBare(t testing.TB, server *embedded.ClickHouse) *Client {
+// connectTo connects to server as its administrator.
+func connectTo(t testing.TB, server *embedded.ClickHouse) *Client {
 	t.Helper()
-	c, err := Open(t.Context(), Config{URL: server.URL(), Database: fmt.Sprintf("test%d", databases.Add(1)), Logger: embeddedtest.Logger(t)})
+	c, err := Open(t.Context(), Config{URL: server.URL(), Logger: embeddedtest.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

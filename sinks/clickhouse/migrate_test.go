@@ -12,7 +12,7 @@ import (
 )
 
 func TestMigrate(t *testing.T) {
-	c := openBare(t, embeddedtest.ClickHouse(t))
+	c := connectTo(t, embeddedtest.ClickHouse(t))
 	all, err := sql.Migrations()
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +77,6 @@ func TestMigrate(t *testing.T) {
 
 // TestCheckSchema changes a table or view by hand in every way that inserts would suffer from, and some that they do not.
 func TestCheckSchema(t *testing.T) {
-	server := embeddedtest.ClickHouse(t)
 	for _, tt := range []struct {
 		name   string
 		change []string
@@ -119,7 +118,7 @@ func TestCheckSchema(t *testing.T) {
 		{"harmless", []string{"ALTER TABLE checkout_events MODIFY COLUMN quantity UInt32 FIRST", "ALTER TABLE player_events ADD COLUMN platform String DEFAULT 'web'"}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := open(t, server)
+			c := open(t)
 			exec(t, c, tt.change...)
 			err := c.CheckSchema(t.Context())
 			if len(tt.want) == 0 {
@@ -141,7 +140,7 @@ func TestCheckSchema(t *testing.T) {
 }
 
 func TestRepairViews(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	exec(t, c, "DROP VIEW purchases_from_checkout_events",
 		"ALTER TABLE player_drops_from_checkout_events MODIFY QUERY SELECT drop_id, player_id, max(at) AS completed FROM checkout_events GROUP BY drop_id, player_id")
 	writeAll(t, newTestLoader(t, newSink(t, c), event.KindCheckout, 0), sale(0, 50))

@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/models/churn"
 	"github.com/droplift/droplift/models/drift"
@@ -172,7 +171,7 @@ func close6(a, b float64) bool { return math.Abs(a-b) <= 1e-9*max(1, math.Abs(b)
 
 // The stability index in SQL is that of models/drift over the same vectors.
 func TestStabilityQuery(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := storeServing(t, c, 400)
 	got := answers(t, c, "model_psi", Params{})
 	if len(got["feature"]) != len(s.artefact.Reference) {
@@ -204,7 +203,7 @@ func TestStabilityQuery(t *testing.T) {
 }
 
 func TestModelReadouts(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	const n = 400
 	s := storeServing(t, c, n)
 	y := make([]float64, n)
@@ -276,7 +275,7 @@ func TestModelReadouts(t *testing.T) {
 
 // What offers cause is counted by player, and in the words that a holdout allows.
 func TestOfferUplift(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	const n = 2000
 	storeServing(t, c, n)
 	var offered, held struct{ N, X int }
@@ -337,7 +336,7 @@ func TestOfferUplift(t *testing.T) {
 
 // Skew: what was served against what is stored, by the logged revision and by what was known at the time.
 func TestSkewQueries(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	const n = 400
 	storeServing(t, c, n)
 	got := answers(t, c, "model_skew", Params{"grace_ms": 0})

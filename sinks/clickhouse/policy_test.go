@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 )
 
@@ -158,7 +157,7 @@ func TestPace(t *testing.T) {
 
 // A batch of partials may wait for more, but not when a burst is over.
 func TestDueAfterABurst(t *testing.T) {
-	s, err := NewSink(open(t, embeddedtest.ClickHouse(t)), SinkConfig{Flush: FlushPolicy{MinAge: 10 * time.Second, MaxAge: 10 * time.Second, PartialAge: time.Minute}})
+	s, err := NewSink(open(t), SinkConfig{Flush: FlushPolicy{MinAge: 10 * time.Second, MaxAge: 10 * time.Second, PartialAge: time.Minute}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +187,7 @@ func TestDueAfterABurst(t *testing.T) {
 }
 
 func TestDue(t *testing.T) {
-	s, err := NewSink(open(t, embeddedtest.ClickHouse(t)), SinkConfig{Flush: FlushPolicy{MaxRecords: 3, MinAge: time.Second, MaxAge: time.Second}})
+	s, err := NewSink(open(t), SinkConfig{Flush: FlushPolicy{MaxRecords: 3, MinAge: time.Second, MaxAge: time.Second}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +276,7 @@ func TestTurnsOfTheAbsent(t *testing.T) {
 
 // TestStagger: loaders that begin together do not flush together.
 func TestStagger(t *testing.T) {
-	s, err := NewSink(open(t, embeddedtest.ClickHouse(t)), SinkConfig{})
+	s, err := NewSink(open(t), SinkConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/droplift/droplift/deploy/embedded"
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/sql"
 )
@@ -172,7 +171,7 @@ func storeReadouts(t testing.TB, c *Client) {
 
 // TestQueries runs every named query but the dashboards' over a small drop and holds the answers against the golden file.
 func TestQueries(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	storeDrop(t, c)
 	storeReadouts(t, c)
 	storeServing(t, c, 12)
@@ -234,7 +233,7 @@ func TestQueries(t *testing.T) {
 
 // TestVelocity is DOMAIN 2.1's example: the window of a young drop is as long as the drop is old.
 func TestVelocity(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	storeDrop(t, c)
 	table, err := c.Query(t.Context(), "report_velocity", Params{"drop": "drop-1"})
 	if err != nil {
@@ -256,7 +255,7 @@ func TestVelocity(t *testing.T) {
 }
 
 func TestQueryParameters(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	for name, params := range map[string]Params{
 		"needs parameter drop":     {},
 		"has no parameter wrong":   {"drop": "d", "wrong": 1},
@@ -291,7 +290,7 @@ func TestQueryParameters(t *testing.T) {
 
 // Whoever wants some rows gets those, and the server does not go on for the others; nor for one who has left.
 func TestQueryRows(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	exec(t, c, "INSERT INTO drops (drop_id, version) SELECT concat('drop-', leftPad(toString(number), 3, '0')), 1 FROM numbers(100)")
 	for limit, want := range map[int]int{10: 10, 99: 99, 100: 100, 101: 100} {
 		table, err := c.QueryRows(t.Context(), "dashboard_drops", Params{"creators": []string{"*"}}, limit)
@@ -341,9 +340,8 @@ func TestQueryRows(t *testing.T) {
 }
 
 func TestStream(t *testing.T) {
-	server := embeddedtest.ClickHouse(t, func(cfg *embedded.ClickHouseConfig) { cfg.ReadOnlyUser, cfg.ReadOnlyPassword = "reader", "secret" })
-	open(t, server)
-	reader, err := Open(t.Context(), Config{URL: server.URL(), User: "reader", Password: "secret", Database: fmt.Sprintf("test%d", databases.Load())})
+	server := migrated.ClickHouse(t, func(cfg *embedded.ClickHouseConfig) { cfg.ReadOnlyUser, cfg.ReadOnlyPassword = "reader", "secret" })
+	reader, err := Open(t.Context(), Config{URL: server.URL(), User: "reader", Password: "secret"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,7 +371,7 @@ func TestStream(t *testing.T) {
 }
 
 func TestAuditQueries(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	l := newTestLoader(t, s, event.KindCheckout, 3)
 	rs := sale(0, 20)
@@ -412,7 +410,7 @@ func TestAuditQueries(t *testing.T) {
 
 // TestStorage holds what StorageOf says against the tables that the migrations make.
 func TestStorage(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	for _, kind := range Kinds() {
 		s, ok := StorageOf(kind)
 		if !ok {
@@ -434,7 +432,7 @@ func TestStorage(t *testing.T) {
 
 // TestViewChecks damages what the materialized views made, and looks whether the recomputation sees it.
 func TestViewChecks(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	storeDrop(t, c)
 	whole := map[event.Kind]map[int32]int64{event.KindPlayer: {0: 1000}, event.KindCheckout: {0: 1000}, event.KindLatency: {0: 1000}, event.KindDrop: {0: 1000}}
 	check := func(what, want string) {

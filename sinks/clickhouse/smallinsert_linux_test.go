@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/droplift/droplift/deploy/embedded"
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 	"github.com/droplift/droplift/ingest/simulate"
 )
@@ -38,7 +37,7 @@ func BenchmarkSmallInserts(b *testing.B) {
 	samples := sampleRecords(b, 50_000)
 	for _, t := range traffic {
 		b.Run(t.kind.Topic(), func(b *testing.B) {
-			feeds := newFeeds(b, embeddedtest.ClickHouse(b), t.kind, samples[t.kind], t.rows)
+			feeds := newFeeds(b, migrated.ClickHouse(b), t.kind, samples[t.kind], t.rows)
 			feeds.measure(b, func() {
 				for n := 0; b.Loop(); n++ {
 					if err := feeds.loaders[n%trafficPartitions].next(b); err != nil {
@@ -49,7 +48,7 @@ func BenchmarkSmallInserts(b *testing.B) {
 		})
 	}
 	b.Run("all", func(b *testing.B) {
-		server := embeddedtest.ClickHouse(b)
+		server := migrated.ClickHouse(b)
 		all := &feeds{server: server}
 		for _, t := range traffic {
 			one := newFeeds(b, server, t.kind, samples[t.kind], t.rows)
@@ -106,7 +105,7 @@ type feeds struct {
 }
 
 func newFeeds(b *testing.B, server *embedded.ClickHouse, kind event.Kind, samples []event.Record, rows int) *feeds {
-	f := &feeds{server: server, client: open(b, server)}
+	f := &feeds{server: server, client: connectTo(b, server)}
 	sink := newSink(b, f.client)
 	for partition := range int32(trafficPartitions) {
 		share := len(samples) / trafficPartitions

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 )
 
@@ -64,7 +63,7 @@ func trained(t testing.TB, c *Client, r TrainingRequest, t0 int64) string {
 
 // TestTrainingSet goes along every border of DOMAIN 1.2.
 func TestTrainingSet(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	const lateness = 10 * minute
 	t0 := monday + 60*day
@@ -149,7 +148,7 @@ func TestTrainingSet(t *testing.T) {
 
 // TestFeaturesComeBack stores every kind of value and reads the same record.
 func TestFeaturesComeBack(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	t0 := monday + 60*day
 	want := event.Features{PlayerID: "päule", Revision: 1<<63 + 1, AsOf: t0, Watermark: -1, Maturity: event.Final, SpendCurrency: "JPY", ForeignCheckouts: 2,
@@ -187,7 +186,7 @@ func TestFeaturesComeBack(t *testing.T) {
 }
 
 func TestTrainingRequests(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	for name, r := range map[string]TrainingRequest{
 		"no scoring time": {}, "is not in Unix ms": {At: []int64{-5}}, "named twice": {At: []int64{1, 1}}, "horizon of -1": {At: []int64{1}, HorizonMS: -1},
 		"TTL of": {At: []int64{1}, TTLMS: 1 << 62}, `knowable by "guess"`: {At: []int64{1}, Knowable: "guess"},
@@ -211,7 +210,7 @@ func TestTrainingRequests(t *testing.T) {
 }
 
 func TestFeatureHistory(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	s := newSink(t, c)
 	const hour = 60 * minute
 	storeRevisions(t, s, 0, revision("a", 1, monday-1, monday), revision("a", 2, monday, monday+5), revision("b", 1, monday+1, monday+1), revision("b", 2, monday+hour, monday+hour))

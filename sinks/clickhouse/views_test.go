@@ -3,12 +3,11 @@ package clickhouse
 import (
 	"testing"
 
-	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
 	"github.com/droplift/droplift/ingest/event"
 )
 
 func TestRefreshCopies(t *testing.T) {
-	c := open(t, embeddedtest.ClickHouse(t))
+	c := open(t)
 	writeAll(t, newTestLoader(t, newSink(t, c), event.KindPlayer, 0), records(0, player(event.LandingView, "p", monday)))
 	copied := func() uint64 {
 		t.Helper()

@@ -6,11 +6,11 @@
 SELECT
     o.outcome AS outcome, e.window AS window, e.scope AS scope,
     e.value AS value, e.low AS low, e.high AS high, e.unit AS unit,
+    if(e.metric = '', concat('nothing is published yet: the first window is over at ', formatDateTime(o.first_over, '%Y-%m-%d %H:%i'), ' UTC'), e.why) AS missing,
     transform(e.grade, ['randomized_itt', 'randomized_cace', 'quasi_did', 'matched', 'descriptive'], ['A', 'B', 'C', 'D', 'E'], '–') AS grade,
-    e.method AS method, e.against AS against, e.words AS words,
-    e.p AS p, if(e.metric = '', NULL, e.n) AS n, if(e.metric = '', NULL, e.treated) AS treated, nullIf(e.confidence, 0) AS confidence,
-    if(e.metric = '', 'provisional', e.maturity) AS maturity, nullIf(e.as_of, toDateTime64(0, 3, 'UTC')) AS as_of,
-    if(e.metric = '', concat('nothing is published yet: the first window is over at ', formatDateTime(o.first_over, '%Y-%m-%d %H:%i'), ' UTC'), e.why) AS missing
+    if(e.metric = '', 'provisional', e.maturity) AS maturity, e.words AS words,
+    e.p AS p, if(e.metric = '', NULL, e.n) AS n, if(e.metric = '', NULL, e.treated) AS treated, e.method AS method, e.against AS against,
+    nullIf(e.confidence, 0) AS confidence, nullIf(e.as_of, toDateTime64(0, 3, 'UTC')) AS as_of
 FROM
 (
     SELECT

@@ -14,13 +14,13 @@ WITH
         LIMIT 20
     )
 SELECT
-    d.creator_id AS creator, d.drop_id AS drop, d.starts AS starts,
+    d.creator_id AS creator, d.drop_id AS drop,
     if(e.metric = '', 'any', substring(e.metric, 8)) AS outcome, e.window AS window,
     e.value AS value, e.low AS low, e.high AS high, e.unit AS unit,
+    if(e.metric = '', concat('nothing is published yet: the first week is over at ', formatDateTime(addDays(d.starts, 7), '%Y-%m-%d %H:%i'), ' UTC'), e.why) AS missing,
     transform(e.grade, ['randomized_itt', 'randomized_cace', 'quasi_did', 'matched', 'descriptive'], ['A', 'B', 'C', 'D', 'E'], '–') AS grade,
-    e.words AS words, if(e.metric = '', NULL, e.n) AS n, nullIf(e.confidence, 0) AS confidence,
-    if(e.metric = '', 'provisional', e.maturity) AS maturity, nullIf(e.as_of, toDateTime64(0, 3, 'UTC')) AS as_of,
-    if(e.metric = '', concat('nothing is published yet: the first week is over at ', formatDateTime(addDays(d.starts, 7), '%Y-%m-%d %H:%i'), ' UTC'), e.why) AS missing
+    if(e.metric = '', 'provisional', e.maturity) AS maturity, e.words AS words, if(e.metric = '', NULL, e.n) AS n,
+    d.starts AS starts, nullIf(e.confidence, 0) AS confidence, nullIf(e.as_of, toDateTime64(0, 3, 'UTC')) AS as_of
 FROM listed AS d
 LEFT JOIN
 (

@@ -7,10 +7,10 @@ SELECT
     transform(e.grade, ['randomized_itt', 'randomized_cace', 'quasi_did', 'matched', 'descriptive'], ['A', 'B', 'C', 'D', 'E'], '–') AS grade,
     if(e.k = 0, 'no effect has been estimated', replaceAll(e.metric, '_', ' ')) AS estimate,
     arrayStringConcat(arrayMap((n, v) -> concat(n, ' ', v), mapKeys(e.part), mapValues(e.part)), ', ') AS of,
-    e.value AS value, e.low AS low, e.high AS high, e.unit AS unit, e.confidence AS confidence, e.n AS n,
+    e.value AS value, e.low AS low, e.high AS high, e.unit AS unit,
+    e.why AS note, e.maturity AS maturity,
     if(e.k = 0, 'the drop has no experiment that shows one', e.label) AS words,
-    e.maturity AS maturity,
-    e.why AS note
+    e.n AS n, e.confidence AS confidence
 FROM (SELECT 1 AS k FROM drops FINAL WHERE drop_id = {drop:String}) AS d
 LEFT JOIN
 (

@@ -4,7 +4,6 @@ package apachekafkatest
 import (
 	"context"
 	"errors"
-	"os"
 	"testing"
 	"time"
 
@@ -37,19 +36,9 @@ func Start(t testing.TB, options ...func(*apachekafka.Config)) *apachekafka.Clus
 		}
 		if t.Failed() {
 			for _, file := range cluster.Logs() {
-				t.Logf("%s ends:\n%s", file, tail(file))
+				t.Logf("%s ends:\n%s", file, apachekafka.LogTail(file, 64<<10))
 			}
 		}
 	})
 	return cluster
-}
-
-// tail is the last 64 KiB of a file.
-func tail(file string) []byte {
-	const limit = 64 << 10
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return []byte(err.Error())
-	}
-	return text[max(0, len(text)-limit):]
 }

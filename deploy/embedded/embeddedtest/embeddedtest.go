@@ -40,14 +40,21 @@ func Missing(t testing.TB, what, reason string) {
 	t.Skipf("needs %s: %s", what, reason)
 }
 
+// NeedLibrary skips a test that cannot run without ClickHouse's library, or
+// fails it when DROPLIFT_REQUIRE names clickhouse.
+func NeedLibrary(t testing.TB) {
+	t.Helper()
+	if _, err := embedded.LocateLibrary(); errors.Is(err, embedded.ErrNoLibrary) {
+		Missing(t, "clickhouse", err.Error())
+	}
+}
+
 // ClickHouse starts an embedded ClickHouse in a directory of the test and
 // stops it at its end. Without the library the test is skipped, or fails when
 // DROPLIFT_REQUIRE names clickhouse. Options change the configuration first.
 func ClickHouse(t testing.TB, options ...func(*embedded.ClickHouseConfig)) *embedded.ClickHouse {
 	t.Helper()
-	if _, err := embedded.LocateLibrary(); errors.Is(err, embedded.ErrNoLibrary) {
-		Missing(t, "clickhouse", err.Error())
-	}
+	NeedLibrary(t)
 	cfg := embedded.ClickHouseConfig{DataDir: t.TempDir(), Logger: Logger(t)}
 	for _, option := range options {
 		option(&cfg)

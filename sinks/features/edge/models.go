@@ -1,6 +1,8 @@
 package edge
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,14 +25,12 @@ var (
 	ErrVersion  = errors.New("edge: the rollout names a version that is not here")
 )
 
-// refusals are the classes of refused records, as metric labels.
+// refusals are the classes of refused records beside those of artefacts, as metric labels.
 var refusals = []struct {
 	err   error
 	class string
 }{
 	{ErrRecord, "record"}, {ErrGzip, "gzip"}, {ErrMismatch, "mismatch"}, {ErrChanged, "changed"}, {ErrVersion, "unknown_version"},
-	{scoring.ErrTooLarge, "too_large"}, {scoring.ErrNewer, "newer"}, {scoring.ErrChecksum, "checksum"}, {scoring.ErrFeatures, "features"},
-	{scoring.ErrGolden, "golden"}, {scoring.ErrMalformed, "malformed"},
 }
 
 // Class of an error that Models returned: the closed list of what a bad model can be, as a metric label.
@@ -40,7 +40,7 @@ func Class(err error) string {
 			return r.class
 		}
 	}
-	return "other"
+	return cmp.Or(scoring.Refusal(err), "other")
 }
 
 // keepVersions bounds how many versions of one model are held that no rollout names.
@@ -294,5 +294,10 @@ func (r *Models) served(l *line, name string, was *Serving) (*Served, error) {
 func (r *Models) refuse(kind event.Kind, key []byte, err error) {
 	class := Class(err)
 	r.m.refused.WithLabelValues(kind.String(), class).Inc()
-	r.log.Error("a model record is refused; what serves stays", "kind", kind.String(), "key", string(key), "class", class, "error", err)
+	level, what := slog.LevelError, "a model record is refused; what serves stays"
+	if errors.Is(err, ErrVersion) {
+		// It may still come: at every start rollouts are read beside the models that they name.
+		level, what = slog.LevelWarn, "a rollout waits for its model; what serves stays"
+	}
+	r.log.Log(context.Background(), level, what, "kind", kind.String(), "key", string(key), "class", class, "error", err)
 }

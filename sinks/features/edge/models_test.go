@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -134,6 +135,21 @@ func sealed(t *testing.T, a *scoring.Artefact) []byte {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// At every start a rollout may be read before its models: that is no error until somebody has to act on it.
+func TestRolloutAheadOfItsModel(t *testing.T) {
+	var log bytes.Buffer
+	r := newRig(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	if err := promote(r.Models, "v1", ""); !errors.Is(err, ErrVersion) {
+		t.Error(err)
+	}
+	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "class=unknown_version") || strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("it logs %s", &log)
+	}
+	if err := r.Models.Rollout([]byte("churn"), []byte("{")); !errors.Is(err, ErrRecord) || !strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("a broken record is %v, and logs %s", err, &log)
+	}
 }
 
 // The rollout may come before its models, a shadow that is missing holds nobody up, and a rollback is a rollout.

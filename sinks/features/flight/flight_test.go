@@ -245,6 +245,21 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// Which of the two comes first, serving or stopping, is up to the scheduler: both end well.
+func TestStoppedAtOnce(t *testing.T) {
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 {
+		s, err := New(Config{Address: "127.0.0.1:0", Set: feature.Player}, &players{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Run(stopped); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestToken(t *testing.T) {
 	s := serve(t, Config{Token: "secret"}, &players{n: 3})
 	c := dial(t, s)

@@ -159,7 +159,10 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	s.grpc.GracefulStop()
 	late.Stop()
-	return <-served
+	if err := <-served; !errors.Is(err, grpc.ErrServerStopped) { // which is told when ctx was done before it served
+		return err
+	}
+	return nil
 }
 
 func (s *Server) authorize(ctx context.Context) error {

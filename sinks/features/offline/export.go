@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/gofrs/flock"
 
 	"github.com/droplift/droplift/models/feature"
 )
@@ -297,13 +298,11 @@ func Whole(name string, create func(dir, pattern string) (File, error), fill fun
 }
 
 // lock keeps other exports out of dir until unlock. The operating system takes it back when the process ends, however it does.
-func lock(dir string) (unlock func(), err error) {
-	file, err := os.OpenFile(filepath.Join(dir, ".export.lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
+func lock(dir string) (unlock func() error, err error) {
+	l := flock.New(filepath.Join(dir, ".export.lock"), flock.SetPermissions(0o644))
+	taken, err := l.TryLock()
+	if err == nil && !taken {
+		err = fmt.Errorf("%w: %s", ErrBusy, dir)
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: %s: %w", ErrBusy, dir, err), file.Close())
-	}
-	return func() { _ = file.Close() }, nil
+	return l.Unlock, err
 }

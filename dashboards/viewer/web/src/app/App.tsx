@@ -12,7 +12,7 @@ import { type Go, useJob, usePlace } from "./hooks";
 import { type Bodies, copy } from "./PanelFrame";
 import { formatPlace, parsePlace, type Place, type ThemeChoice } from "./place";
 import { RangePicker } from "./RangePicker";
-import { defaultRange, rangeLabel, refreshChoices, refreshMs, zoomed } from "./range";
+import { defaultRange, ofDrop, rangeLabel, refreshChoices, refreshMs, zoomed } from "./range";
 import { Scheduler } from "./refresh";
 import { shortcuts, useShortcuts } from "./shortcuts";
 import { Status } from "./Status";
@@ -50,7 +50,9 @@ export function App() {
   }, [dashboard]);
 
   const own = dashboard ? defaultRange(hasDrop(dashboard), hasCues(dashboard), dashboard.time) : { from: "", to: "" };
-  const range = { from: place.from || own.from, to: place.to || own.to };
+  // A link from a drop's dashboard brings the drop's range along, which says nothing where there is no drop.
+  const apart = dashboard !== null && !hasDrop(dashboard) && (ofDrop(place.from) || ofDrop(place.to));
+  const range = apart ? own : { from: place.from || own.from, to: place.to || own.to };
   const wanted = dashboard ? query(dashboard, place.vars, range) : null;
   const { waiting, problem: dropProblem } = useDrop(scheduler, uid, dashboard !== null && hasDrop(dashboard), wanted, place, go);
   const asked = waiting === "" ? (wanted?.toString() ?? null) : null;
@@ -171,7 +173,7 @@ export function App() {
           </label>
         </div>
         <p class="where">
-          <strong>{dashboard?.title}</strong> <span dir="auto">{place.vars["drop"]?.join(", ")}</span> <span class="muted">{rangeLabel(range.from, range.to)}, UTC</span>
+          <strong>{dashboard?.title}</strong> <span dir="auto">{dashboard && hasDrop(dashboard) && place.vars["drop"]?.join(", ")}</span> <span class="muted">{rangeLabel(range.from, range.to)}, UTC</span>
         </p>
         <div class="state">
           <Status scheduler={scheduler} interval={interval} />

@@ -3,7 +3,7 @@ import { useId, useMemo, useRef, useState } from "preact/hooks";
 import type { Annotation, PanelAnswer, Problem, Range } from "../api";
 import { fetchPanel, panelPath } from "../client";
 import type { Panel } from "../model";
-import type { Hover } from "../panels";
+import type { Content, Hover } from "../panels";
 import { announce } from "./announce";
 import { Dialog, Icon } from "./Dialog";
 import { Guard } from "./Guard";
@@ -76,9 +76,9 @@ export function PanelFrame(props: Props) {
   );
   const answer = hasTargets ? loaded.data : none;
   const dimmed = loaded.data !== null && (loaded.problem !== null || loaded.key !== key);
-  const empty = useMemo(() => hasTargets && answer !== null && (!hasRows(answer) || (bodies !== null && !bodies.hasPicture(panel, answer))), [bodies, panel, answer, hasTargets]);
+  const content = useMemo(() => bodies && answer && bodies.contentOf(panel, answer), [bodies, panel, answer]);
+  const empty = hasTargets && answer !== null && (content ? !content.drawable : !hasRows(answer));
   const truncated = answer?.frames.some((f) => f.truncated) ?? false;
-  const summary = useMemo(() => (bodies && answer && !empty ? bodies.summarize(panel, answer) : ""), [bodies, panel, answer, empty]);
 
   const Heading = full ? "h2" : "h3";
   const copyLink = async () => {
@@ -127,12 +127,12 @@ export function PanelFrame(props: Props) {
       </header>
       <div class="panel-body">
         <div ref={body.ref} class={`picture${dimmed ? " dimmed" : ""}`}>
-          {answer && !empty && bodies && body.width > 0 && (
+          {content && !empty && bodies && body.width > 0 && (
             <Guard drawn={answer} fallback={(message) => <ProblemNote problem={{ class: "internal", message }} over={false} />}>
               {asTable ? (
-                <DataTable bodies={bodies} panel={panel} answer={answer} />
+                <DataTable bodies={bodies} content={content} />
               ) : (
-                <bodies.PanelBody panel={panel} answer={answer} annotations={props.annotations} theme={theme} width={body.width} height={body.height} onZoom={props.onZoom} hover={props.hover} />
+                <bodies.PanelBody content={content} annotations={props.annotations} theme={theme} width={body.width} height={body.height} onZoom={props.onZoom} hover={props.hover} />
               )}
             </Guard>
           )}
@@ -141,7 +141,7 @@ export function PanelFrame(props: Props) {
         </div>
         {loaded.problem && <ProblemNote problem={loaded.problem} over={loaded.data !== null} />}
       </div>
-      {summary && <p class="hidden">{summary}</p>}
+      {content && !empty && <p class="hidden">{content.summary}</p>}
       {dialog === "about" && (
         <Dialog label={panel.title} anchor={aboutButton.current} onClose={() => setDialog("")}>
           <p dir="auto">{panel.description}</p>
@@ -212,8 +212,8 @@ function Menu({ children }: { children: ComponentChildren }) {
   );
 }
 
-function DataTable({ bodies, panel, answer }: { bodies: Bodies; panel: Panel; answer: PanelAnswer }) {
-  const { columns, rows } = bodies.toRows(panel, answer);
+function DataTable({ bodies, content: { panel, data } }: { bodies: Bodies; content: Content }) {
+  const { columns, rows } = bodies.toRows(panel, data);
   return (
     <div class="table" tabIndex={0} role="region" aria-label={`${panel.title} as table`}>
       <table>

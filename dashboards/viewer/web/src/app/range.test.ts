@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { absolute, ago, defaultRange, parseUTC, presetsOf, rangeLabel, refreshMs, sinceLabel, spanLabel, utc, wider, zoomed } from "./range";
+import { absolute, ago, defaultRange, ofDrop, parseUTC, presetsOf, rangeLabel, refreshMs, sinceLabel, spanLabel, utc, wider, zoomed } from "./range";
 
 const at = Date.UTC(2025, 9, 11, 18);
 
@@ -26,6 +26,11 @@ test("seconds are said only where there are some", () => {
 test("metrics of another day are since a day", () => {
   expect(sinceLabel(at + 7_000, at + 60_000)).toBe("since 18:00:07");
   expect(sinceLabel(at - 86_400_000, at)).toBe("since 2025-10-10 18:00:00");
+});
+
+test("a moment hangs on a drop or on the clock", () => {
+  expect(["start-30m", "end", "data", "first-cue-5m", "last-cue"].every(ofDrop)).toBe(true);
+  expect(["now-1h", "", String(at), "2025-10-11T18:00:00Z"].some(ofDrop)).toBe(false);
 });
 
 test("absolute moments are Unix ms or RFC 3339", () => {

@@ -34,6 +34,9 @@ export function defaultRange(hasDrop: boolean, hasCues: boolean, own: { from: st
   return own ?? { from: "now-1h", to: "now" };
 }
 
+/** ofDrop says whether a moment hangs on a drop. */
+export const ofDrop = (moment: string): boolean => /^(start|end|data|first-cue|last-cue)/.test(moment);
+
 const words: Record<string, string> = { now: "now", start: "drop start", end: "drop end", data: "newest data", "first-cue": "first cue", "last-cue": "last cue" };
 
 /** rangeLabel says a range in words: a preset's name, anchors spelled out, or UTC times. */

@@ -10,8 +10,8 @@ const board: Dashboard = {
     list: [
       { type: "datasource", name: "clickhouse" },
       { type: "query", name: "creator", multi: true, includeAll: true, definition: "SELECT creator_id FROM drops" },
-      { type: "query", name: "drop", definition: "SELECT drop_id FROM drops WHERE has([${creator:singlequote}], creator_id)" },
-      { type: "query", name: "pop", multi: true, includeAll: true, definition: "SELECT pop FROM velocity WHERE drop_id = ${drop:singlequote}" },
+      { type: "query", name: "drop", definition: "SELECT drop_id FROM drops WHERE has(splitByChar(',', '${creator:percentencode}'), creator_id)" },
+      { type: "query", name: "pop", multi: true, includeAll: true, definition: "SELECT pop FROM velocity WHERE drop_id = '${drop:percentencode}'" },
     ],
   },
 };

@@ -79,8 +79,9 @@ export function useTheme(name: "dark" | "light") {
 }
 
 /** A panel that is a chart of some kind. */
-export function Chart({ kind, data, theme, label, ...props }: Omit<PanelProps, "theme"> & { kind: Kind; data: Data[]; theme: Theme; label: string }) {
-  const { panel, answer, annotations, width, height } = props;
+export function Chart({ kind, theme, ...props }: Omit<PanelProps, "theme"> & { kind: Kind; theme: Theme }) {
+  const { content, annotations, width, height } = props;
+  const { panel, answer, data } = content;
   const [hidden, setHidden] = useState(noneHidden);
   const context = useMemo(
     () => ({ panel, data, theme, range: answer.range, annotations, hidden, width, height }),
@@ -94,7 +95,7 @@ export function Chart({ kind, data, theme, label, ...props }: Omit<PanelProps, "
   const drawing = useMemo(() => kind.draw({ ...context, ...size }), [kind, context, size.width, size.height]);
   return (
     <div class={legend.right ? "viz-columns" : undefined}>
-      <Surface drawing={drawing} context={context} {...size} label={label} hover={props.hover} onZoom={props.onZoom} />
+      <Surface drawing={drawing} context={context} {...size} label={content.summary} hover={props.hover} onZoom={props.onZoom} />
       {ramp && (
         <div class="viz-ramp">
           <span>{ramp.low}</span>

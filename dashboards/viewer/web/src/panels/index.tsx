@@ -1,5 +1,4 @@
 // The bodies of panels, drawn from Grafana's JSON and the server's answer.
-import { useMemo } from "preact/hooks";
 import type { PanelAnswer } from "../api";
 import { dataOf, hasValue, isEmpty, isShown, type Data } from "../format/field";
 import type { Panel } from "../model";
@@ -9,7 +8,7 @@ import { BarGauges, Gauges } from "./gauge";
 import { heatmap } from "./heatmap";
 import { histogram } from "./histogram";
 import "./panels.css";
-import type { PanelProps } from "./props";
+import type { Content, PanelProps } from "./props";
 import { summarize } from "./rows";
 import { singlesOf } from "./single";
 import { Stats } from "./stat";
@@ -21,8 +20,8 @@ import { xychart } from "./xychart";
 
 export { createHover, type Hover } from "./hover";
 export { toPNG } from "./png";
-export type { PanelProps } from "./props";
-export { summarize, toRows, type Rows } from "./rows";
+export type { Content, PanelProps } from "./props";
+export { toRows, type Rows } from "./rows";
 
 const kinds: Record<string, Kind> = { timeseries, trend: timeseries, barchart, heatmap, histogram, xychart, "state-timeline": timeline };
 const singles: Record<string, typeof Stats> = { stat: Stats, gauge: Gauges, bargauge: BarGauges };
@@ -30,10 +29,13 @@ const singles: Record<string, typeof Stats> = { stat: Stats, gauge: Gauges, barg
 /** The panel types that PanelBody draws. */
 export const drawn = [...Object.keys(kinds), ...Object.keys(singles), "table", "text"];
 
-/** Whether there is something to draw: a chart of rows without any value would be an empty frame. */
-export const hasPicture = (panel: Panel, answer: PanelAnswer): boolean => isPicture(panel, dataOf(panel, answer));
+/** An answer as a panel shows it: read once, for the picture and all that is said of it. */
+export function contentOf(panel: Panel, answer: PanelAnswer): Content {
+  const data = dataOf(panel, answer);
+  return { panel, answer, data, drawable: isDrawable(panel, data), summary: summarize(panel, answer, data) };
+}
 
-function isPicture(panel: Panel, data: Data[]): boolean {
+function isDrawable(panel: Panel, data: Data[]): boolean {
   if (!(panel.type in kinds)) return !isEmpty(data);
   return data.some((d) => d.fields.some((f) => f.type !== "time" && (f.type !== "string" || panel.type === "state-timeline") && f.name !== panel.options?.xField && isShown(f) && hasValue(f)));
 }
@@ -49,12 +51,12 @@ export function PanelBody(props: PanelProps) {
 }
 
 function Body(props: PanelProps & { colors: NonNullable<ReturnType<typeof useTheme>["theme"]> }) {
-  const { panel, answer, colors, width, height } = props;
-  const data = useMemo(() => dataOf(panel, answer), [panel, answer]);
+  const { content, colors, width, height } = props;
+  const { panel, data } = content;
   if (panel.type === "text") return <Words content={panel.options?.content ?? ""} mode={panel.options?.mode} />;
-  if (!isPicture(panel, data)) return <Empty text={panel.fieldConfig?.defaults?.noValue} />;
+  if (!content.drawable) return <Empty text={panel.fieldConfig?.defaults?.noValue} />;
   const kind = kinds[panel.type];
-  if (kind) return <Chart key={panel.type} {...props} kind={kind} data={data} theme={colors} label={summarize(panel, answer)} />;
+  if (kind) return <Chart key={panel.type} {...props} kind={kind} theme={colors} />;
   if (panel.type === "table") return <Table panel={panel} data={data} theme={colors} />;
   const Shown = singles[panel.type];
   if (!Shown) return <Empty text={`This viewer draws no panels of the type ${panel.type}. Its data are under “view as table”.`} />;

@@ -1,13 +1,13 @@
 import { render } from "preact";
 import { act } from "preact/test-utils";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import type { Column } from "../api";
+import type { Column, PanelAnswer } from "../api";
 import type { Panel } from "../model";
 import { fixtures, hostile, start } from "../../test/gallery/fixtures";
 import { dataOf } from "../format/field";
 import type { Theme } from "../format/theme";
 import { alongScale, colorOf, inkOn } from "../format/theme";
-import { createHover, hasPicture, summarize, toRows } from "./index";
+import { contentOf, createHover, toRows } from "./index";
 import { TipBox, type Context } from "./chart";
 import { along, Gauges } from "./gauge";
 import { cellsOf, heatmap } from "./heatmap";
@@ -31,6 +31,8 @@ const titled = (title: string) => fixtures.find((f) => f.panel.title.startsWith(
 const context = ({ panel, answer }: (typeof fixtures)[number], more: Partial<Context> = {}): Context => ({ panel, data: dataOf(panel, answer), theme, range: answer.range, annotations: [], hidden: new Set(), width: 600, height: 300, ...more });
 const panelOf = (type: string, more: Partial<Panel> = {}): Panel => ({ id: 1, type, title: "P", gridPos: { x: 0, y: 0, w: 1, h: 1 }, ...more });
 const answerOf = (...columns: Column[]) => ({ range, frames: [{ ref: "A", columns }] });
+
+const summarize = (panel: Panel, answer: PanelAnswer) => contentOf(panel, answer).summary;
 
 const root = document.createElement("div");
 document.body.append(root);
@@ -83,7 +85,7 @@ describe("untrusted names", () => {
 describe("every type", () => {
   test.each(fixtures.map((f) => [f.panel.title, f] as const))("%s is summarized and has rows", (_, { panel, answer }) => {
     expect(summarize(panel, answer)).toContain(panel.title);
-    const { columns, rows } = toRows(panel, answer);
+    const { columns, rows } = toRows(panel, dataOf(panel, answer));
     for (const row of rows) expect(row).toHaveLength(columns.length);
     if (panel.type !== "text" && panel.title !== "Nothing here") expect(rows.length).toBeGreaterThan(0);
   });
@@ -104,7 +106,7 @@ describe("summaries", () => {
 test("rows of several series are joined by time", () => {
   const panel = panelOf("timeseries", { fieldConfig: { defaults: { unit: "s" } } });
   const frame = (ref: string, times: number[]) => ({ ref, columns: [{ name: "time", type: "time" as const, values: times }, { name: ref, type: "number" as const, values: times.map((t) => t / 1e6) }] });
-  expect(toRows(panel, { range, frames: [frame("A", [0, 1e6]), frame("B", [1e6, 2e6])] })).toEqual({
+  expect(toRows(panel, dataOf(panel, { range, frames: [frame("A", [0, 1e6]), frame("B", [1e6, 2e6])] }))).toEqual({
     columns: [{ name: "time" }, { name: "A", unit: "s" }, { name: "B", unit: "s" }],
     rows: [["1970-01-01 00:00:00", "0 s", null], ["1970-01-01 00:16:40", "1 s", "1 s"], ["1970-01-01 00:33:20", null, "2 s"]],
   });
@@ -219,9 +221,9 @@ test("tooltips cut rows, but not the one at the pointer, and zeros first", () =>
 
 test("rows without a value make no chart, though they make a table", () => {
   const answer = answerOf({ name: "time", type: "time", values: [start] }, { name: "share", type: "number", values: [null] });
-  expect(["timeseries", "state-timeline", "table"].map((type) => hasPicture(panelOf(type), answer))).toEqual([false, false, true]);
+  expect(["timeseries", "state-timeline", "table"].map((type) => contentOf(panelOf(type), answer).drawable)).toEqual([false, false, true]);
   const ages = answerOf({ name: "age", type: "number", values: [0, 1] }, { name: "newest", type: "number", values: [null, null] });
-  expect(hasPicture(panelOf("trend", { options: { xField: "age" } }), ages)).toBe(false);
+  expect(contentOf(panelOf("trend", { options: { xField: "age" } }), ages).drawable).toBe(false);
 });
 
 describe("legends", () => {

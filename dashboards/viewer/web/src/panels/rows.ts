@@ -1,6 +1,6 @@
 // What a panel shows, as a table and as a sentence: for readers who do not see the picture.
 import type { PanelAnswer } from "../api";
-import { dataOf, isEmpty, isNumeric, isShown, type Data, type Field } from "../format/field";
+import { isEmpty, isNumeric, isShown, type Data, type Field } from "../format/field";
 import { reduce } from "../format/reduce";
 import { isoTime } from "../format/units";
 import type { Panel } from "../model";
@@ -44,8 +44,7 @@ function joinedRows(data: Data[]): Rows {
 const column = (f: Field) => ({ name: f.title, ...(f.type === "number" && f.config.unit ? { unit: f.config.unit } : {}) });
 
 /** The formatted data behind a panel. */
-export function toRows(panel: Panel, answer: PanelAnswer): Rows {
-  const data = dataOf(panel, answer);
+export function toRows(panel: Panel, data: Data[]): Rows {
   if (["stat", "gauge", "bargauge"].includes(panel.type)) {
     return { columns: [{ name: "Name" }, { name: "Value" }], rows: singlesOf(panel, data).map((s) => [s.title, s.shown.text]) };
   }
@@ -57,9 +56,8 @@ const told = 4;
 const list = (parts: string[]) => (parts.length > told ? `${parts.slice(0, told).join("; ")}; and ${parts.length - told} more` : parts.join("; "));
 
 /** One or two sentences that say what the panel shows. */
-export function summarize(panel: Panel, answer: PanelAnswer): string {
+export function summarize(panel: Panel, answer: PanelAnswer, data: Data[]): string {
   if (panel.type === "text") return `${panel.title}. ${panel.options?.content ?? ""}`.trim();
-  const data = dataOf(panel, answer);
   if (isEmpty(data)) return `${panel.title}: no data.`;
   const cut = answer.frames.some((f) => f.truncated) ? " Not all rows are shown." : "";
   const fields = data.flatMap((d) => d.fields.filter((f) => isNumeric(f) && isShown(f)));
@@ -87,6 +85,6 @@ export function summarize(panel: Panel, answer: PanelAnswer): string {
       return `${panel.title}: ${list(names.values.map((v, i) => `${names.display(v).text} ${f.display(f.values[i] ?? null).text}`))}.${cut}`;
     }
   }
-  const { columns, rows } = toRows(panel, answer);
+  const { columns, rows } = toRows(panel, data);
   return `${panel.title}: ${rows.length} rows of ${columns.map((c) => c.name).join(", ")}.${cut}`;
 }

@@ -118,6 +118,7 @@ function Cell({ frame, field, row, theme }: { frame: Data; field: Field; row: nu
   const color = shown.color ? colorOf(theme, shown.color) : undefined;
   const style: Record<string, string> = { textAlign: alignment(field) };
   if (custom.width) style.maxWidth = `${custom.width}px`;
+  if (custom.minWidth) style.minWidth = `min(${custom.minWidth}px, 70cqw)`;
   if (color && type === "color-text") style.color = color;
   if (color && type.startsWith("color-background") && !custom.cellOptions?.applyToRow) Object.assign(style, color === "transparent" ? { color: theme.muted } : { background: color, color: inkOn(color) });
   const link = links?.[0];

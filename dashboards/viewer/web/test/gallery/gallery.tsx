@@ -1,7 +1,7 @@
 // A page with a panel of every type from made-up answers, for a person to look at:
 //   npx vite test/gallery   then  /?theme=light&width=340&height=260&only=stat
 import { render } from "preact";
-import { createHover, PanelBody, toPNG } from "../../src/panels";
+import { contentOf, createHover, PanelBody, toPNG } from "../../src/panels";
 import { annotations, fixtures } from "./fixtures";
 
 const asked = new URLSearchParams(location.search);
@@ -20,7 +20,7 @@ render(
     {fixtures.filter((f) => !only || f.panel.type === only).map(({ panel, answer }) => (
       <section key={panel.id} id={`panel-${panel.id}`}>
         <h3>{panel.title}</h3>
-        <PanelBody panel={panel} answer={answer} annotations={annotations} theme={theme} width={width} height={height} hover={hover} onZoom={(from, to) => console.log("zoom", from, to)} />
+        <PanelBody content={contentOf(panel, answer)} annotations={annotations} theme={theme} width={width} height={height} hover={hover} onZoom={(from, to) => console.log("zoom", from, to)} />
       </section>
     ))}
   </main>,
