@@ -11,3 +11,11 @@ ALTER TABLE localization MODIFY SETTING min_age_to_force_merge_seconds = 300, ma
 ALTER TABLE experiments MODIFY SETTING min_age_to_force_merge_seconds = 300, max_bytes_to_merge_at_max_space_in_pool = 134217728;
 ALTER TABLE edge_cost MODIFY SETTING min_age_to_force_merge_seconds = 300, max_bytes_to_merge_at_max_space_in_pool = 134217728;
 ALTER TABLE attribution MODIFY SETTING min_age_to_force_merge_seconds = 300, max_bytes_to_merge_at_max_space_in_pool = 134217728;
+ALTER TABLE settlements MODIFY SETTING min_age_to_force_merge_seconds = 300, max_bytes_to_merge_at_max_space_in_pool = 134217728;
+ALTER TABLE money_facts MODIFY SETTING min_age_to_force_merge_seconds = 300, max_bytes_to_merge_at_max_space_in_pool = 134217728;
+ALTER TABLE money_posted MODIFY SETTING min_age_to_force_merge_seconds = 300, max_bytes_to_merge_at_max_space_in_pool = 134217728;
+ALTER TABLE money_exceptions MODIFY SETTING min_age_to_force_merge_seconds = 300, max_bytes_to_merge_at_max_space_in_pool = 134217728;
+
+-- Estimates and decisions come a few rows at a time and would lie in dozens of parts, each of which a query opens for its own.
+ALTER TABLE estimates MODIFY SETTING min_age_to_force_merge_seconds = 300, max_bytes_to_merge_at_max_space_in_pool = 134217728;
+ALTER TABLE decisions MODIFY SETTING min_age_to_force_merge_seconds = 300, max_bytes_to_merge_at_max_space_in_pool = 134217728;
