@@ -34,7 +34,7 @@ type DashboardsPushCmd struct {
 func (c *DashboardsPushCmd) Help() string {
 	return "The token is a service account's with the role Editor. Dashboards that someone has changed in Grafana are left alone " +
 		"unless --overwrite is given; their change is then a version in Grafana's history.\n\n" +
-		"Example: DROPLIFT_GRAFANA_TOKEN=glsa_… droplift dashboards push --grafana https://grafana.example.com --dry-run"
+		"Example:\n\n  DROPLIFT_GRAFANA_TOKEN=glsa_… droplift dashboards push --grafana https://grafana.example.com --dry-run"
 }
 
 // Validate is called by the parser.

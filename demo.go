@@ -29,7 +29,7 @@ type DemoCmd struct {
 func (c *DemoCmd) Help() string {
 	return "Starts the pipeline, shows its dashboards in a browser (--no-browser prints their address only), backfills four weeks of " +
 		"history, trains a model on it, plays one 48 h drop at --speed and the week after it, prints its report and keeps serving. Interrupted and started again with the same --data-dir, --scenario and --seed, it goes on where it was.\n\n" +
-		"Example: droplift demo --speed 2000 --exit"
+		"Example:\n\n  droplift demo --speed 2000 --exit"
 }
 
 func (c *DemoCmd) Run(ctx context.Context, cfg *Config) error {

@@ -39,7 +39,7 @@ func (c *FeaturesCheckCmd) Help() string {
 		"that computed them, and the row must equal a state that was reached by t0. A row that equals none is unexplained, which is no proof of a leak: " +
 		"raw events are kept 90 days, and a file may hold features of its own.\n\n" +
 		"The exit code is 0 without leaks, 1 with some, 2 when it could not be checked.\n\n" +
-		"Examples: droplift features check april.parquet\n          droplift features check --at 2026-04-01 --knowable event"
+		"Examples:\n\n  droplift features check april.parquet\n  droplift features check --at 2026-04-01 --knowable event"
 }
 
 // errLeaks ends a check that found some: exit code 1, everything has been said.

@@ -82,7 +82,7 @@ type FeaturesExportCmd struct {
 func (c *FeaturesExportCmd) Help() string {
 	return "Every revision of every player's features becomes a row: event_timestamp is its as_of, created_timestamp when it could be known. " +
 		"Run it again at any time: complete hours are left alone, hours that late events have changed are written again, and an interrupted " +
-		"run is continued. A file appears whole or not at all.\n\nExample: droplift features export --from 2026-04-01 --out features/"
+		"run is continued. A file appears whole or not at all.\n\nExample:\n\n  droplift features export --from 2026-04-01 --out features/"
 }
 
 // Run prints what it did.
@@ -125,8 +125,8 @@ func (c *FeaturesTrainingSetCmd) Help() string {
 	return "One row per player and scoring time t0: the newest features that were known at t0, what depends on t0, and the label " +
 		"churned, which is null until the watermark has passed its window. Nothing that happened or arrived after t0 is in the features; " +
 		"`droplift features check` proves it.\n\n" +
-		"Examples: droplift features training-set --at 2026-04-01 --out april.parquet\n" +
-		"          droplift features training-set --from 2026-03-01 --to 2026-04-01 --every 24h --out march.arrow"
+		"Examples:\n\n  droplift features training-set --at 2026-04-01 --out april.parquet\n" +
+		"  droplift features training-set --from 2026-03-01 --to 2026-04-01 --every 24h --out march.arrow"
 }
 
 // Run prints what the set holds.

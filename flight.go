@@ -42,7 +42,7 @@ func (c *FeaturesFlightCmd) Help() string {
 		"  client = pyarrow.flight.connect(\"grpc://" + defaultFlightAddress + "\")\n" +
 		"  ticket = pyarrow.flight.Ticket(b'{\"flight\":\"training-set\",\"at\":[\"2026-04-01T00:00:00Z\"]}')\n" +
 		"  table = client.do_get(ticket).read_all()\n\n" +
-		"Example: droplift features flight --flight-address 127.0.0.1:8815"
+		"Example:\n\n  droplift features flight --flight-address 127.0.0.1:8815"
 }
 
 // Run serves until it is told to stop.

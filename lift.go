@@ -25,7 +25,7 @@ func (c *LiftCmd) Help() string {
 	return "Each number stands with its grade of evidence and with the only words that grade allows: A randomized_itt and B " +
 		"randomized_cace need an experiment with a holdout in the drop's catalogue entry, C quasi_did a pre-trend test that " +
 		"passes, D matched and E descriptive are associations. A number whose window is not complete yet is left empty, and " +
-		"so is one whose test failed; the note says why.\n\nExample: droplift lift drop-004 --horizons 7"
+		"so is one whose test failed; the note says why.\n\nExample:\n\n  droplift lift drop-004 --horizons 7"
 }
 
 func (c *LiftCmd) Run(ctx context.Context, cfg *Config) error {

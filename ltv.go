@@ -33,7 +33,7 @@ func (c *LTVFitCmd) Help() string {
 		"a calibration: a fit on the purchases before --cut against those that followed. Then writes one prediction per buyer to the lifetime topic, " +
 		"from where the sink stores it beside the observed cohorts: see the named queries ltv_predicted and ltv_cohorts.\n\n" +
 		"A prediction is an expectation over customers with the same history, and no guarantee for a single one.\n\n" +
-		"Examples: droplift ltv fit --drops 5\n          droplift ltv fit --model bgnbd --as-of 1997-10-01 --horizon 39w --dry-run"
+		"Examples:\n\n  droplift ltv fit --drops 5\n  droplift ltv fit --model bgnbd --as-of 1997-10-01 --horizon 39w --dry-run"
 }
 
 func (c *LTVFitCmd) Run(ctx context.Context, cfg *Config) error {

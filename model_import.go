@@ -34,7 +34,7 @@ type ModelImportCmd struct {
 // Help is shown by --help.
 func (c *ModelImportCmd) Help() string {
 	return "Trees are scored exactly as the trainer scores them, or refused. Of the golden rows up to 100 stay in the artefact, so that every edge " +
-		"proves it again.\n\nExample: droplift model import --lightgbm model.txt --golden rows.jsonl --trained-to 2026-05-01T00:00:00Z"
+		"proves it again.\n\nExample:\n\n  droplift model import --lightgbm model.txt --golden rows.jsonl --trained-to 2026-05-01T00:00:00Z"
 }
 
 // keptGolden is how many golden rows an imported artefact keeps.

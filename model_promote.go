@@ -50,7 +50,7 @@ func (c *ModelPromoteCmd) Help() string {
 		"window, unless others are named: --at, --from and --to, or --examples for scores whose labels became known. They must lie behind " +
 		"everything that it learned from.\n\nOf two promotions at once the later one wins, and the other is told and changes nothing.\n\n" +
 		"The exit code is 0 when it was promoted, 1 when a gate refused it, 2 when it could not be judged.\n\n" +
-		"Example: droplift model promote churn-20260501T000000-1f3a7c22 --reason 'better since the new catalogue'"
+		"Example:\n\n  droplift model promote churn-20260501T000000-1f3a7c22 --reason 'better since the new catalogue'"
 }
 
 // bounds are the gates', every one of which is a flag with a default.

@@ -51,7 +51,7 @@ func (c *ModelPublishCmd) Help() string {
 	return "The artefact is opened first: one that was changed, cut, is of a newer format, was trained on other features or does " +
 		"not score its own golden rows is refused with exit code 1. Edges take a published version up without a restart, as the shadow: it " +
 		"scores every vector that the champion scores, and answers nothing.\n\n" +
-		"Example: droplift model publish churn.json --reason 'trained on March'"
+		"Example:\n\n  droplift model publish churn.json --reason 'trained on March'"
 }
 
 func (c *ModelPublishCmd) Run(ctx context.Context, cfg *Config) error {
@@ -161,7 +161,7 @@ type ModelRollbackCmd struct {
 func (c *ModelRollbackCmd) Help() string {
 	return "The champion before the last promotion answers again; no gate is asked, because it passed them. What it replaces does not " +
 		"become the previous one: a second rollback in a row has nothing to return to.\n\n" +
-		"Example: droplift model rollback --reason 'scores jumped at 14:00'"
+		"Example:\n\n  droplift model rollback --reason 'scores jumped at 14:00'"
 }
 
 func (c *ModelRollbackCmd) Run(ctx context.Context, cfg *Config) error {

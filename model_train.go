@@ -43,7 +43,7 @@ type ModelTrainCmd struct {
 func (c *ModelTrainCmd) Help() string {
 	return "Asks ClickHouse for players as they were known at each scoring time, splits them by time with an embargo, fits, calibrates on " +
 		"players of their own and tests on what came later. The artefact is one JSON file; nothing is published.\n\n" +
-		"Example: droplift model train --from 2026-03-01T00:00:00Z --to 2026-05-01T00:00:00Z --every 24h -o churn.json"
+		"Example:\n\n  droplift model train --from 2026-03-01T00:00:00Z --to 2026-05-01T00:00:00Z --every 24h -o churn.json"
 }
 
 func (c *ModelTrainCmd) Run(ctx context.Context, cfg *Config) error {

@@ -35,8 +35,8 @@ type QueryCmd struct {
 // Help is shown by --help.
 func (c *QueryCmd) Help() string {
 	return "Runs a named query, or your own SQL, as the user that can only read.\n\n" +
-		"Examples: droplift query --list\n          droplift query drop_roi --describe\n" +
-		"          droplift query drop_roi -p drop=drop-001 --format parquet --output roi.parquet"
+		"Examples:\n\n  droplift query --list\n  droplift query drop_roi --describe\n" +
+		"  droplift query drop_roi -p drop=drop-001 --format parquet --output roi.parquet"
 }
 
 // formats are the friendly names of ClickHouse's formats; binary ones are no use on a terminal.

@@ -24,7 +24,7 @@ type ReportCmd struct {
 // Help is shown by --help.
 func (c *ReportCmd) Help() string {
 	return "Prints a drop's report in the terminal, or writes one HTML page to send: it needs no network, no script and no other file, " +
-		"prints well, and follows the reader's light or dark setting. Provisional numbers say so.\n\nExample: droplift report drop-001 --html drop-001.html"
+		"prints well, and follows the reader's light or dark setting. Provisional numbers say so.\n\nExample:\n\n  droplift report drop-001 --html drop-001.html"
 }
 
 func (c *ReportCmd) Run(ctx context.Context, cfg *Config) error {

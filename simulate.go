@@ -77,7 +77,7 @@ type SimulateCmd struct {
 func (c *SimulateCmd) Help() string {
 	return "Generates players, sessions, edge requests, checkouts and subtitles of one drop and the weeks before it, with " +
 		"known effects of latency, creators, purchases and experiments, and with the faults real clients send: duplicates, " +
-		"late and out-of-order events, wrong clocks, malformed records.\n\nExample: droplift simulate --scenario tiny --speed 0 --truth truth.json"
+		"late and out-of-order events, wrong clocks, malformed records.\n\nExample:\n\n  droplift simulate --scenario tiny --speed 0 --truth truth.json"
 }
 
 func (c *SimulateCmd) Run(ctx context.Context, cfg *Config) error {
