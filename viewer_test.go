@@ -148,6 +148,13 @@ func (d *simulatedDrop) sameAnswers(what string, target dashboards.Target, v das
 	if readsClock := strings.Contains(target.Query, "now64("); readsClock && len(named) == len(expanded) {
 		return
 	}
+	if strings.Contains(target.Query, "APPLY(encodeURLComponent)") {
+		// Grafana knows the choices of several by another value, which stands before what people read.
+		for i, line := range expanded {
+			expanded[i] = line[strings.LastIndex(line, "\t")+1:]
+		}
+		slices.Sort(expanded)
+	}
 	if !slices.Equal(named, expanded) {
 		d.t.Errorf("%s: by parameters\n%s\nby text\n%s", what, strings.Join(named, "\n"), strings.Join(expanded, "\n"))
 	}
