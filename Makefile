@@ -35,7 +35,7 @@ chaos: chdb kafka ## 2,000 crash points instead of 200 (about an hour; CRASH_POI
 	DROPLIFT_REQUIRE=kafka,clickhouse DROPLIFT_CRASH_POINTS=$(CRASH_POINTS) go test -v -timeout 6h -run '^Test(Broker)?CrashPoints$$' .
 
 screenshots: chdb web ## Take the README's picture; all others go to .cache/screenshots
-	DROPLIFT_REQUIRE=clickhouse,chromium,web DROPLIFT_SCREENSHOTS=$(abspath $(CACHE)/screenshots) go test -run '^TestViewer$$' .
+	DROPLIFT_REQUIRE=clickhouse,chromium,web DROPLIFT_SCREENSHOTS=$(abspath $(CACHE)/screenshots) go test -timeout 40m -run '^TestViewer$$' .
 	mkdir -p dashboards/viewer/screenshots && cp $(CACHE)/screenshots/drop-live-dark-desktop.png dashboards/viewer/screenshots/drop-live.png
 
 bench: build chdb kafka ## Measure the bars; writes bench.json

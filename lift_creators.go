@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/droplift/droplift/models/lift"
 )
 
@@ -115,7 +117,7 @@ func (o LiftOptions) creator(r LiftRow, changes []creatorChange, window creatorW
 		effect, placebo = append(effect, e), append(placebo, p)
 	}
 	for _, why := range slices.Sorted(maps.Keys(left)) {
-		r.Note = join(r.Note, fmt.Sprintf("%d drops %s", left[why], why))
+		r.Note = join(r.Note, english.Plural(left[why], "drop", "")+" "+why)
 	}
 	if len(effect) == 0 {
 		r.Note = cmp.Or(r.Note, "no activity of a creator is stored")
