@@ -44,7 +44,8 @@ var mayImport = map[string][]string{
 	"deploy/embedded":       {},
 	"deploy/embedded/*":     {"deploy/embedded"},
 	"deploy/edge":           {"models/*"},
-	"deploy/apachekafka":    {},
+	"deploy/freeport":       {},
+	"deploy/apachekafka":    {"deploy/freeport"},
 	// Its tests are skipped or required the same way.
 	"deploy/apachekafka/*": {"deploy/apachekafka", "deploy/embedded/embeddedtest"},
 }
