@@ -29,7 +29,7 @@ demo: build chdb ## Play a drop from end to end on this machine (ARGS=--exit end
 test: lint chdb kafka python feast web ## Every test
 	@if [ -d $(WEB)/node_modules ]; then npm --prefix $(WEB) run check && npm --prefix $(WEB) test; fi
 	DROPLIFT_PYTHON="$$(ls $(abspath $(PYTHON)) 2>/dev/null)" go test -race -timeout 40m $$(go list ./... | grep -v -e '/droplift$$' -e '/models/' -e '/processors')
-	DROPLIFT_PYTHON="$$(ls $(abspath $(PYTHON)) 2>/dev/null)" DROPLIFT_FEAST="$$(ls $(abspath $(FEAST)) 2>/dev/null)" go test -timeout 40m . ./models/... ./processors/...
+	DROPLIFT_PYTHON="$$(ls $(abspath $(PYTHON)) 2>/dev/null)" DROPLIFT_FEAST="$$(ls $(abspath $(FEAST)) 2>/dev/null)" go test -timeout 60m . ./models/... ./processors/...
 
 chaos: chdb kafka ## 2,000 crash points instead of 200 (about an hour; CRASH_POINTS=n, DROPLIFT_TEST_SEED=n)
 	DROPLIFT_REQUIRE=kafka,clickhouse DROPLIFT_CRASH_POINTS=$(CRASH_POINTS) go test -v -timeout 6h -run '^Test(Broker)?CrashPoints$$' .
