@@ -318,9 +318,14 @@ func refreshOf(b *testing.B, d dashboards.Dashboard) time.Duration {
 	return every
 }
 
-// refresh asks the viewer for every panel of a dashboard, from shortly before the drop to an anchored time.
+// refresh asks the viewer for every panel of a dashboard, from shortly before the drop to an anchored time, or of the last
+// hour where there is no drop to anchor to.
 func (p *pipeline) refresh(ctx context.Context, d dashboards.Dashboard, drop, to string) error {
-	query := url.Values{"var-drop": {drop}, "var-model": {"churn"}, "from": {"start-30m"}, "to": {to}}.Encode()
+	values := url.Values{"from": {"now-1h"}, "to": {"now"}}
+	if slices.ContainsFunc(d.Variables(), func(v dashboards.Target) bool { return v.Title == "drop" }) {
+		values = url.Values{"var-drop": {drop}, "var-model": {"churn"}, "from": {"start-30m"}, "to": {to}}
+	}
+	query := values.Encode()
 	var last uint32
 	for _, target := range d.Panels() {
 		if target.Panel == last {
