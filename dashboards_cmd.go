@@ -27,9 +27,9 @@ func (c *DashboardsServeCmd) Help() string {
 		"Authorization: Bearer TOKEN. Put TLS in front of it there.\n\n" +
 		"Links hold what is shown: ?var-drop=DROP&from=start-30m&to=data. A time is Unix ms, RFC 3339, or an anchor with an offset: now, the drop's " +
 		"start and end, data, the newest that is stored of it, and first-cue and last-cue, between which its stream has subtitles.\n\n" +
-		"Example:\n\n  droplift dashboards serve --clickhouse http://clickhouse:8123\n" +
-		"         DROPLIFT_VIEWER_TOKEN=... droplift dashboards serve --viewer-addr 0.0.0.0:8127\n" +
-		"         curl 'http://127.0.0.1:8127/api/dashboards/droplift-drop-live/panels/2?var-drop=DROP&from=start&to=data&format=csv'"
+		"Examples:\n\n  droplift dashboards serve --clickhouse http://clickhouse:8123\n" +
+		"  DROPLIFT_VIEWER_TOKEN=... droplift dashboards serve --viewer-addr 0.0.0.0:8127\n" +
+		"  curl 'http://127.0.0.1:8127/api/dashboards/droplift-drop-live/panels/2?var-drop=DROP&from=start&to=data&format=csv'"
 }
 
 func (c *DashboardsServeCmd) Run(ctx context.Context, cfg *Config) error {

@@ -23,8 +23,8 @@ type FeaturesServeCmd struct{}
 func (c *FeaturesServeCmd) Help() string {
 	return "Reads the features topic and answers over HTTP at --features-addr. Any number of processes may serve the same partitions, or each its own " +
 		"(--features-partitions); they do not know of each other. A process is ready (/readyz) once it has read its partitions to their end.\n\n" +
-		"Example:\n\n  droplift features serve --kafka kafka:9092 --features-addr 0.0.0.0:8126\n" +
-		"         curl localhost:8126/v1/features/PLAYER"
+		"Examples:\n\n  droplift features serve --kafka kafka:9092 --features-addr 0.0.0.0:8126\n" +
+		"  curl localhost:8126/v1/features/PLAYER"
 }
 
 func (c *FeaturesServeCmd) Run(ctx context.Context, cfg *Config) error {
