@@ -158,10 +158,7 @@ func (p *baselineProcess) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var topics []string
-	for _, kind := range stageInputs {
-		topics = append(topics, p.conf.Topic(kind))
-	}
+	topics := p.conf.Topics(stageInputs...)
 	session, err := kgo.NewGroupTransactSession(append(opts, kgo.ConsumerGroup(p.group), kgo.TransactionalID(p.group),
 		kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ProducerLinger(5*time.Millisecond), kgo.MaxBufferedRecords(1<<20))...)

@@ -244,11 +244,7 @@ func cpuTimes() (ours, children time.Duration) {
 
 // behind asks how far a group is from the end of what it reads.
 func behind(b *testing.B, admin *kafka.Admin, conf kafka.Config, group string, kinds []event.Kind) int64 {
-	var topics []string
-	for _, kind := range kinds {
-		topics = append(topics, conf.Topic(kind))
-	}
-	lags, err := admin.LagOn(b.Context(), group, topics...)
+	lags, err := admin.LagOn(b.Context(), group, conf.Topics(kinds...)...)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -181,7 +181,6 @@ func (p *Partition) late(r *event.Record, by int64) event.Outcome {
 // lag on it; with nowMS it decides idleness. The messages are valid until Commit or Rollback, one of
 // which must follow, whether or not there is anything to write.
 func (p *Partition) Flush(nowMS int64, caughtUp []bool) []event.Message {
-	before := p.now.watermark
 	p.now.flush(nowMS, caughtUp, &p.cfg)
 	for i, in := range p.now.inputs {
 		if in.horizon != p.was.inputs[i].horizon {
@@ -189,7 +188,7 @@ func (p *Partition) Flush(nowMS int64, caughtUp []bool) []event.Message {
 		}
 	}
 	times := Times{
-		Watermark: p.now.watermark, Before: before, AllowedLateness: p.cfg.AllowedLateness, Now: nowMS,
+		Watermark: p.now.watermark, Before: p.was.watermark, AllowedLateness: p.cfg.AllowedLateness, Now: nowMS,
 		inputs: p.cfg.Inputs, progress: p.now.inputs,
 	}
 	for _, rule := range p.rules {

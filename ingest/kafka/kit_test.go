@@ -389,11 +389,7 @@ func groupDone(t testing.TB, cfg Config, group string, kinds ...event.Kind) bool
 	defer adm.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	var topics []string
-	for _, k := range kinds {
-		topics = append(topics, cfg.Topic(k))
-	}
-	lags, err := adm.LagOn(ctx, group, topics...)
+	lags, err := adm.LagOn(ctx, group, cfg.Topics(kinds...)...)
 	return err == nil && !slices.ContainsFunc(lags, func(l Lag) bool { return l.Records() > 0 })
 }
 
