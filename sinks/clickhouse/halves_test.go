@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"slices"
 	"strings"
 	"syscall"
@@ -186,19 +185,7 @@ func TestReadyTellsOfTrouble(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	away := *c
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := c.cfg
-	cfg.URL = "http://" + listener.Addr().String()
-	listener.Close()
-	if away.conn, err = connect(cfg, cfg.Database); err != nil {
-		t.Fatal(err)
-	}
-	defer away.conn.Close()
-	s.client = &away
+	s.client = unanswered(t, c)
 	b := seal(newTestLoader(t, s, event.KindCheckout, 0), sale(0, 5), false)
 	defer b.Close()
 	ctx, giveUp := context.WithCancel(t.Context())

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -420,22 +419,9 @@ func TestKillDuringWrite(t *testing.T) {
 func TestServerAway(t *testing.T) {
 	c := open(t)
 	s := newSink(t, c)
-	away := *c
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := c.cfg
-	cfg.URL = "http://" + listener.Addr().String()
-	listener.Close()
-	if away.conn, err = connect(cfg, cfg.Database); err != nil {
-		t.Fatal(err)
-	}
-	defer away.conn.Close()
-
 	b := seal(newTestLoader(t, s, event.KindCheckout, 0), sale(0, 50), false)
 	defer b.Close()
-	s.client = &away
+	s.client = unanswered(t, c)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	if _, err := b.Write(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "refused") {

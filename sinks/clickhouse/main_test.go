@@ -12,6 +12,7 @@ import (
 
 	"github.com/droplift/droplift/deploy/embedded"
 	"github.com/droplift/droplift/deploy/embedded/embeddedtest"
+	"github.com/droplift/droplift/deploy/freeport"
 	"github.com/droplift/droplift/ingest/event"
 )
 
@@ -46,6 +47,26 @@ func connectTo(t testing.TB, server *embedded.ClickHouse) *Client {
 		}
 	})
 	return c
+}
+
+// unanswered is c with a server that is not there.
+func unanswered(t testing.TB, c *Client) *Client {
+	t.Helper()
+	addr, release, err := freeport.Reserve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	away, cfg := *c, c.cfg
+	cfg.URL = "http://" + addr
+	if away.conn, err = connect(cfg, cfg.Database); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(away.conn.Close(), release()); err != nil {
+			t.Error(err)
+		}
+	})
+	return &away
 }
 
 func newSink(t testing.TB, c *Client) *Sink {

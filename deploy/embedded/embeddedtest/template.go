@@ -14,7 +14,8 @@ import (
 )
 
 // Template is a ClickHouse data directory that is made once, for tests that begin with the same tables: making them takes
-// several times as long as starting a server that has them. A Template may be used from any goroutine.
+// several times as long as starting a server that has them. It is kept in memory, so that nothing of it outlives the tests. A
+// Template may be used from any goroutine.
 type Template struct {
 	files func() (fstest.MapFS, error)
 }
